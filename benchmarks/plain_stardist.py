@@ -1,0 +1,96 @@
+"""Train plain StarDist on two annotation folders: the peer of the StarDist benchmarks, in a process of its own.
+
+It uses `StarDist2D.train` as StarDist's own examples do (flips, right-angle rotations, intensity changes), prints one
+JSON object with the seconds that `train` took, and with ``--test`` the scores on a third folder.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from csbdeep.utils import normalize
+from numpy.typing import NDArray
+from stardist.matching import matching_dataset
+from stardist.models import Config2D, StarDist2D
+
+from napari_seg_trainer.annotations.folder import open_folders
+
+Images = list[NDArray[Any]]
+
+
+def main() -> None:
+    """Train, and score where a test folder is given."""
+    options = parse()
+    images, labels = read(options.data)
+    validation = read([options.validation])
+    with TemporaryDirectory() as folder:
+        model = StarDist2D(make_config(options), name="plain", basedir=folder)
+        np.random.seed(options.seed)
+        began = time.perf_counter()
+        model.train(images, labels, validation_data=validation, augmenter=augment, seed=options.seed)
+        result: dict[str, Any] = {"train_seconds": time.perf_counter() - began}
+        if options.test:
+            model.load_weights("weights_best.h5")
+            model.optimize_thresholds(*validation, optimize_kwargs={"verbose": 0})
+            result["scores"] = score(model, *read([options.test]))
+    sys.stdout.write("\n" + json.dumps(result) + "\n")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--validation", type=Path, required=True)
+    parser.add_argument("--test", type=Path)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True, help="steps an epoch")
+    parser.add_argument("--patch", type=int, required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--grid", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def make_config(options: argparse.Namespace) -> Config2D:
+    """Return StarDist's defaults but for what the benchmark fixes."""
+    return Config2D(
+        n_rays=32,
+        grid=(options.grid, options.grid),
+        train_patch_size=(options.patch, options.patch),
+        train_batch_size=options.batch,
+        train_epochs=options.epochs,
+        train_steps_per_epoch=options.steps,
+        train_tensorboard=False,
+    )
+
+
+def read(folders: Sequence[Path]) -> tuple[Images, Images]:
+    """Return normalized images and labels, both YX."""
+    annotated = [pair.read() for pair in open_folders(folders)]
+    return [normalize(each.image[0], 1, 99.8) for each in annotated], [each.labels for each in annotated]
+
+
+def augment(image: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Turn, mirror and change the brightness."""
+    turns, mirror = np.random.randint(4), np.random.rand() < 0.5
+    image, labels = np.rot90(image, turns), np.rot90(labels, turns)
+    if mirror:
+        image, labels = image[:, ::-1], labels[:, ::-1]
+    return image * np.random.uniform(0.6, 2) + np.random.uniform(-0.2, 0.2), labels
+
+
+def score(model: StarDist2D, images: Images, labels: Images) -> dict[str, float]:
+    """Return the pooled AP at IoU 0.5, 0.7 and 0.9."""
+    found = [model.predict_instances(image, show_tile_progress=False)[0] for image in images]
+    results = matching_dataset(labels, found, thresh=(0.5, 0.7, 0.9), show_progress=False)
+    return {f"ap{round(100 * each.thresh)}": float(each.accuracy) for each in results}
+
+
+if __name__ == "__main__":
+    main()

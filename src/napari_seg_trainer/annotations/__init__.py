@@ -1,0 +1,1 @@
+"""Floor 1: what people drew, found, checked and made ready for a network."""

@@ -1,0 +1,242 @@
+"""One image with its labels: what a person drew on what a microscope saw."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_seg_trainer.errors import DataError
+
+ROI_MARK = "_roi_"
+LABELS_SUFFIX = "_labelled"
+_FORBIDDEN = set('<>:"/\\|?*')
+_DEFLATE: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 1}, "photometric": "minisblack"}
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedImage:
+    """An image, its labels and what is known about them.
+
+    Attributes
+    ----------
+    image : NDArray, axes CYX
+        Intensities as stored: integers or floats.
+    labels : NDArray of int32, axes YX
+        0 is background, each object has a number of its own.
+    channels : tuple of str
+        A name for each channel.
+    stem : str
+        The file name without extension.
+    pixel_size : float, optional
+        µm per pixel.
+    field_of_view : str, optional
+        Id of the field of view; images that share it never part in a split.
+    frame : int, optional
+        Frame of the time lapse or slice of the stack that the image was taken from.
+    sources : tuple of str
+        Names of the layers that it was made from.
+
+    Raises
+    ------
+    DataError
+        If the parts do not fit together.
+    """
+
+    image: NDArray[Any]
+    labels: NDArray[np.int32]
+    channels: tuple[str, ...]
+    stem: str
+    pixel_size: float | None = None
+    field_of_view: str | None = None
+    frame: int | None = None
+    sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit together."""
+        for problem in _problems(self):
+            raise DataError(f"Image {self.stem!r} {problem}")
+
+    @property
+    def group(self) -> str:
+        """The field of view, or what stands before ``_roi_`` in the stem where none is given."""
+        return self.field_of_view or group_of_stem(self.stem)
+
+    def write(self, folder: Path, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
+        """Write ``STEM.tif`` (CYX), ``STEM_labelled.tif`` (YX) and ``STEM.json``.
+
+        All three appear or none: the image comes last, and without it nobody takes the other two for a pair.
+
+        Parameters
+        ----------
+        folder : Path
+            Where to; made if missing.
+        overwrite : bool
+            Replace files of the same name.
+
+        Returns
+        -------
+        tuple of Path
+            Image, labels and sidecar.
+
+        Raises
+        ------
+        DataError
+            If a file is there already, the stem cannot be a file name, labels are negative, or the disk refuses.
+        """
+        _check_stem(self.stem)
+        if self.labels.size and self.labels.min() < 0:
+            raise DataError(
+                f"Labels of {self.stem!r} hold negative numbers. Use 0 for background, 1 and up for objects."
+            )
+        image, labels, sidecar = _targets(folder, self.stem)
+        taken = [path.name for path in (image, labels, sidecar) if os.path.lexists(path)]
+        if taken and not overwrite:
+            raise DataError(f"{taken[0]!r} exists already in '{folder}'. Choose another name, or allow overwriting.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._write_all(image, labels, sidecar)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(
+                f"Cannot write {self.stem!r} to '{folder}': {reason}. Choose another folder or make room."
+            ) from error
+        return image, labels, sidecar
+
+    def _write_all(self, image: Path, labels: Path, sidecar: Path) -> None:
+        temporary = {path: _hidden(path, "new") for path in (labels, sidecar, image)}
+        try:
+            self._write_image(temporary[image])
+            tifffile.imwrite(temporary[labels], _smallest(self.labels), metadata={"axes": "YX"}, **_DEFLATE)
+            temporary[sidecar].write_text(self._sidecar_text(), encoding="utf-8")
+            _publish(temporary)
+        finally:
+            _unlink(temporary.values())
+
+    def _write_image(self, path: Path) -> None:
+        data = self.image.astype(np.uint8) if self.image.dtype == np.bool_ else self.image
+        scale: dict[str, Any] = {}
+        if self.pixel_size is not None:
+            # TIFF knows no µm; viewers read pixels per centimetre
+            scale = {"resolution": (1e4 / self.pixel_size, 1e4 / self.pixel_size), "resolutionunit": "CENTIMETER"}
+        tifffile.imwrite(path, np.ascontiguousarray(data), metadata={"axes": "CYX"}, **scale, **_DEFLATE)
+
+    def _sidecar_text(self) -> str:
+        known = {
+            "channels": list(self.channels),
+            "spatial_calibration": self.pixel_size,
+            "frame": self.frame,
+            "field_of_view": self.field_of_view,
+            "sources": list(self.sources) or None,
+        }
+        kept = {key: value for key, value in known.items() if value is not None}
+        return json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
+
+
+def group_of_stem(stem: str) -> str:
+    """Return what stands before ``_roi_``: crops of one field of view share it."""
+    return stem.partition(ROI_MARK)[0] or stem
+
+
+def pixel_hash(array: NDArray[Any]) -> str:
+    """Return the SHA-256 of an array's shape, dtype and values, the same on every machine."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{little.shape} {little.dtype.str}".encode())
+    digest.update(little.data if little.size else b"")
+    return digest.hexdigest()
+
+
+def content_hash(image: NDArray[Any], labels: NDArray[Any]) -> str:
+    """Return the SHA-256 of shape, dtype and pixels of an image and its labels.
+
+    Parameters
+    ----------
+    image : NDArray, axes CYX
+    labels : NDArray, axes YX
+        Compared as int32, since files keep them in the smallest type that fits.
+    """
+    both = pixel_hash(image) + pixel_hash(labels.astype(np.int32, copy=False))
+    return hashlib.sha256(both.encode()).hexdigest()
+
+
+def _problems(item: AnnotatedImage) -> Iterable[str]:
+    image, labels = item.image, item.labels
+    if image.ndim != 3 or 0 in image.shape:
+        yield f"has the shape {image.shape}. Give it as channels × height × width."
+    elif image.dtype.kind not in "buif":
+        yield f"holds values of type {image.dtype}. Save it with whole or decimal numbers."
+    elif labels.dtype.kind not in "iu":
+        yield f"has labels of type {labels.dtype}. Save them as whole numbers."
+    elif labels.shape != image.shape[1:]:
+        yield f"is {size_text(image.shape[1:])} but its mask is {size_text(labels.shape)}. Export the pair again."
+    elif len(item.channels) != image.shape[0]:
+        yield f"has {image.shape[0]} channels but {len(item.channels)} channel names. Give each channel one name."
+    elif len(set(item.channels)) != len(item.channels):
+        yield f"has two channels of one name: {', '.join(item.channels)}. Give each its own."
+    elif item.pixel_size is not None and not (math.isfinite(item.pixel_size) and item.pixel_size > 0):
+        yield f"has the pixel size {item.pixel_size:g} µm. Give a positive number, or none if it is not known."
+
+
+def size_text(shape: Sequence[int]) -> str:
+    """Return ``"256 × 128"`` (height × width, pixels)."""
+    return " × ".join(map(str, shape))
+
+
+def _check_stem(stem: str) -> None:
+    bad = next((c for c in stem if c in _FORBIDDEN or ord(c) < 32), None)
+    if bad is not None:
+        raise DataError(f"Image name {stem!r} cannot be used: {bad!r} is not allowed. Use letters, digits, '-', '_'.")
+    if not stem.strip() or stem.startswith(".") or stem.endswith((".", " ")):
+        raise DataError(f"Image name {stem!r} cannot be used: it is empty, or starts or ends with '.' or a space.")
+    if stem.endswith((LABELS_SUFFIX, "_masks", "_seg")):
+        raise DataError(f"Image name {stem!r} cannot be used: such an ending marks masks. Choose another ending.")
+
+
+def _targets(folder: Path, stem: str) -> tuple[Path, Path, Path]:
+    return folder / f"{stem}.tif", folder / f"{stem}{LABELS_SUFFIX}.tif", folder / f"{stem}.json"
+
+
+def _smallest(labels: NDArray[Any]) -> NDArray[Any]:
+    highest = int(labels.max(initial=0))
+    return np.ascontiguousarray(labels, dtype=np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32)
+
+
+def _hidden(path: Path, mark: str) -> Path:
+    # folders of annotations are listed without hidden files; a short name, so that it is never longer than the file's
+    return path.with_name(f".{mark}-{uuid.uuid4().hex[:12]}{path.suffix}")
+
+
+def _publish(temporary: dict[Path, Path]) -> None:
+    """Move files into place in their order (the image last), after the old ones are aside (the image first)."""
+    aside: dict[Path, Path] = {}
+    placed: list[Path] = []
+    try:
+        for target in reversed(temporary):
+            if os.path.lexists(target):
+                aside[target] = _hidden(target, "old")
+                os.replace(target, aside[target])
+        for target, source in temporary.items():
+            os.replace(source, target)
+            placed.append(target)
+    except OSError:
+        _unlink(reversed(placed))
+        for target, kept in reversed(aside.items()):
+            if os.path.lexists(kept):
+                os.replace(kept, target)
+        raise
+    _unlink(aside.values())
+
+
+def _unlink(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,175 @@
+"""The data doctor: looks through annotation folders before a training does."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, pixel_hash
+from napari_seg_trainer.annotations.checks import examine_image
+from napari_seg_trainer.annotations.findings import Finding, Severity
+from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct
+from napari_seg_trainer.annotations.image_file import read_image, read_label_file
+from napari_seg_trainer.annotations.sidecar import read_sidecar
+from napari_seg_trainer.errors import DataError
+
+__all__ = ["ENOUGH_IMAGES", "Finding", "Severity", "examine", "examine_image"]
+
+ENOUGH_IMAGES = 5
+"""With fewer images than this a model is unlikely to learn what varies between images."""
+
+
+def examine(folders: Sequence[Path], *, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+    """Look through annotation folders.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        The folders that a training would use together.
+    progress : callable, optional
+        Told how many images are done, and of how many.
+
+    Returns
+    -------
+    list of Finding
+        Worst first. Bad data raises nothing: it becomes a finding.
+    """
+    findings: list[Finding] = []
+    pairs: list[AnnotatedPair] = []
+    for folder in distinct(folders):
+        try:
+            opened = AnnotationFolder.open(folder)
+        except DataError as error:
+            findings.append(_error("unreadable-folder", error, folder))
+        else:
+            pairs.extend(opened.pairs)
+            findings.extend(_unpaired(path) for path in opened.unpaired)
+    summary = _Summary()
+    for done, pair in enumerate(pairs, start=1):
+        findings.extend(_examine_pair(pair, summary))
+        if progress is not None:
+            progress(done, len(pairs))
+    if summary.groups or not findings:
+        # of data that cannot be read at all, nothing more is to be said
+        findings.extend(summary.findings())
+    return sorted(findings, key=lambda finding: -finding.severity)
+
+
+def _error(code: str, error: DataError, file: Path) -> Finding:
+    return Finding(severity=Severity.ERROR, code=code, message=str(error), file=file)
+
+
+def _unpaired(path: Path) -> Finding:
+    message = (
+        f"{path.name!r} is left out: it has no partner (the mask to an image, the image to a mask) of the same name. "
+        "Export the pair again, or remove it."
+    )
+    return Finding(severity=Severity.WARNING, code="unpaired-file", message=message, file=path)
+
+
+def _examine_pair(pair: AnnotatedPair, summary: "_Summary") -> Iterator[Finding]:
+    # one file after the other, so that each can be told apart
+    code, file = "unreadable-image", pair.image
+    try:
+        image = read_image(pair.image)
+        code, file = "unusable-mask", pair.labels
+        labels = read_label_file(pair.labels)
+        code, file = "unusable-sidecar", pair.sidecar or pair.image
+        sidecar = read_sidecar(pair.sidecar)
+        same_size = image.data.shape[1:] == labels.labels.shape
+        code, file = "channel-mismatch" if same_size else "shape-mismatch", pair.image
+        annotated = pair.assemble(image, labels, sidecar)
+    except DataError as error:
+        yield _error(code, error, file)
+        return
+    if labels.stored.kind == "f":
+        message = (
+            f"{pair.labels.name!r} keeps its labels as decimal numbers. They are whole, so it can be used as it is."
+        )
+        yield Finding(severity=Severity.WARNING, code="decimal-labels", message=message, file=pair.labels)
+    summary.add(annotated, pair.image)
+    yield from examine_image(annotated, pair.image)
+
+
+@dataclass
+class _Summary:
+    """What is kept of each image to compare it with the others."""
+
+    any_object: bool = False
+    groups: Counter[str] = field(default_factory=Counter)
+    channels: dict[tuple[str, ...], list[Path]] = field(default_factory=lambda: defaultdict(list))
+    pixel_sizes: dict[float | None, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    same: dict[str, list[tuple[Path, str]]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, image: AnnotatedImage, file: Path) -> None:
+        self.any_object = self.any_object or bool(image.labels.any())
+        self.groups[image.group] += 1
+        self.channels[image.channels].append(file)
+        self.pixel_sizes[image.pixel_size and float(f"{image.pixel_size:.4g}")].append(file)
+        self.same[pixel_hash(image.image)].append((file, pixel_hash(image.labels)))
+
+    def findings(self) -> Iterator[Finding]:
+        yield from self._too_few()
+        yield from self._channel_sets()
+        yield from self._pixel_sizes()
+        yield from self._duplicates()
+
+    def _too_few(self) -> Iterator[Finding]:
+        count = self.groups.total()
+        if count <= 1:
+            there = "There is only 1 usable image" if count else "There is no usable image"
+            message = f"{there}; training needs at least 2, one to learn from and one to check on. Annotate more."
+            yield Finding(severity=Severity.ERROR, code="too-few-images", message=message)
+        elif len(self.groups) == 1:
+            message = (
+                f"All {count} images come from one field of view ({next(iter(self.groups))!r}), so none is left to "
+                "validate on. Add an image of another field."
+            )
+            yield Finding(severity=Severity.ERROR, code="one-field-of-view", message=message)
+        elif count < ENOUGH_IMAGES:
+            message = f"Only {count} images: a model may learn them by heart. Aim at {ENOUGH_IMAGES} or more."
+            yield Finding(severity=Severity.WARNING, code="too-few-images", message=message)
+        if count and not self.any_object:
+            message = "No mask has an object, so there is nothing to learn. Export the labels again."
+            yield Finding(severity=Severity.ERROR, code="all-masks-empty", message=message)
+
+    def _channel_sets(self) -> Iterator[Finding]:
+        usual = max(self.channels, key=lambda names: len(self.channels[names]), default=())
+        for names, files in self.channels.items():
+            if names != usual:
+                message = (
+                    f"The channels of {_named(files)} are {', '.join(names)}; usual in this data are "
+                    f"{', '.join(usual)}. Name the same stain alike in all images."
+                )
+                yield Finding(severity=Severity.WARNING, code="channels-differ", message=message, file=files[0])
+
+    def _pixel_sizes(self) -> Iterator[Finding]:
+        unknown = self.pixel_sizes.get(None, [])
+        known = {size: files for size, files in self.pixel_sizes.items() if size is not None}
+        if unknown and known:
+            message = (
+                f"The pixel size of {_named(unknown)} is not known, that of other images is. "
+                "Export again with the pixel size, or nothing will be brought to the others' scale."
+            )
+            yield Finding(severity=Severity.WARNING, code="pixel-size-missing", message=message, file=unknown[0])
+        if len(known) > 1:
+            sizes = ", ".join(f"{size:g} µm ({len(files)})" for size, files in sorted(known.items()))
+            rarest = min(known.values(), key=len)[0]
+            message = f"Pixel sizes differ between images: {sizes}. Training brings all images to one pixel size."
+            yield Finding(severity=Severity.INFO, code="pixel-sizes-differ", message=message, file=rarest)
+
+    def _duplicates(self) -> Iterator[Finding]:
+        for files in self.same.values():
+            first, first_labels = files[0]
+            for file, labels in files[1:]:
+                masks = "and the same mask" if labels == first_labels else "with another mask"
+                message = (
+                    f"{file.name!r} is the same image as {str(first)!r}, {masks}. "
+                    "Keep one of them: copies may teach and validate at once."
+                )
+                yield Finding(severity=Severity.WARNING, code="duplicate", message=message, file=file)
+
+
+def _named(files: Sequence[Path]) -> str:
+    others = len(files) - 1
+    return repr(files[0].name) + (f" and {others} other image{'s' if others > 1 else ''}" if others else "")

@@ -1,0 +1,176 @@
+"""Reading one image or one mask of any supported kind."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seg_trainer.annotations.metadata import channel_names
+from napari_seg_trainer.annotations.pixels import Pixels, read_pixels
+from napari_seg_trainer.annotations.seg_npy import SEG_SUFFIX, read_seg_npy
+from napari_seg_trainer.errors import DataError
+
+MAX_UNTAGGED_CHANNELS = 16
+"""An axis that no metadata explains is taken for channels up to this length, for a stack above."""
+
+_RGB = ("red", "green", "blue")
+_LARGEST_LABEL = int(np.iinfo(np.int32).max)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFile:
+    """What an image file holds.
+
+    Attributes
+    ----------
+    data : NDArray, axes CYX
+        Intensities as stored.
+    channels : tuple of str
+        The file's own names, else ``"channel 0"`` and so on; colours are ``"red"``, ``"green"``, ``"blue"``.
+    pixel_size : float, optional
+        µm per pixel.
+    """
+
+    data: NDArray[Any]
+    channels: tuple[str, ...]
+    pixel_size: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelFile:
+    """Labels (int32, axes YX) and the type of number that the file keeps them in."""
+
+    labels: NDArray[np.int32]
+    stored: np.dtype[Any]
+
+
+def read_image(path: Path) -> ImageFile:
+    """Read a TIFF (plain, ImageJ, OME), PNG, JPEG or BMP image.
+
+    Parameters
+    ----------
+    path : Path
+        One frame and one slice, with one or more channels.
+
+    Returns
+    -------
+    ImageFile
+
+    Raises
+    ------
+    DataError
+        If the file is broken, or holds a stack or a time lapse.
+    """
+    pixels = read_pixels(path)
+    data, axes = _squeeze(pixels)
+    _refuse_stacks(path, data, axes)
+    if len(axes) == 2:
+        return ImageFile(data[np.newaxis], channel_names(pixels.metadata.names, 1), pixels.metadata.pixel_size)
+    if len(axes) > 3:
+        raise DataError(f"'{path}' has {len(axes)} axes ({axes}). Export single frames with at most one channel axis.")
+    place = _channel_axis(path, data, axes)
+    data = np.ascontiguousarray(np.moveaxis(data, place, 0))
+    # colour samples that are planes of their own are more often channels that were saved without saying so
+    is_colour = pixels.colour and place == 2
+    names = pixels.metadata.names
+    if is_colour and len(data) in {3, 4}:
+        data, names = data[:3], names if len(names) == 3 else _RGB
+    return ImageFile(data, channel_names(names, len(data)), pixels.metadata.pixel_size)
+
+
+def read_labels(path: Path) -> NDArray[np.int32]:
+    """Read a mask in which each object has a number of its own.
+
+    Parameters
+    ----------
+    path : Path
+        An image file with one plane, or Cellpose's ``_seg.npy``.
+
+    Returns
+    -------
+    NDArray of int32, axes YX
+
+    Raises
+    ------
+    DataError
+        If the file is broken, a colour picture or a stack, or if labels are negative, too large or not whole.
+    """
+    return read_label_file(path).labels
+
+
+def read_label_file(path: Path) -> LabelFile:
+    """Do as `read_labels`, and tell the type of number in the file."""
+    if path.name.lower().endswith(SEG_SUFFIX):
+        values = read_seg_npy(path)
+    else:
+        values = _read_mask(path)
+    return LabelFile(_checked_labels(path, values), values.dtype)
+
+
+def _squeeze(pixels: Pixels) -> tuple[NDArray[Any], str]:
+    keep = [i for i, (axis, n) in enumerate(zip(pixels.axes, pixels.data.shape, strict=True)) if axis in "YX" or n > 1]
+    data = pixels.data.reshape([pixels.data.shape[i] for i in keep])
+    return data, "".join(pixels.axes[i] for i in keep)
+
+
+def _refuse_stacks(path: Path, data: NDArray[Any], axes: str) -> None:
+    for axis, what, unit in (("T", "a time lapse", "frames"), ("Z", "a stack", "slices")):
+        if axis in axes:
+            count = data.shape[axes.index(axis)]
+            raise DataError(
+                f"'{path}' is {what} of {count} {unit}. Export single {unit} as images; if they are channels, "
+                "save them as channels (in Fiji: Image > Hyperstacks > Stack to Hyperstack)."
+            )
+
+
+def _channel_axis(path: Path, data: NDArray[Any], axes: str) -> int:
+    letter = next(axis for axis in axes if axis not in "YX") if set("YX") <= set(axes) else ""
+    if letter == "C":
+        return axes.index(letter)
+    if letter == "S" and data.shape[axes.index(letter)] <= MAX_UNTAGGED_CHANNELS:
+        # a first axis of samples may be a height: files that were saved without naming their axes
+        return int(np.argmin(data.shape)) if axes == "SYX" else axes.index(letter)
+    smallest = int(np.argmin(data.shape))
+    if data.shape[smallest] > MAX_UNTAGGED_CHANNELS:
+        raise DataError(
+            f"'{path}' is a stack of {data.shape[0]} planes. Export single frames as images, or save its axes' names."
+        )
+    return smallest
+
+
+def _read_mask(path: Path) -> NDArray[Any]:
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        raise DataError(f"Mask '{path}' is a JPEG, which blurs labels. Save it as TIFF or PNG.")
+    pixels = read_pixels(path)
+    data, axes = _squeeze(pixels)
+    if len(axes) != 2:
+        _refuse_planes(path, pixels, data, axes)
+    return data
+
+
+def _refuse_planes(path: Path, pixels: Pixels, data: NDArray[Any], axes: str) -> NoReturn:
+    if pixels.colour and axes == "YXS":
+        raise DataError(
+            f"Mask '{path}' is a colour picture, so objects have no numbers. Save a label image (16-bit grey)."
+        )
+    _refuse_stacks(path, data, axes)
+    raise DataError(f"Mask '{path}' has {len(axes)} axes {data.shape}. Save one plane of labels an image.")
+
+
+def _checked_labels(path: Path, values: NDArray[Any]) -> NDArray[np.int32]:
+    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.round(values)).all()):
+        raise DataError(
+            f"Mask '{path}' holds values that are not whole numbers, such as probabilities. Save whole-number labels."
+        )
+    lowest, highest = values.min(), values.max()
+    if lowest < 0:
+        raise DataError(
+            f"Mask '{path}' holds negative labels ({lowest:g}). Use 0 for background, 1 and up for objects."
+        )
+    if highest > _LARGEST_LABEL:
+        raise DataError(
+            f"Mask '{path}' holds the label {highest:g}; {_LARGEST_LABEL} is the limit. Renumber the objects."
+        )
+    return np.ascontiguousarray(values, dtype=np.int32)

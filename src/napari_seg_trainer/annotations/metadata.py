@@ -1,0 +1,101 @@
+"""What an image file says of itself: names of channels and the pixel size. All of it may be missing or nonsense."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from tifffile import TiffFile
+
+_MICROMETRES = {
+    "µm": 1.0, "μm": 1.0, "\\u00b5m": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
+    "micrometre": 1.0, "nm": 1e-3, "pm": 1e-6, "å": 1e-4, "mm": 1e3, "cm": 1e4, "m": 1e6, "inch": 25400.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Channel names (empty where the file tells none) and pixel size in µm."""
+
+    names: tuple[str, ...] = ()
+    pixel_size: float | None = None
+
+
+def read_metadata(tif: TiffFile) -> Metadata:
+    """Return what OME-XML, ImageJ's description or a shaped description of an open TIFF tells."""
+    if tif.is_ome and tif.ome_metadata:
+        return _from_ome(tif.ome_metadata)
+    if tif.is_imagej and tif.imagej_metadata:
+        return Metadata(_imagej_names(tif.imagej_metadata), _imagej_pixel_size(tif, tif.imagej_metadata))
+    return Metadata(_shaped_names(tif))
+
+
+def channel_names(known: Iterable[str], count: int) -> tuple[str, ...]:
+    """Return `count` different names: the known ones, numbered where they repeat, or ``"channel 0"`` and so on."""
+    stripped = [name.strip() for name in known]
+    if len(stripped) != count or not all(stripped):
+        return tuple(f"channel {i}" for i in range(count))
+    names: list[str] = []
+    for name in stripped:
+        number, unique = 2, name
+        while unique in names:
+            number, unique = number + 1, f"{name} {number}"
+        names.append(unique)
+    return tuple(names)
+
+
+def _from_ome(xml: str) -> Metadata:
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return Metadata()
+    pixels = root.find(".//{*}Pixels")
+    if pixels is None:
+        return Metadata()
+    names = tuple(channel.get("Name", "") for channel in pixels.findall("{*}Channel"))
+    size = _positive(pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "µm"))
+    return Metadata(names, size)
+
+
+def _imagej_names(description: Mapping[str, Any]) -> tuple[str, ...]:
+    labels = description.get("Labels")
+    if isinstance(labels, str):
+        labels = [labels]
+    if not isinstance(labels, list):
+        return ()
+    return tuple(_after_counter(str(label)) for label in labels)
+
+
+def _after_counter(label: str) -> str:
+    # Fiji puts a counter such as "c:1/3 - " before the name that the microscope gave
+    counter, dash, name = label.partition(" - ")
+    return name if dash and "/" in counter and counter[:2] in {"c:", "z:", "t:"} else label
+
+
+def _imagej_pixel_size(tif: TiffFile, description: Mapping[str, Any]) -> float | None:
+    tag = tif.pages.first.tags.get("XResolution")
+    if tag is None:
+        return None
+    try:
+        pixels, units = tag.value
+        return _positive(units / pixels, str(description.get("unit", "")))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _shaped_names(tif: TiffFile) -> tuple[str, ...]:
+    for description in tif.shaped_metadata or ():
+        names = description.get("channels", description.get("channel_names"))
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return tuple(names)
+    return ()
+
+
+def _positive(value: Any, unit: str) -> float | None:
+    factor = _MICROMETRES.get(unit.strip().casefold())
+    try:
+        size = float(value) * (factor or math.nan)
+    except (TypeError, ValueError):
+        return None
+    return size if math.isfinite(size) and size > 0 else None

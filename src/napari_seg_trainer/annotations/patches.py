@@ -1,0 +1,190 @@
+"""The patch stream: which piece of which image the network sees, when, and how it is altered."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
+
+from napari_seg_trainer.annotations.prepare import PreparedImage
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+IGNORED = -1
+"""Label of pixels outside of the image; no loss is counted there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A piece of an image: `image` float32 CYX, `labels` int32 YX with -1 outside of the image."""
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """What the patches of a training look like.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Height and width in pixels.
+    batch_size : int
+        Patches a batch.
+    augmentation : float
+        Samples an epoch, as a multiple of the number of images.
+    foreground : float
+        Probability with which a patch must hold a piece of an object, where its image has one.
+    seed : int
+    """
+
+    size: tuple[int, int]
+    batch_size: int
+    augmentation: float = 2.0
+    foreground: float = 0.9
+    seed: int = 0
+
+    def batches_per_epoch(self, images: int) -> int:
+        """Return the number of full batches that hold at least ``images * augmentation`` samples."""
+        return math.ceil(images * self.augmentation / self.batch_size)
+
+
+class PatchStream:
+    """Batches of patches in which every image is visited in every epoch.
+
+    Each sample is drawn from its own generator, seeded with the plan's seed, the epoch and the sample's place, so that
+    a batch does not depend on which thread makes it, nor on whether the training was resumed.
+
+    Parameters
+    ----------
+    images : sequence of PreparedImage
+    plan : PatchPlan
+    """
+
+    def __init__(self, images: Sequence[PreparedImage], plan: PatchPlan) -> None:
+        self.images = images
+        self.plan = plan
+        self.batches_per_epoch = plan.batches_per_epoch(len(images))
+
+    def visits(self, epoch: int) -> list[tuple[int, bool]]:
+        """Return the epoch's samples in order: the image's index, and whether the sample is augmented.
+
+        Every image comes once as it is; the other samples are augmented and spread evenly over the images.
+        """
+        rng = np.random.default_rng((self.plan.seed, epoch))
+        count, samples = len(self.images), self.batches_per_epoch * self.plan.batch_size
+        extra: list[int] = []
+        while len(extra) < samples - count:
+            extra.extend(rng.permutation(count)[: samples - count - len(extra)].tolist())
+        visits = [(i, False) for i in range(count)] + [(i, True) for i in extra]
+        return [visits[i] for i in rng.permutation(len(visits))]
+
+    def batch(self, epoch: int, visits: Sequence[tuple[int, bool]], number: int) -> list[Patch]:
+        """Return batch `number` of the epoch whose visits are given."""
+        start = number * self.plan.batch_size
+        places = range(start, start + self.plan.batch_size)
+        return [self._sample(visits[i], np.random.default_rng((self.plan.seed, epoch, i))) for i in places]
+
+    def _sample(self, visit: tuple[int, bool], rng: np.random.Generator) -> Patch:
+        index, augmented = visit
+        prepared = self.images[index]
+        return augment(prepared, self.plan, rng) if augmented else draw_patch(prepared, self.plan, rng)
+
+    def epoch(self, epoch: int, work: Callable[[list[Patch]], R], workers: int = 1, ahead: int = 4) -> Iterator[R]:
+        """Yield ``work(batch)`` for each batch of the epoch, computed ahead in background threads."""
+        visits = self.visits(epoch)
+        return prefetched(
+            lambda number: work(self.batch(epoch, visits, number)), range(self.batches_per_epoch), workers, ahead
+        )
+
+
+def prefetched(work: Callable[[T], R], items: Iterable[T], workers: int = 1, ahead: int = 4) -> Iterator[R]:
+    """Yield ``work(item)`` in order while threads compute up to `ahead` results in advance.
+
+    What `work` raises is raised here. Closing the iterator ends the threads.
+    """
+    waiting: deque[Future[R]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="patches")
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def draw_patch(prepared: PreparedImage, plan: PatchPlan, rng: np.random.Generator) -> Patch:
+    """Cut a patch at a random place, with an object in it as often as the plan wants."""
+    shape, size = prepared.labels.shape, plan.size
+    needs_object = rng.random() < plan.foreground
+    for _ in range(20):
+        y, x = (int(rng.integers(0, max(0, n - s) + 1)) for n, s in zip(shape, size, strict=True))
+        if not needs_object or (prepared.labels[y : y + size[0], x : x + size[1]] > 0).any():
+            break
+    return cut(prepared, (y, x), size)
+
+
+def cut(prepared: PreparedImage, corner: tuple[int, int], size: tuple[int, int]) -> Patch:
+    """Cut a patch of `size` (YX, pixels) whose first pixel is at `corner`, which may lie outside.
+
+    Outside of the image its mirror image is seen, labelled -1.
+    """
+    inside: list[slice] = []
+    margin: list[tuple[int, int]] = []
+    for start, length, full in zip(corner, size, prepared.labels.shape, strict=True):
+        low, high = max(0, start), max(max(0, start), min(start + length, full))
+        inside.append(slice(low, high))
+        margin.append((low - start, start + length - high))
+    image = np.asarray(prepared.image[(slice(None), *inside)])
+    labels = np.asarray(prepared.labels[tuple(inside)])
+    if any(any(pair) for pair in margin):
+        image = np.pad(image, [(0, 0), *margin], mode="symmetric")
+        labels = np.pad(labels, margin, constant_values=IGNORED)
+    return Patch(image, labels)
+
+
+def augment(prepared: PreparedImage, plan: PatchPlan, rng: np.random.Generator) -> Patch:
+    """Return a patch that is turned, mirrored, scaled and changed in brightness at random.
+
+    Half of the patches are turned by any angle and scaled by 0.8 to 1.25, the others by right angles only, which
+    costs no resampling. Intensities are multiplied by 0.6 to 1.6, shifted by up to 0.15, and get noise.
+    """
+    free = rng.random() < 0.5
+    patch = _free_transform(prepared, plan, rng) if free else draw_patch(prepared, plan, rng)
+    image, labels = _flip(patch.image, patch.labels, rng)
+    channels = (len(image), 1, 1)
+    image = image * rng.uniform(0.6, 1.6, channels) + rng.uniform(-0.15, 0.15, channels)
+    image = image + rng.normal(0.0, rng.uniform(0.0, 0.04), image.shape)
+    return Patch(np.ascontiguousarray(image, np.float32), np.ascontiguousarray(labels))
+
+
+def _flip(image: NDArray[Any], labels: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+    square = labels.shape[0] == labels.shape[1]
+    turns = int(rng.integers(4)) if square else 2 * int(rng.integers(2))
+    image, labels = np.rot90(image, turns, (1, 2)), np.rot90(labels, turns)
+    if rng.random() < 0.5:
+        image, labels = image[:, :, ::-1], labels[:, ::-1]
+    return image, labels
+
+
+def _free_transform(prepared: PreparedImage, plan: PatchPlan, rng: np.random.Generator) -> Patch:
+    angle, scale = rng.uniform(-math.pi / 4, math.pi / 4), math.exp(rng.uniform(math.log(0.8), math.log(1.25)))
+    matrix = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) / scale
+    target = np.array(plan.size)
+    source = np.ceil(np.abs(matrix) @ target).astype(int) + 2
+    larger = PatchPlan((int(source[0]), int(source[1])), 1, foreground=plan.foreground)
+    patch = draw_patch(prepared, larger, rng)
+    offset = (source - 1) / 2 - matrix @ ((target - 1) / 2)
+    how: dict[str, Any] = {"matrix": matrix, "offset": offset, "output_shape": plan.size, "mode": "nearest"}
+    image = np.stack([affine_transform(plane, order=1, **how) for plane in patch.image])
+    return Patch(image, affine_transform(patch.labels, order=0, **how))

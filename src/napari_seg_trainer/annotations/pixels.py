@@ -1,0 +1,214 @@
+"""Pixels of one file, whatever its kind, brought to one or more planes; every defect of a file is a `DataError`."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageSequence
+from tifffile import TiffFile, TiffPageSeries
+
+from napari_seg_trainer.annotations.metadata import Metadata, read_metadata
+from napari_seg_trainer.errors import DataError
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
+MAX_BYTES = 4 * 2**30
+"""Largest image (bytes in memory) that is read."""
+
+MAX_COMPRESSION = 5000
+_SMALL = 64 * 2**20
+_WAY_OUT = "Export the image again, or remove it."
+_SIGNATURES = {
+    b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP", b"GIF8": "GIF", b"%PDF": "PDF", b"PK\x03\x04": "ZIP", b"\x89HDF": "HDF5", b"\x93NUM": "NumPy",
+}  # fmt: skip
+_KINDS = {".tif": "TIFF", ".tiff": "TIFF", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP"}
+
+_errors: ContextVar[list[str] | None] = ContextVar("errors", default=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """An array as a file holds it.
+
+    Attributes
+    ----------
+    data : NDArray
+        Real numbers, one axis for each letter of `axes`.
+    axes : str
+        Letters of the TIFF world: X, Y, C channel, S colour sample, T frame, Z slice; others mean "not told".
+    colour : bool
+        Whether S is red, green and blue, perhaps with an alpha channel.
+    metadata : Metadata
+        What else the file tells.
+    """
+
+    data: NDArray[Any]
+    axes: str
+    colour: bool = False
+    metadata: Metadata = field(default_factory=Metadata)
+
+
+def read_pixels(path: Path) -> Pixels:
+    """Read a file by its kind.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, unreadable, cut short, too large, or not what its extension says.
+    """
+    kind = _checked_kind(path)
+    try:
+        pixels = _read_tiff(path) if kind == "TIFF" else _read_picture(path)
+    except DataError:
+        raise
+    # the readers raise whatever a broken file makes them stumble over, from struct.error to RecursionError
+    except Exception as error:
+        raise DataError(f"{kind} file '{path}' is broken ({_reason(path, error)}). {_WAY_OUT}") from error
+    if pixels.data.dtype.kind not in "buif":
+        raise DataError(f"'{path}' holds values of type {pixels.data.dtype}. Save it with whole or decimal numbers.")
+    if 0 in pixels.data.shape:
+        raise DataError(f"'{path}' holds no pixels. {_WAY_OUT}")
+    return pixels
+
+
+def _reason(path: Path, error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error).replace(f"'{path}'", "")
+    return " ".join(text.split())[:120] or type(error).__name__
+
+
+def _checked_kind(path: Path) -> str:
+    try:
+        if not path.is_file():
+            what = "is not a file" if path.exists() else "does not exist"
+            raise DataError(f"'{path}' {what}. Check the path.")
+        with path.open("rb") as file:
+            start = file.read(8)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"'{path}' cannot be read: {_reason(path, error)}. Check the path and its permissions."
+        ) from error
+    if not start:
+        raise DataError(f"'{path}' is empty (0 bytes). {_WAY_OUT}")
+    kind = _KINDS.get(path.suffix.lower())
+    if kind is None:
+        raise DataError(f"'{path}' is of no known kind. Save it as TIFF or PNG.")
+    found = next((name for signature, name in _SIGNATURES.items() if start.startswith(signature)), None)
+    if found is None:
+        raise DataError(f"'{path}' is not a {kind} image: its content is of another kind or damaged. {_WAY_OUT}")
+    if found != kind:
+        raise DataError(f"'{path}' is a {found} file by its content, not {kind}. Save it as {kind}, or rename it.")
+    return kind
+
+
+class _Collector(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        errors = _errors.get()
+        if errors is not None and record.levelno >= logging.ERROR:
+            errors.append(record.getMessage())
+        return errors is None
+
+
+logging.getLogger("tifffile").addFilter(_Collector())
+
+
+@contextmanager
+def _collected_errors() -> Iterator[list[str]]:
+    # what tifffile logs while we read is told in our one message; its logger stays as it is for everybody else
+    errors: list[str] = []
+    token = _errors.set(errors)
+    try:
+        yield errors
+    finally:
+        _errors.reset(token)
+
+
+def _read_tiff(path: Path) -> Pixels:
+    with _collected_errors() as errors, TiffFile(path) as tif:
+        series = _only_series(path, tif)
+        if errors:
+            # tifffile goes on with the pages that it finds; of a file that was cut short these are too few
+            raise DataError(f"TIFF file '{path}' is damaged or cut short. {_WAY_OUT}")
+        _check_size(path, series.nbytes)
+        _check_complete(path, series)
+        page = tif.pages.first
+        colour = getattr(page.photometric, "name", "") == "RGB" and series.axes.endswith("S")
+        metadata = read_metadata(tif)
+        try:
+            data = series.asarray(maxworkers=1)
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            # Pillow knows LZW and JPEG, tifffile by itself does not
+            return _read_picture(path, metadata)
+    return Pixels(_native(data), series.axes, colour, metadata)
+
+
+def _only_series(path: Path, tif: TiffFile) -> TiffPageSeries:
+    if not len(tif.series):
+        raise DataError(f"TIFF file '{path}' holds no image. {_WAY_OUT}")
+    first = tif.series[0]
+    # smaller ones are thumbnails
+    if any(other.size >= first.size for other in tif.series[1:]):
+        raise DataError(f"'{path}' holds {len(tif.series)} images. Save the one that is meant in a file of its own.")
+    return first
+
+
+def _check_size(path: Path, nbytes: int) -> None:
+    size = path.stat().st_size
+    if nbytes > MAX_BYTES:
+        raise DataError(f"'{path}' would take {nbytes / 2**30:.0f} GiB of memory, or is damaged. Export crops instead.")
+    if nbytes > _SMALL and nbytes > size * MAX_COMPRESSION:
+        raise DataError(f"'{path}' tells of {nbytes / 2**20:.0f} MiB of pixels but has {size} bytes. {_WAY_OUT}")
+
+
+def _check_complete(path: Path, series: TiffPageSeries) -> None:
+    """Refuse what tifffile would silently fill with zeros."""
+    size = path.stat().st_size
+    if series.dataoffset is not None:
+        complete = series.dataoffset + series.nbytes <= size
+    else:
+        complete = all(page is not None and _page_is_complete(page, size) for page in series.pages)
+    if not complete:
+        raise DataError(f"TIFF file '{path}' is cut short: pixels are missing at its end. {_WAY_OUT}")
+
+
+def _page_is_complete(page: Any, size: int) -> bool:
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    return bool(segments) and all(offset > 0 and count > 0 and offset + count <= size for offset, count in segments)
+
+
+def _native(data: NDArray[Any]) -> NDArray[Any]:
+    if data.dtype.kind == "f" and data.dtype.itemsize < 4:
+        # nothing that comes later computes with half floats
+        return data.astype(np.float32)
+    if data.dtype.kind == "b":
+        return data.astype(np.uint8)
+    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+
+
+def _read_picture(path: Path, metadata: Metadata | None = None) -> Pixels:
+    with Image.open(path) as picture:
+        frames = getattr(picture, "n_frames", 1)
+        _check_size(path, picture.width * picture.height * len(picture.getbands()) * frames * 4)
+        if frames > 1:
+            planes = [_plane(frame) for frame in ImageSequence.Iterator(picture)]
+            data = np.stack(planes)
+        else:
+            data = _plane(picture)
+    axes = ("Q" if frames > 1 else "") + ("YXS" if data.ndim > 2 + (frames > 1) else "YX")
+    return Pixels(_native(data), axes, axes.endswith("S"), metadata or Metadata())
+
+
+def _plane(picture: Image.Image) -> NDArray[Any]:
+    if picture.mode in {"LA", "La", "PA"}:
+        return np.asarray(picture.convert("LA"))[:, :, 0]
+    if picture.mode in {"1", "L", "P", "I", "I;16", "I;16B", "F", "RGB", "RGBA"}:
+        return np.asarray(picture)
+    return np.asarray(picture.convert("RGB"))

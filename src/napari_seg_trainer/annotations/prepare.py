@@ -1,0 +1,200 @@
+"""Channels, pixel size and intensities, made what a network expects; the same for training and prediction."""
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.transform import resize
+
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.schema.job import Normalization
+from napari_seg_trainer.schema.model_card import ModelChannel
+
+
+def find_channels(available: Sequence[str], wanted: Sequence[str], where: str) -> tuple[int, ...]:
+    """Return the places of the wanted channels among the available ones.
+
+    Parameters
+    ----------
+    available : sequence of str
+        The image's channel names.
+    wanted : sequence of str
+        The model's channel names. Upper and lower case count as the same where that is unambiguous.
+    where : str
+        The image's name, for the message.
+
+    Raises
+    ------
+    DataError
+        If a wanted channel is missing.
+    """
+    lowered = [name.casefold().strip() for name in available]
+    places = []
+    for name in wanted:
+        if name in available:
+            places.append(list(available).index(name))
+        elif lowered.count(name.casefold().strip()) == 1:
+            places.append(lowered.index(name.casefold().strip()))
+        else:
+            there = ", ".join(repr(channel) for channel in available)
+            raise DataError(f"Image {where!r} has no channel {name!r}, only {there}. Choose one of these by name.")
+    return tuple(places)
+
+
+def normalize(image: NDArray[Any], normalizations: Sequence[Normalization]) -> NDArray[np.float32]:
+    """Scale each channel's intensities.
+
+    Parameters
+    ----------
+    image : NDArray, axes CYX
+        Any real dtype. Pixels that are not finite are left out of the percentiles and become what 0 stands for.
+    normalizations : sequence of Normalization, one a channel
+
+    Returns
+    -------
+    NDArray of float32, axes CYX
+    """
+    return np.stack([_normalize_channel(*pair) for pair in zip(image, normalizations, strict=True)])
+
+
+def _normalize_channel(channel: NDArray[Any], how: Normalization) -> NDArray[np.float32]:
+    values = channel.astype(np.float32)
+    finite = np.isfinite(values)
+    all_finite = bool(finite.all())
+    low, high = how.low, how.high
+    if how.mode == "percentile":
+        inside = values if all_finite else values[finite]
+        low, high = (float(v) for v in np.percentile(inside, (how.low, how.high))) if inside.size else (0.0, 0.0)
+    # a constant channel holds nothing to scale: it becomes 0
+    scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
+    if not all_finite:
+        scaled = np.where(finite, scaled, 0.0)
+    if how.clip:
+        scaled = np.clip(scaled, 0.0, 1.0)
+    return scaled.astype(np.float32)
+
+
+def rescaled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
+    """Return the shape (YX, pixels) after scaling by `factor`, at least one pixel."""
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def rescale_image(image: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    """Resample a CYX image linearly, smoothed before it shrinks."""
+    shape = rescaled_shape((image.shape[1], image.shape[2]), factor)
+    if shape == image.shape[1:]:
+        return image
+    planes = [resize(plane, shape, order=1, mode="reflect", anti_aliasing=factor < 1) for plane in image]
+    return np.stack(planes).astype(np.float32)
+
+
+def resize_labels(labels: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Resample YX labels to `shape` by nearest neighbour."""
+    if labels.shape == shape:
+        return labels
+    rows, columns = (
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(np.intp), old - 1)
+        for new, old in zip(shape, labels.shape, strict=True)
+    )
+    return labels[np.ix_(rows, columns)]
+
+
+def scale_factor(image_pixel_size: float | None, model_pixel_size: float | None) -> float:
+    """Return by how much to scale an image so that its pixels are the model's; 1 where a size (µm) is unknown."""
+    if image_pixel_size is None or model_pixel_size is None:
+        return 1.0
+    factor = image_pixel_size / model_pixel_size
+    return 1.0 if abs(factor - 1.0) < 0.01 else factor
+
+
+def prepare_image(
+    image: NDArray[Any], places: Sequence[int], channels: Sequence[ModelChannel], factor: float
+) -> NDArray[np.float32]:
+    """Pick channels, normalize and rescale.
+
+    Parameters
+    ----------
+    image : NDArray, axes CYX
+        As read.
+    places : sequence of int
+        Which of its channels feed the model's inputs.
+    channels : sequence of ModelChannel
+        The model's inputs.
+    factor : float
+        From `scale_factor`.
+
+    Returns
+    -------
+    NDArray of float32, axes CYX
+    """
+    picked = normalize(image[list(places)], [channel.normalization for channel in channels])
+    return rescale_image(picked, factor)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """An image as the network takes it.
+
+    Attributes
+    ----------
+    name : str
+        The image's name in the split.
+    image : NDArray of float32, axes CYX
+        Normalized, at the model's pixel size.
+    labels : NDArray of int32, axes YX
+        0 is background.
+    """
+
+    name: str
+    image: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+
+class PreparedImages(Sequence[PreparedImage]):
+    """Prepared images on disk, mapped into memory when asked for, so that their number does not matter.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the arrays are; made by `write`, removed by `remove`.
+    names : sequence of str
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder = folder
+        self.names = tuple(names)
+
+    @classmethod
+    def write(cls, folder: Path, images: Iterable[PreparedImage], done: Callable[[int], None]) -> Self:
+        """Write `images` as they come; `done` is told how many."""
+        folder.mkdir(parents=True, exist_ok=True)
+        names: list[str] = []
+        for i, prepared in enumerate(images):
+            np.save(folder / f"{i}_image.npy", prepared.image)
+            np.save(folder / f"{i}_labels.npy", prepared.labels)
+            names.append(prepared.name)
+            done(len(names))
+        return cls(folder, names)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return one image, or a list of them for a slice."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        i = range(len(self))[index]
+        return PreparedImage(
+            self.names[i],
+            np.load(self.folder / f"{i}_image.npy", mmap_mode="r"),
+            np.load(self.folder / f"{i}_labels.npy", mmap_mode="r"),
+        )
+
+    def remove(self) -> None:
+        """Delete the arrays."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,68 @@
+"""The JSON file beside an annotated image, as Celldetective has it and with more of our own."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_seg_trainer.errors import DataError
+
+MAX_BYTES = 16 * 2**20
+
+
+class Sidecar(BaseModel):
+    """What a sidecar tells; unknown entries are passed over.
+
+    Attributes
+    ----------
+    channels : tuple of str, optional
+        A name for each channel of the image.
+    spatial_calibration : float, optional
+        µm per pixel.
+    frame : int, optional
+        Frame of the time lapse.
+    field_of_view : str, optional
+        Id of the field of view.
+    sources : tuple of str
+        Names of the layers that the image was made from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
+
+    channels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    spatial_calibration: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    frame: int | None = None
+    field_of_view: str | None = None
+    sources: tuple[str, ...] = ()
+
+
+def read_sidecar(path: Path | None) -> Sidecar:
+    """Read a sidecar; without one, nothing is known.
+
+    Raises
+    ------
+    DataError
+        If the file is unreadable, no JSON object, or an entry is of the wrong kind.
+    """
+    if path is None:
+        return Sidecar()
+    way_out = "Correct it, or remove the file."
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"Sidecar '{path}' is larger than {MAX_BYTES // 2**20} MiB. {way_out}")
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(
+            f"Sidecar '{path}' cannot be read: {error.strerror or error}. Check its permissions."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"Sidecar '{path}' is not valid JSON ({' '.join(str(error).split())}). {way_out}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"Sidecar '{path}' holds a {type(content).__name__}, not an object {{...}}. {way_out}")
+    try:
+        return Sidecar.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        entry = ".".join(map(str, first["loc"]))
+        raise DataError(f"Sidecar '{path}': entry {entry!r} is not usable ({first['msg']}). {way_out}") from error

@@ -1,0 +1,53 @@
+"""The command line: the same work from a shell."""
+
+import logging
+import sys
+import traceback
+from typing import NoReturn
+
+import typer
+
+from napari_seg_trainer.cli.console import fail
+from napari_seg_trainer.cli.data import check
+from napari_seg_trainer.cli.demo import demo
+from napari_seg_trainer.cli.train import follow, runs, stop, train
+from napari_seg_trainer.cli.use import evaluate, models, segment
+from napari_seg_trainer.errors import SegTrainerError
+from napari_seg_trainer.paths import home
+
+app = typer.Typer(
+    name="napari-seg-trainer",
+    help="Train a segmentation model on your own corrected images, and segment with it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for command in (demo, check, train, runs, follow, stop, segment, evaluate, models):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """Run a command and exit with 0, with 1 where data or a model cannot be used, with 2 for wrong usage."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except SegTrainerError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - the last resort: one line for the user, the traceback to the log
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        fail(f"{reason}. {_keep_traceback()}")
+    sys.exit(0)
+
+
+def _keep_traceback() -> str:
+    path = home() / "log.txt"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+    except OSError:
+        return "This is a defect of the program. Please report it."
+    return f"This is a defect of the program: please report it with the end of '{path}'."

@@ -1,0 +1,36 @@
+"""Looking at annotation folders."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_seg_trainer.annotations.doctor import Severity, examine
+from napari_seg_trainer.cli.console import AsJson, print_json, print_table, say
+
+
+def check(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Annotation folders to look at.")],
+    json: AsJson = False,
+) -> None:
+    """Look for problems in annotation folders: the worst first.
+
+    Errors stop a training, warnings do not. The exit status is 1 if there is an error.
+    """
+    findings = examine(folders)
+    if json:
+        print_json({"findings": [finding.model_dump(mode="json") for finding in findings]})
+    elif findings:
+        print_table(
+            ("", "file", "finding"),
+            [
+                (finding.severity.name.lower(), "" if finding.file is None else finding.file.name, finding.message)
+                for finding in findings
+            ],
+        )
+        counts = {severity: sum(finding.severity == severity for finding in findings) for severity in Severity}
+        say(f"{counts[Severity.ERROR]} errors, {counts[Severity.WARNING]} warnings, {counts[Severity.INFO]} notes")
+    else:
+        say("Nothing to complain about.")
+    if any(finding.severity == Severity.ERROR for finding in findings):
+        raise typer.Exit(1)

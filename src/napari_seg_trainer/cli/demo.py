@@ -1,0 +1,84 @@
+"""Everything once, on real nuclei."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.api import make_job, scored
+from napari_seg_trainer.cli.console import AsJson, print_json, print_scores, say
+from napari_seg_trainer.cli.watch import watch
+from napari_seg_trainer.errors import DataError, RunError
+from napari_seg_trainer.evaluation.report import Example, write_report
+from napari_seg_trainer.evaluation.scores import Scores
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.library.problems import explained
+from napari_seg_trainer.runs.launch import launch
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Finished, Stopped
+from napari_seg_trainer.segmentation.files import write_labels
+
+DATASET = "nuclei_dsb2018"
+# small patches and a fast start: a usable model in few minutes without a GPU
+HYPERPARAMETERS = {"epochs": 30, "batch_size": 8, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128}
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for labels and report.")] = Path("demo-output"),
+    engine: Annotated[str, typer.Option(help="What to train.")] = "stardist",
+    epochs: Annotated[int | None, typer.Option(help="Fewer for a quicker look, more for a better model.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Train on built-in images of real nuclei, segment images the model has not seen, and write a report."""
+    name = _free_name("demo-nuclei")
+    given = HYPERPARAMETERS | ({} if epochs is None else {"epochs": epochs})
+    if not json:
+        say(f"Training {engine} on built-in images of nuclei (2018 Data Science Bowl). This takes a few minutes.")
+    run = launch(make_job(name=name, engine=engine, builtin=(DATASET,), hyperparameters=given))
+    status = watch(run, json)
+    if status:
+        raise typer.Exit(status)
+    model = _model_of(run)
+    test = builtin_folder(DATASET, "test")
+    results = list(scored(model, [test]))
+    scores = Scores.of(score for score, _, _ in results)
+    with explained(output, DataError):
+        output.mkdir(parents=True, exist_ok=True)
+        for _, annotated, prediction in results:
+            write_labels(output / f"{annotated.stem}_labelled.tif", prediction)
+        examples = [
+            Example(annotated.stem, annotated.image[0], annotated.labels, found) for _, annotated, found in results
+        ]
+        report = write_report(output, model.card, run.events(), examples[:6], scores)
+    _conclude(json, scores, report, test, results[0][1].stem, output)
+
+
+def _free_name(base: str) -> str:
+    library = ModelLibrary()
+    names = (base if i == 1 else f"{base}-{i}" for i in range(1, 10_000))
+    return next(name for name in names if name not in library)
+
+
+def _model_of(run: Run) -> LibraryModel:
+    last = run.events()[-1]
+    if not isinstance(last, TERMINAL_EVENTS) or not isinstance(last, Finished | Stopped) or last.model is None:
+        raise RunError(f"Run {run.id!r} gave no model.")
+    return ModelLibrary().get(last.model)
+
+
+def _conclude(json: bool, scores: Scores, report: Path, test: Path, stem: str, output: Path) -> None:
+    if json:
+        print_json({"pooled": scores.pooled, "mean": scores.mean, "report": report})
+        return
+    say("")
+    say(f"Scores on {len(scores.images)} images that the model has not seen:")
+    print_scores(scores)
+    napari = Path(sys.executable).with_name("napari")
+    command = napari if napari.exists() else "napari"
+    say("")
+    say(f"Report: {report}")
+    say("To look at an image with the objects found in it, open napari with:")
+    say(f"  {command} {test / f'{stem}.tif'} {output / f'{stem}_labelled.tif'}")

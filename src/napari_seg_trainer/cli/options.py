@@ -1,0 +1,90 @@
+"""From words on the command line to the fields of a job."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from pydantic import JsonValue, ValidationError
+
+from napari_seg_trainer.engines.registry import describe
+from napari_seg_trainer.errors import JobError
+from napari_seg_trainer.schema.job import ChannelInput, Normalization
+
+
+def parse_channels(channels: Sequence[str], normalizations: Sequence[str]) -> tuple[ChannelInput, ...]:
+    """Return the model's inputs from ``--channel`` and ``--normalization``.
+
+    One normalization holds for all channels; else there must be one for each.
+
+    Raises
+    ------
+    typer.BadParameter
+        If their numbers do not fit.
+    JobError
+        If a normalization is impossible.
+    """
+    parsed = [parse_normalization(text) for text in normalizations] or [Normalization()]
+    if not channels and normalizations:
+        raise typer.BadParameter("--normalization needs --channel: name the channels that it is for.")
+    if len(parsed) not in (1, len(channels)) and channels:
+        raise typer.BadParameter(f"There are {len(channels)} channels but {len(parsed)} normalizations.")
+    each = parsed * len(channels) if len(parsed) == 1 else parsed
+    return tuple(_channel(text, how) for text, how in zip(channels, each, strict=True)) if channels else ()
+
+
+def _channel(text: str, how: Normalization) -> ChannelInput:
+    if not text.strip():
+        raise JobError("A channel's name is empty. Give a name, or a number counted from 0.")
+    if text.isdecimal():
+        return ChannelInput(name=f"channel {text}", index=int(text), normalization=how)
+    return ChannelInput(name=text, normalization=how)
+
+
+def parse_normalization(text: str) -> Normalization:
+    """Return the normalization that ``percentile:1,99.8``, ``values:0,4000`` or ``percentile:1,99.8,clip`` means.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the text has another form.
+    JobError
+        If the numbers are impossible.
+    """
+    mode, _, rest = text.partition(":")
+    parts = rest.split(",")
+    clip = parts[-1] == "clip"
+    try:
+        low, high = (float(part) for part in (parts[:-1] if clip else parts))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write percentile:1,99.8 or values:0,4000, with ,clip if wanted.") from None
+    if mode not in ("percentile", "values"):
+        raise typer.BadParameter(f"{text!r}: begin with 'percentile:' or 'values:'.")
+    try:
+        return Normalization.model_validate({"mode": mode, "low": low, "high": high, "clip": clip})
+    except ValidationError as error:
+        raise JobError(f"{describe(error)}.") from error
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, JsonValue]:
+    """Return the parameters in ``--set NAME=VALUE``; a value is JSON, or else text.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is no ``=``.
+    """
+    found: dict[str, JsonValue] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--set {setting}: write NAME=VALUE, such as --set rays=64.")
+        found[name.strip().replace("-", "_")] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

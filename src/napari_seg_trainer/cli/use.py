@@ -1,0 +1,109 @@
+"""Working with the models in the library."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from napari_seg_trainer.api import scored
+from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, print_table, say
+from napari_seg_trainer.evaluation.scores import Scores
+from napari_seg_trainer.library.library import ModelLibrary, open_model
+from napari_seg_trainer.segmentation.files import segment_files
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the library, or a model folder.")]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel",
+        help="Channel (name, or number from 0) that feeds the model; once for each of the model's channels.",
+    ),
+]
+
+
+def segment(
+    model: Model,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="TIFF or PNG files.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels (STEM_labelled.tif).")],
+    channel: Channels = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(min=1e-6, help="µm per pixel, where the files do not tell it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace label files that are there.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Find the objects in images with a trained model.
+
+    The model brings its own normalization and pixel size; its channels are found by name.
+    """
+    opened = open_model(model)
+    with err.status("loading the model…") as status:
+        results = segment_files(
+            opened,
+            images,
+            output,
+            pixel_size=pixel_size,
+            use=channel or (),
+            overwrite=overwrite,
+            ready=lambda: status.update("segmenting…"),
+        )
+        for result in results:
+            if json:
+                print_json({"image": result.image, "labels": result.labels, "objects": result.objects})
+            else:
+                say(f"{result.image.name}: {result.objects} objects, in {result.labels}")
+
+
+def evaluate(
+    model: Model,
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Annotation folders to compare with.")],
+    channel: Channels = None,
+    json: AsJson = False,
+) -> None:
+    """Compare what a model finds with what people drew.
+
+    Precision: how many of the objects found are real. Recall: how many of the real ones are found. F1 and AP join the
+    two. An object counts as found where the two outlines overlap by at least the given IoU.
+    """
+    opened = open_model(model)
+    with err.status("segmenting…"):
+        scores = Scores.of(score for score, _, _ in scored(opened, folders, channel or ()))
+    if json:
+        images = [{"image": score.image, **score.scores} for score in scores.images]
+        print_json({"model": opened.name, "pooled": scores.pooled, "mean": scores.mean, "images": images})
+    else:
+        print_scores(scores)
+
+
+def models(json: AsJson = False) -> None:
+    """List the models in the library."""
+    library = ModelLibrary()
+    found = sorted(library, key=lambda model: model.card.created, reverse=True)
+    broken = library.broken()
+    if json:
+        cards = [model.card.model_dump(mode="json") | {"folder": str(model.folder)} for model in found]
+        print_json({"models": cards, "broken": broken})
+        return
+    if not found:
+        say(
+            f"The model library ({library.folder}) is empty. "
+            "'napari-seg-trainer train --help' says how to make a model."
+        )
+    else:
+        print_table(
+            ("name", "engine", "channels", "pixel size", "AP50", "made"),
+            [
+                (
+                    model.name,
+                    model.card.engine,
+                    ", ".join(channel.name for channel in model.card.channels),
+                    f"{model.card.pixel_size:g} µm" if model.card.pixel_size else "any",
+                    f"{model.card.scores['ap50']:.2f}" if "ap50" in model.card.scores else "",
+                    model.card.created.astimezone().strftime("%Y-%m-%d %H:%M"),
+                )
+                for model in found
+            ],
+        )
+    for reason in broken.values():
+        err.print(f"[yellow]Warning:[/] {escape(reason)}")

@@ -1,0 +1,118 @@
+"""A run's progress: bars on a screen, lines where there is none, events as JSON on request."""
+
+import sys
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from napari_seg_trainer.cli.console import duration, err, out, say, show_error
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema import events
+from napari_seg_trainer.schema.events import Event
+
+
+def watch(run: Run, json: bool = False) -> int:
+    """Show a run until it ends or the user presses Ctrl-C; return the command's exit status."""
+    last: Event | None = None
+    try:
+        if json:
+            last = _print_events(run)
+        elif out.is_terminal:
+            last = _show_bars(run)
+        else:
+            last = _print_lines(run)
+    except KeyboardInterrupt:
+        err.print(f"The training goes on. 'napari-seg-trainer follow {run.id}' shows it, 'stop {run.id}' ends it.")
+        return 130
+    return _conclude(run, last, json)
+
+
+def _print_events(run: Run) -> Event | None:
+    last = None
+    for event in run.follow():
+        if event is not None:
+            last = event
+            sys.stdout.write(event.model_dump_json() + "\n")
+            sys.stdout.flush()
+    return last
+
+
+def _print_lines(run: Run) -> Event | None:
+    last, epochs, stage = None, 0, ""
+    for event in run.follow():
+        last = event or last
+        if isinstance(event, events.Started):
+            epochs = event.epochs
+            say(_started(event))
+        elif isinstance(event, events.EpochEnded):
+            say(_epoch(event, epochs))
+        elif isinstance(event, events.Log):
+            say(f"{'Note' if event.level == 'info' else 'Warning'}: {event.message}")
+        elif isinstance(event, events.Progress) and event.stage not in (stage, "training"):
+            stage = event.stage
+            say(f"{stage}…")
+    return last
+
+
+def _show_bars(run: Run) -> Event | None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    last, epochs = None, 0
+    with Progress(*columns, console=out, transient=True) as progress:
+        whole: TaskID = progress.add_task("preparing", total=None, note="")
+        part: TaskID = progress.add_task("", total=1, note="", visible=False)
+        for event in run.follow():
+            last = event or last
+            if isinstance(event, events.Started):
+                epochs = event.epochs
+                progress.console.print(_started(event))
+                progress.update(
+                    whole, description="training", total=epochs, completed=event.epoch - 1, note="measuring…"
+                )
+            elif isinstance(event, events.EpochEnded):
+                left = "measuring…" if event.seconds_left is None else f"{duration(event.seconds_left)} left"
+                progress.update(whole, completed=event.epoch, note=f"epoch {event.epoch} of {epochs}, {left}")
+                progress.update(part, visible=False)
+                progress.console.print(_epoch(event, epochs))
+            elif isinstance(event, events.Progress):
+                progress.update(part, description=event.stage, completed=event.done, total=event.total, visible=True)
+            elif isinstance(event, events.Log):
+                progress.console.print(event.message, markup=False)
+    return last
+
+
+def _started(event: events.Started) -> str:
+    return (
+        f"{event.epochs} epochs of {event.steps_per_epoch} steps on {event.training_images} images "
+        f"({event.validation_images} validate), on {event.device}"
+    )
+
+
+def _epoch(event: events.EpochEnded, epochs: int) -> str:
+    left = "measuring the time left" if event.seconds_left is None else f"{duration(event.seconds_left)} left"
+    best = "  best so far" if event.is_best else ""
+    loss, validation = event.metrics["loss"], event.metrics["val_loss"]
+    return f"epoch {event.epoch:>3} of {epochs}  loss {loss:.4f}  validation loss {validation:.4f}  {left}{best}"
+
+
+def _conclude(run: Run, last: Event | None, json: bool) -> int:
+    problem = _problem(run, last)
+    if problem:
+        show_error(problem)
+        return 1
+    if not json and isinstance(last, events.Finished | events.Stopped):
+        if isinstance(last, events.Stopped):
+            say(f"Stopped: {last.reason}.")
+        if last.model is None:
+            say("There is no model.")
+        else:
+            say(f"Model {last.model!r} is in the library (best epoch: {last.best_epoch}).")
+            say(f"Use it: napari-seg-trainer segment {last.model} IMAGE.tif --output segmented")
+    return 0
+
+
+def _problem(run: Run, last: Event | None) -> str | None:
+    if isinstance(last, events.Failed):
+        return last.message
+    if isinstance(last, events.TERMINAL_EVENTS):
+        return None
+    log = run.folder / "log.txt"
+    return f"Run {run.id!r} was interrupted: its process is gone. '{log}' may say why. Start the training again."

@@ -1,0 +1,159 @@
+"""What an engine is, and what it is given.
+
+A third party's engine is a package that implements `Engine` and names an `EngineSpec` in the entry-point group
+``napari_seg_trainer.engines``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.schema.job import Hyperparameters
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """An engine's visiting card; making one imports no framework.
+
+    Attributes
+    ----------
+    id, title : str
+        The name in job files, and the one on buttons.
+    good_for : str
+        One sentence that helps to choose.
+    parameters : type of Hyperparameters
+        The engine's pydantic model of parameters, with titles and descriptions; forms are built from it.
+    channels : (int, int or None)
+        How many channels it takes, at least and at most.
+    location : str
+        ``"package.module:Class"`` of the `Engine`.
+    requires : tuple of str
+        Import names that must be installed.
+    install : str
+        The command that installs them.
+    """
+
+    id: str
+    title: str
+    good_for: str
+    parameters: type[Hyperparameters]
+    channels: tuple[int, int | None]
+    location: str
+    requires: tuple[str, ...] = ()
+    install: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Both sides of the split, ready for the network.
+
+    Attributes
+    ----------
+    training, validation : sequence of PreparedImage
+        Images float32 CYX, normalized, at the model's pixel size; labels int32 YX, 0 for background. Read lazily.
+    object_diameters : NDArray of float64
+        Diameter in pixels of the circle with each training object's area.
+    object_extents : NDArray of float64
+        The longer side in pixels of each training object's bounding box.
+    """
+
+    training: Sequence[PreparedImage]
+    validation: Sequence[PreparedImage]
+    object_diameters: NDArray[np.float64]
+    object_extents: NDArray[np.float64]
+
+
+class Predictor(Protocol):
+    """A model in memory."""
+
+    def predict(self, image: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Return the instances (YX, 0 for background) of a normalized image (CYX)."""
+        ...
+
+
+class TrainingContext(Protocol):
+    """What is common to all trainings; the engine calls it and obeys its answers."""
+
+    first_epoch: int
+    checkpoint: Path | None
+
+    def start(self, parameters: Hyperparameters, *, steps_per_epoch: int, device: str) -> None:
+        """Say that the first epoch begins, with the parameters as the engine completed them."""
+        ...
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch (from 1)."""
+        ...
+
+    def end_step(self, epoch: int, step: int, steps: int) -> bool:
+        """Say that a step (from 1) is done. False: end this epoch now, validate, and call `end_epoch`."""
+        ...
+
+    def end_epoch(self, epoch: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> bool:
+        """Say that an epoch is done. False: stop training now.
+
+        Parameters
+        ----------
+        epoch : int
+            From 1.
+        metrics : mapping
+            At least ``loss`` and ``val_loss``.
+        save : callable
+            Writes into the given, empty folder all that `Engine.train` needs to go on and `Engine.export` needs to
+            make a model: weights, optimizer state. It is called before this method returns.
+        """
+        ...
+
+    def log(self, message: str, level: Literal["info", "warning"] = "info") -> None:
+        """Tell the user something."""
+        ...
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Tell how far a stage other than the epochs is, such as optimising thresholds."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """The part of a job that concerns the engine.
+
+    Attributes
+    ----------
+    channels : int
+        Number of input channels.
+    parameters : Hyperparameters
+        Of the engine's own type.
+    seed : int
+    pretrained : Path, optional
+        Model folder to start from.
+    """
+
+    channels: int
+    parameters: Hyperparameters
+    seed: int
+    pretrained: Path | None = None
+
+
+class Engine(Protocol):
+    """A kind of network that can be trained; made without arguments."""
+
+    def train(self, task: TrainingTask, data: TrainingData, context: TrainingContext) -> None:
+        """Train until the last epoch, or until the context says stop.
+
+        Where ``context.checkpoint`` is a folder that an earlier training's `save` wrote, go on from it with epoch
+        ``context.first_epoch``.
+        """
+        ...
+
+    def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
+        """Make a model in the empty `folder` from a checkpoint, in the format that the engine's own package opens."""
+        ...
+
+    def load(self, folder: Path) -> Predictor:
+        """Return the model in `folder`, ready to predict."""
+        ...

@@ -1,0 +1,1 @@
+"""StarDist: star-convex objects (Schmidt et al. 2018)."""

@@ -1,0 +1,155 @@
+"""StarDist as an `Engine`, on the real `stardist` package."""
+
+import json
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from stardist.models import Config2D, StarDist2D
+
+from napari_seg_trainer.annotations.patches import Patch, PatchPlan, PatchStream, draw_patch
+from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
+from napari_seg_trainer.engines.stardist.design import adopt, complete
+from napari_seg_trainer.engines.stardist.network import (
+    Trainer,
+    load_arrays,
+    make_config,
+    set_tile_overlap,
+    training_fields,
+    use_device,
+)
+from napari_seg_trainer.engines.stardist.spec import StarDistParameters
+from napari_seg_trainer.engines.stardist.targets import Batch, make_batch
+from napari_seg_trainer.errors import JobError, LibraryError
+
+MAX_VALIDATION_PATCHES = 100
+MAX_THRESHOLD_IMAGES = 32
+TILE = 1024
+
+
+class StarDistEngine:
+    """Trains, exports and loads `stardist.models.StarDist2D`."""
+
+    def train(self, task: TrainingTask, data: TrainingData, context: TrainingContext) -> None:
+        """Train as `Engine.train` says."""
+        device = use_device(task.seed)
+        trainer, parameters = _make_trainer(task, data)
+        if context.checkpoint is not None:
+            trainer.restore(context.checkpoint)
+        config = trainer.model.config
+        make = partial(make_batch, rays=config.n_rays, grid=config.grid[0])
+        patch = (config.train_patch_size[0], config.train_patch_size[1])
+        plan = PatchPlan(patch, parameters.batch_size, parameters.augmentation, parameters.foreground, task.seed)
+        stream = PatchStream(data.training, plan)
+        validation = [make(patches) for patches in _validation_patches(data, plan)]
+        context.start(parameters, steps_per_epoch=stream.batches_per_epoch, device=device)
+        for epoch in range(context.first_epoch, parameters.epochs + 1):
+            metrics = _train_epoch(trainer, stream.epoch(epoch, make), stream.batches_per_epoch, epoch, context)
+            metrics |= trainer.validate(validation)
+            if not context.end_epoch(epoch, metrics, trainer.save):
+                break
+
+    def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
+        """Write a folder that `stardist.models.StarDist2D` opens, its thresholds optimised on validation images."""
+        config = Config2D(**json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
+        model = StarDist2D(config, name=folder.name, basedir=str(folder.parent))
+        model.keras_model.set_weights(load_arrays(checkpoint / "means.npz"))
+        model.keras_model.save_weights(str(folder / "weights_best.h5"))
+        set_tile_overlap(model)
+        places = _spread(len(data.validation), MAX_THRESHOLD_IMAGES)
+        context.progress("optimising thresholds", 0, 1)
+        chosen = [data.validation[i] for i in places]
+        model.optimize_thresholds(
+            [np.moveaxis(prepared.image, 0, -1) for prepared in chosen],
+            [np.asarray(prepared.labels) for prepared in chosen],
+            optimize_kwargs={"verbose": 0},
+        )
+        context.progress("optimising thresholds", 1, 1)
+
+    def load(self, folder: Path) -> "StarDistPredictor":
+        """Open a StarDist model folder."""
+        use_device(0)
+        return StarDistPredictor(_open(folder))
+
+
+class StarDistPredictor:
+    """A StarDist model in memory."""
+
+    def __init__(self, model: StarDist2D) -> None:
+        self.model = model
+
+    def predict(self, image: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Return the instances (YX) of a normalized image (CYX); images over 1024 pixels go through in tiles."""
+        tiles = tuple(-(-length // TILE) for length in image.shape[1:])
+        labels, _ = self.model.predict_instances(
+            np.moveaxis(image, 0, -1),
+            axes="YXC",
+            n_tiles=(*tiles, 1) if max(tiles) > 1 else None,
+            show_tile_progress=False,
+        )
+        return np.asarray(labels, np.int32)
+
+
+def _make_trainer(task: TrainingTask, data: TrainingData) -> tuple[Trainer, StarDistParameters]:
+    given = task.parameters
+    if not isinstance(given, StarDistParameters):
+        raise TypeError(f"StarDist cannot be trained with {type(given).__name__}")
+    shapes = [prepared.labels.shape for prepared in data.training]
+    if task.pretrained is None:
+        parameters = complete(given, shapes, data.object_diameters, data.object_extents)
+        return Trainer(StarDist2D(make_config(task.channels, parameters), name=None, basedir=None)), parameters
+    start = _open(task.pretrained)
+    _check_pretrained(start, task)
+    known = vars(start.config)
+    parameters = adopt(given, known, shapes, data.object_extents)
+    config = Config2D(**{**known, **training_fields(parameters)})
+    trainer = Trainer(StarDist2D(config, name=None, basedir=None))
+    trainer.set_weights(start.keras_model.get_weights())
+    return trainer, parameters
+
+
+def _check_pretrained(start: StarDist2D, task: TrainingTask) -> None:
+    if start.config.n_channel_in != task.channels:
+        raise JobError(
+            f"The pretrained model takes {start.config.n_channel_in} channel(s), the job gives {task.channels}. "
+            "Choose as many channels as the pretrained model has."
+        )
+    if start.config.n_classes is not None:
+        raise JobError("The pretrained model tells classes of objects, which cannot be trained here. Choose another.")
+
+
+def _open(folder: Path) -> StarDist2D:
+    try:
+        model = StarDist2D(None, name=folder.name, basedir=str(folder.parent))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LibraryError(f"StarDist cannot open the model in {str(folder)!r}: {reason}") from error
+    set_tile_overlap(model)
+    return model
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return up to `most` places, evenly among `count`."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()})
+
+
+def _validation_patches(data: TrainingData, plan: PatchPlan) -> Iterable[list[Patch]]:
+    """Yield one fixed patch for each validation image, a hundred at most, in batches."""
+    rng = np.random.default_rng(plan.seed)
+    patches = [draw_patch(data.validation[i], plan, rng) for i in _spread(len(data.validation), MAX_VALIDATION_PATCHES)]
+    for start in range(0, len(patches), plan.batch_size):
+        yield patches[start : start + plan.batch_size]
+
+
+def _train_epoch(
+    trainer: Trainer, batches: Iterable[Batch], steps: int, epoch: int, context: TrainingContext
+) -> dict[str, float]:
+    losses: list[dict[str, float]] = []
+    learning_rate = context.learning_rate(epoch)
+    for batch in batches:
+        losses.append(trainer.train_step(batch, learning_rate))
+        if not context.end_step(epoch, len(losses), steps):
+            break
+    return {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}

@@ -1,0 +1,217 @@
+"""Figures of a run, in colours that colour-blind people tell apart (Okabe and Ito 2008)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from napari_seg_trainer.evaluation.matching import match, match_pairs
+from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Event
+
+BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
+GREY = "#666666"
+MAX_EXAMPLES = 12
+_SCORE_LINES = (
+    ("f1_50", "F1 at IoU 0.5", BLUE, "--"),
+    ("ap50", "AP at IoU 0.5", GREEN, "-"),
+    ("ap70", "AP at IoU 0.7", SKY, "-"),
+    ("ap90", "AP at IoU 0.9", PURPLE, "-"),
+)
+_PANEL_INCHES, _PANEL_PIXELS, _OUTLINE_PIXELS = 3.2, 480, 2
+_LOG_FROM = 30  # a loss that falls by more than this factor is drawn on a logarithmic axis
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image with what is there and what the model says.
+
+    Attributes
+    ----------
+    name : str
+        The image's name.
+    image : NDArray, axes YX
+        One channel, any numbers.
+    truth, prediction : NDArray of int, axes YX
+        Labels; 0 is background, negative pixels of the truth do not count.
+    """
+
+    name: str
+    image: NDArray[Any]
+    truth: NDArray[Any]
+    prediction: NDArray[Any]
+
+
+def plot_curves(events: Iterable[Event]) -> Figure:
+    """Return the curves of a run: training loss thin, validation loss bold, the best epoch marked, scores beside.
+
+    Parameters
+    ----------
+    events : iterable of Event
+        The run's events in order. Of an epoch that was done twice, after a resume, the second one counts.
+    """
+    epochs, scores = _histories(events)
+    figure = Figure(figsize=(10.5 if scores else 6.4, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
+    _plot_losses(panels[0], epochs)
+    if scores:
+        _plot_scores(panels[1], scores)
+    for axes in panels:
+        _mark_best(axes, epochs)
+        axes.set_xlabel("Epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    return figure
+
+
+def plot_examples(examples: Sequence[Example]) -> Figure:
+    """Return a figure with a row for each example: the image, the true outlines, the predicted outlines.
+
+    Objects that match at IoU 0.5 are outlined in one colour, those missed or made up in another. No more than
+    `MAX_EXAMPLES` are shown.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        What to show.
+
+    Raises
+    ------
+    DataError
+        If an example's labels differ in shape.
+    """
+    examples = examples[:MAX_EXAMPLES]
+    heights = [min(1.6, max(0.4, example.image.shape[0] / example.image.shape[1])) for example in examples]
+    size = 3 * _PANEL_INCHES, max(1.0, sum(heights) * _PANEL_INCHES + 0.35 * len(examples) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    if not examples:
+        figure.text(0.5, 0.5, "No examples.", ha="center", va="center", color=GREY)
+        return figure
+    rows = figure.subplots(len(examples), 3, squeeze=False, height_ratios=heights)
+    for panels, example in zip(rows, examples, strict=True):
+        _plot_example(panels, example)
+    handles = [Patch(color=SKY, label="found"), Patch(color=ORANGE, label="missed (middle) or made up (right)")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _histories(events: Iterable[Event]) -> tuple[list[EpochEnded], dict[int, Mapping[str, float]]]:
+    """Return the epochs in order, and the scores by epoch."""
+    epochs: dict[int, EpochEnded] = {}
+    evaluated: dict[str, dict[int, Mapping[str, float]]] = {}
+    for event in events:
+        if isinstance(event, EpochEnded):
+            epochs[event.epoch] = event
+        elif isinstance(event, Evaluated) and epochs:
+            evaluated.setdefault(event.dataset, {})[max(epochs)] = event.scores
+    keys = {key for key, *_ in _SCORE_LINES}
+    scores: dict[int, Mapping[str, float]] = {
+        epoch: event.metrics for epoch, event in sorted(epochs.items()) if keys & set(event.metrics)
+    }
+    # one evaluation alone, at the end of a run, is no curve
+    fullest = max(evaluated.values(), key=len, default={})
+    return [epochs[epoch] for epoch in sorted(epochs)], scores or (fullest if len(fullest) > 1 else {})
+
+
+def _plot_losses(axes: Axes, epochs: Sequence[EpochEnded]) -> None:
+    axes.set_title("Loss (lower is better)", fontsize="medium")
+    if not epochs:
+        axes.text(0.5, 0.5, "No epoch has ended.", ha="center", va="center", transform=axes.transAxes, color=GREY)
+        return
+    drawn: list[float] = []
+    for key, label, colour, width in (("loss", "training", BLUE, 1.2), ("val_loss", "validation", VERMILLION, 2.6)):
+        values = {event.epoch: event.metrics[key] for event in epochs if key in event.metrics}
+        _plot_line(axes, values, label, colour, width)
+        drawn += [value for value in values.values() if np.isfinite(value)]
+    if drawn and 0 < min(drawn) * _LOG_FROM < max(drawn):
+        axes.set_yscale("log")
+
+
+def _plot_scores(axes: Axes, scores: Mapping[int, Mapping[str, float]]) -> None:
+    axes.set_title("Scores on validation images (higher is better)", fontsize="medium")
+    axes.set_ylim(0, 1)
+    for key, label, colour, style in _SCORE_LINES:
+        values = {epoch: own[key] for epoch, own in scores.items() if key in own}
+        if values:
+            _plot_line(axes, values, label, colour, 2.0, style)
+
+
+def _plot_line(
+    axes: Axes, values: Mapping[int, float], label: str, colour: str, width: float, style: str = "-"
+) -> None:
+    marker = "o" if len(values) == 1 else ""  # a single point has no line
+    axes.plot(list(values), list(values.values()), style, marker=marker, color=colour, lw=width, label=label)
+
+
+def _mark_best(axes: Axes, epochs: Sequence[EpochEnded]) -> None:
+    best = max((event.epoch for event in epochs if event.is_best), default=None)
+    if best is not None:
+        axes.axvline(best, color=GREY, lw=1.2, ls=":", label=f"best epoch: {best}")
+
+
+def _plot_example(panels: Sequence[Axes], example: Example) -> None:
+    matched = match_pairs(example.truth, example.prediction)
+    at_half = match(example.truth, example.prediction, (0.5,))[0]
+    score = f", AP at IoU 0.5: {at_half.ap:.2f}" if at_half.true_objects + at_half.predicted_objects else ""
+    image = stretch(example.image)
+    titles = (
+        _shortened(example.name),
+        f"truth: {_objects(example.truth)}",
+        f"prediction: {_objects(example.prediction)}{score}",
+    )
+    for axes, title in zip(panels, titles, strict=True):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, 1, 1, 0), aspect="auto")
+        axes.set_title(title, fontsize="small", parse_math=False)
+        axes.set_box_aspect(image.shape[0] / image.shape[1])
+        axes.set_axis_off()
+    for axes, labels, found in zip(panels[1:], (example.truth, example.prediction), matched.T, strict=True):
+        axes.imshow(outlines(labels, found), extent=(0, 1, 1, 0), aspect="auto", interpolation="nearest")
+
+
+def stretch(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Return an image (YX) as numbers from 0 to 1 that show well: percentiles 0.5 to 99.8, what is not finite as 0."""
+    values = np.asarray(image, np.float32)
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(values.shape, np.float32)
+    low, high = np.percentile(values[finite], (0.5, 99.8))
+    stretched = np.clip((np.where(finite, values, low) - low) / max(float(high - low), 1e-12), 0, 1)
+    return np.asarray(stretched, np.float32)
+
+
+def outlines(labels: NDArray[Any], found: NDArray[np.int64], size: int = _PANEL_PIXELS) -> NDArray[np.float32]:
+    """Return the outlines of labels (YX) as a transparent picture (YX, RGBA), `found` in blue."""
+    factor = size / max(labels.shape)
+    rows, columns = (
+        np.minimum((np.arange(max(1, round(length * factor))) + 0.5) / factor, length - 1).astype(int)
+        for length in labels.shape
+    )
+    shown = labels[np.ix_(rows, columns)]
+    edge = np.zeros(shown.shape, bool)
+    for step in range(1, _OUTLINE_PIXELS + 1):
+        for ahead, behind in ((np.s_[step:, :], np.s_[:-step, :]), (np.s_[:, step:], np.s_[:, :-step])):
+            differs = shown[ahead] != shown[behind]
+            edge[ahead] |= differs
+            edge[behind] |= differs
+    edge &= shown > 0
+    picture = np.zeros((*shown.shape, 4), np.float32)
+    for colour, inside in ((ORANGE, edge), (SKY, edge & np.isin(shown, found))):
+        picture[inside] = (*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1)
+    return picture
+
+
+def _objects(labels: NDArray[Any]) -> str:
+    count = len(np.unique(labels[labels > 0]))
+    return f"{count:,} object" if count == 1 else f"{count:,} objects"
+
+
+def _shortened(name: str, limit: int = 40) -> str:
+    return name if len(name) <= limit else f"{name[: limit // 2]}…{name[-limit // 2 :]}"

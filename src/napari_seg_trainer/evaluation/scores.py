@@ -1,0 +1,116 @@
+"""Scores of a set of images, as the command line prints them and as JSON."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seg_trainer.evaluation.matching import IOU_THRESHOLDS, Matching, match
+from napari_seg_trainer.schema._base import FrozenModel
+
+MEASURES = ("precision", "recall", "f1", "ap", "pq")
+
+
+def score_key(measure: str, iou_threshold: float) -> str:
+    """Return the name of a score: ``ap50``, ``f1_50`` (an underscore keeps digits apart), ``precision70``."""
+    separator = "_" if measure[-1].isdigit() else ""
+    return f"{measure}{separator}{100 * iou_threshold:g}"
+
+
+class ImageScore(FrozenModel):
+    """How well one image was segmented.
+
+    Attributes
+    ----------
+    image : str
+        The image's name.
+    matchings : tuple of Matching
+        The counts at each IoU threshold.
+    """
+
+    image: str
+    matchings: tuple[Matching, ...]
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The image's own scores by name, such as ``ap50``."""
+        return _named(self.matchings)
+
+
+class Scores(FrozenModel):
+    """How well a set of images was segmented.
+
+    Attributes
+    ----------
+    pooled : dict of str to float
+        From the counts summed over all images, so that every object counts the same. Empty without images.
+    mean : dict of str to float
+        Mean of the images' own scores, so that every image counts the same. Empty without images.
+    images : tuple of ImageScore
+        Each image's counts.
+    """
+
+    pooled: dict[str, float]
+    mean: dict[str, float]
+    images: tuple[ImageScore, ...]
+
+    @classmethod
+    def of(cls, images: Iterable[ImageScore]) -> Self:
+        """Return the scores of some images together; all must have the same IoU thresholds."""
+        images = tuple(images)
+        if not images:
+            return cls(pooled={}, mean={}, images=())
+        own = [image.scores for image in images]
+        return cls(
+            pooled=_named(pool(images)),
+            mean={key: float(np.mean([scores[key] for scores in own])) for key in own[0]},
+            images=images,
+        )
+
+    def rows(self) -> list[dict[str, str | float]]:
+        """Return a table: a row for each image, then the pooled scores, then the mean."""
+        named = [(image.image, image.scores) for image in self.images]
+        named += [("pooled", self.pooled), ("mean", self.mean)] if self.images else []
+        return [{"image": name, **scores} for name, scores in named]
+
+
+def score_image(
+    name: str, truth: NDArray[Any], prediction: NDArray[Any], thresholds: Sequence[float] = IOU_THRESHOLDS
+) -> ImageScore:
+    """Return how well one image was segmented.
+
+    Parameters
+    ----------
+    name : str
+        The image's name.
+    truth, prediction : NDArray of int, axes YX
+        As for `match`.
+    thresholds : sequence of float
+        IoU thresholds.
+
+    Raises
+    ------
+    DataError
+        As for `match`.
+    """
+    return ImageScore(image=name, matchings=match(truth, prediction, thresholds))
+
+
+def pool(images: Sequence[ImageScore]) -> tuple[Matching, ...]:
+    """Return the counts of all images together, at each IoU threshold; nothing without images."""
+    if not images:
+        return ()
+    first, *others = (image.matchings for image in images)
+    total = first
+    for matchings in others:
+        total = tuple(a + b for a, b in zip(total, matchings, strict=True))
+    return total
+
+
+def _named(matchings: Iterable[Matching]) -> dict[str, float]:
+    return {
+        score_key(measure, matching.iou_threshold): float(getattr(matching, measure))
+        for matching in matchings
+        for measure in MEASURES
+    }

@@ -1,0 +1,203 @@
+"""Fetching a file whose checksum is known, in as many pieces as the network makes of it."""
+
+import hashlib
+import http.client
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from napari_seg_trainer.errors import DownloadError
+from napari_seg_trainer.library.problems import explained
+
+TIMEOUT_SECONDS = 30.0
+_CHUNK_BYTES = 1 << 20
+_LOCAL = {"127.0.0.1", "localhost", "::1"}
+_ALGORITHMS = ("md5", "sha256")
+_NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, OSError)
+
+
+class _BrokenOffError(Exception):
+    """The connection ended before the file did."""
+
+
+Progress = Callable[[int, int | None], None]
+
+
+def download(
+    url: str, target: Path, *, checksum: str, progress: Progress | None = None, timeout: float = TIMEOUT_SECONDS
+) -> Path:
+    """Fetch a file and check that it is the expected one.
+
+    What has arrived is kept in ``TARGET.part``: a connection that breaks off is taken up again where it ended, in this
+    call and in a later one, if the server can. The target appears only when it is complete and right.
+
+    Parameters
+    ----------
+    url : str
+        An https address; http is accepted from this machine only.
+    target : Path
+        The file to write. If it is there and right, nothing is fetched.
+    checksum : str
+        ``"sha256:..."`` or ``"md5:..."`` in hexadecimal digits.
+    progress : callable, optional
+        Is told the bytes done, and the bytes in all where the server says.
+    timeout : float
+        Seconds that the server may be silent.
+
+    Returns
+    -------
+    Path
+        The target.
+
+    Raises
+    ------
+    DownloadError
+        If the server cannot be reached, refuses, or sends another file; if the disk is full or protected.
+    ValueError
+        If `checksum` is malformed.
+    """
+    _check_url(url)
+    _parse_checksum(checksum)
+    with explained(target, DownloadError):
+        if _is_right(target, checksum):
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.part")
+        resumed = part.exists()
+    _fetch_all(url, part, progress, timeout)
+    if _accept(part, target, checksum):
+        return target
+    if resumed:  # the beginning was perhaps of another file: once more, from nothing
+        return download(url, target, checksum=checksum, progress=progress, timeout=timeout)
+    raise DownloadError(
+        f"What came from {url} is not the expected file (its checksum differs), so it was removed. Try again; if it "
+        "happens again, do not use that address."
+    )
+
+
+def _accept(part: Path, target: Path, checksum: str) -> bool:
+    """Put what has arrived into place if it is right, and remove it if not."""
+    with explained(target, DownloadError):
+        if _is_right(part, checksum):
+            os.replace(part, target)
+            return True
+        part.unlink(missing_ok=True)
+        return _is_right(target, checksum)  # another process may have been faster
+
+
+def _fetch_all(url: str, part: Path, progress: Progress | None, timeout: float) -> None:
+    """Fetch until nothing is missing; a piece that brings nothing ends the attempts."""
+    while True:
+        before = _size(part)
+        try:
+            return _fetch_piece(url, part, progress, timeout)
+        except _BrokenOffError as error:
+            after = _size(part)
+            if after <= before:
+                raise DownloadError(
+                    f"The connection to {urlsplit(url).hostname} broke off after {after:,} bytes. Check the network "
+                    "and try again; it goes on from there."
+                ) from error
+
+
+def _fetch_piece(url: str, part: Path, progress: Progress | None, timeout: float) -> None:
+    """Append what one answer of the server holds; raises _BrokenOffError if that is not all."""
+    start = _size(part)
+    with _open(url, start, timeout) as response:
+        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # nothing comes after what is there; the checksum tells whether that is all
+        if response.status != HTTPStatus.PARTIAL_CONTENT:
+            start = 0
+        elif _range_start(response) != start:
+            raise DownloadError(
+                f"{urlsplit(url).hostname} sent another part of the file than asked for. Try again later."
+            )
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
+        done = start
+        with explained(part, DownloadError), part.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            while chunk := _read(response):
+                file.write(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, total)
+    if total is not None and done < total:
+        raise _BrokenOffError
+
+
+def _open(url: str, start: int, timeout: float) -> Any:
+    """Return the server's answer to a request for everything from byte `start` on."""
+    host = urlsplit(url).hostname
+    headers = {"User-Agent": "napari-seg-trainer"} | ({"Range": f"bytes={start}-"} if start else {})
+    handlers = [_SafeRedirects(), *([urllib.request.ProxyHandler({})] if host in _LOCAL else [])]
+    try:
+        return urllib.request.build_opener(*handlers).open(
+            urllib.request.Request(url, headers=headers), timeout=timeout
+        )
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+            return error  # is a response too
+        error.close()
+        raise DownloadError(
+            f"{host} answers {error.code} {error.reason} to {url}. Try again later, or fetch the file with a browser."
+        ) from error
+    except _NETWORK_ERRORS as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(
+            f"{host} cannot be reached ({reason}). Check the network, the proxy and the firewall, and try again."
+        ) from error
+
+
+def _read(response: Any) -> bytes:
+    """Return the next bytes, or none at the end."""
+    try:
+        return bytes(response.read1(_CHUNK_BYTES))
+    except (http.client.HTTPException, OSError) as error:
+        raise _BrokenOffError from error
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Goes where the server says, but never from https to something that can be read on the way."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _check_url(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL):
+        raise DownloadError(f"'{url}' is not fetched, because it does not begin with https://. Use an https address.")
+
+
+def _parse_checksum(checksum: str) -> tuple[str, str]:
+    algorithm, _, digest = checksum.partition(":")
+    if algorithm not in _ALGORITHMS or len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size * 2:
+        raise ValueError(f"checksum {checksum!r} is not like 'sha256:...' or 'md5:...'")
+    return algorithm, digest.lower()
+
+
+def _is_right(path: Path, checksum: str) -> bool:
+    algorithm, digest = _parse_checksum(checksum)
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+    return found.hexdigest() == digest
+
+
+def _range_start(response: Any) -> int | None:
+    """Return where a partial answer begins."""
+    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(match[1]) if match else None
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

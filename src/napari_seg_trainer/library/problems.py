@@ -1,0 +1,43 @@
+"""What goes wrong on disk, in one line for the user."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from napari_seg_trainer.errors import LibraryError, SegTrainerError
+from napari_seg_trainer.paths import HOME_VARIABLE
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
+
+
+def disk_problem(error: OSError, folder: Path) -> str:
+    """Return what is wrong with writing to `folder`, and the way out."""
+    if error.errno in _FULL:
+        return f"There is no space left on the disk of '{folder}'. Free some space and try again."
+    if error.errno in _FORBIDDEN:
+        return f"You have no permission to write to '{folder}'. Change its permissions or set {HOME_VARIABLE}."
+    if error.errno in _NO_FOLDER:
+        return f"'{folder}' cannot be made: a file of that name, or of a folder above it, is in the way. Remove it."
+    return f"'{folder}' cannot be used: {error.strerror or error}. Check the disk and try again."
+
+
+@contextmanager
+def explained(folder: Path, kind: type[SegTrainerError] = LibraryError) -> Iterator[None]:
+    """Turn an OSError into an error that a user understands; `folder` is where something was to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(disk_problem(error, folder)) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first thing that pydantic found wrong, in one line without a full stop."""
+    item = error.errors()[0]
+    place = ".".join(str(part) for part in item["loc"])
+    what = item["msg"].removeprefix("Value error, ").splitlines()[0].rstrip(".")
+    return f"{place}: {what}" if place else what

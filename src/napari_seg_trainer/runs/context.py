@@ -1,0 +1,179 @@
+"""What all trainings share: the best epoch, stopping, checkpoints, the learning rate, the time left."""
+
+import math
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.files import write_text
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema._base import FrozenModel
+from napari_seg_trainer.schema.events import EpochEnded, Log, Progress, Started
+from napari_seg_trainer.schema.job import Hyperparameters
+
+PROGRESS_SECONDS = 0.5
+
+
+class CheckpointState(FrozenModel):
+    """What the checkpoint folder holds: the last epoch's event, and which epoch is the best."""
+
+    last: EpochEnded
+    best_epoch: int | None
+    best_value: float = math.inf
+
+
+class RunContext:
+    """The `TrainingContext` that writes into a run's folder.
+
+    Parameters
+    ----------
+    run : Run
+    training_images, validation_images : int
+        For the `Started` event.
+
+    Attributes
+    ----------
+    first_epoch : int
+        1, or the one after the last checkpoint.
+    checkpoint : Path, optional
+        The last epoch's folder, where there is one.
+    """
+
+    def __init__(self, run: Run, training_images: int, validation_images: int) -> None:
+        self._run = run
+        self._images = training_images, validation_images
+        self._parameters = Hyperparameters()
+        self._seconds: list[float] = []
+        self._epoch_began = self._told = time.monotonic()
+        self.early_stop = False
+        self.parameters: Hyperparameters | None = None
+        self._state = read_state(run)
+        self.first_epoch = 1 if self._state is None else self._state.last.epoch + 1
+        self.checkpoint = None if self._state is None else epoch_folder(run, self._state.last.epoch)
+
+    def start(self, parameters: Hyperparameters, *, steps_per_epoch: int, device: str) -> None:
+        """Write the `Started` event."""
+        self._parameters = self.parameters = parameters
+        training, validation = self._images
+        self._run.append(
+            Started(
+                epoch=self.first_epoch,
+                epochs=parameters.epochs,
+                steps_per_epoch=steps_per_epoch,
+                training_images=training,
+                validation_images=validation,
+                device=device,
+            )
+        )
+        self._epoch_began = self._told = time.monotonic()
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the epoch's learning rate, which falls along a half cosine (Loshchilov and Hutter 2017)."""
+        done = (epoch - 1) / self._parameters.epochs
+        return self._parameters.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
+
+    def end_step(self, epoch: int, step: int, steps: int) -> bool:
+        """Write a `Progress` event now and then; False once a stop is asked for."""
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_SECONDS and step < steps:
+            self._told = now
+            left = None
+            if self._seconds:
+                rest = 1.0 - step / steps + self._parameters.epochs - epoch
+                left = statistics.median(self._seconds[-9:]) * rest
+            self._run.append(Progress(stage="training", epoch=epoch, done=step, total=steps, seconds_left=left))
+        return not self._run.stop_requested()
+
+    def end_epoch(self, epoch: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> bool:
+        """Keep the epoch's weights, write its event, and return whether to go on."""
+        now = time.monotonic()
+        self._seconds.append(now - self._epoch_began)
+        self._epoch_began = self._told = now
+        value = metrics["val_loss"]
+        best_epoch, best_value = (
+            (None, math.inf) if self._state is None else (self._state.best_epoch, self._state.best_value)
+        )
+        is_best = value < best_value
+        left = statistics.median(self._seconds[-9:]) * (self._parameters.epochs - epoch)
+        event = EpochEnded(
+            epoch=epoch,
+            metrics=dict(metrics),
+            learning_rate=self.learning_rate(epoch),
+            is_best=is_best,
+            seconds=self._seconds[-1],
+            seconds_left=left if len(self._seconds) > 1 else None,
+        )
+        self._keep(event, save, (epoch, value) if is_best else (best_epoch, best_value))
+        self._run.append(event)
+        self.early_stop = self._is_stale(epoch)
+        return not (self.early_stop or self._run.stop_requested())
+
+    def log(self, message: str, level: Literal["info", "warning"] = "info") -> None:
+        """Write a `Log` event."""
+        self._run.append(Log(message=message, level=level))
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Write a `Progress` event of another stage, not too often."""
+        now = time.monotonic()
+        if done in (0, total) or now - self._told >= PROGRESS_SECONDS:
+            self._told = now
+            self._run.append(Progress(stage=stage, done=done, total=total))
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch with the lowest validation loss so far."""
+        return None if self._state is None else self._state.best_epoch
+
+    @property
+    def last_epoch(self) -> int:
+        """The last epoch that ended, 0 if none has."""
+        return 0 if self._state is None else self._state.last.epoch
+
+    def _is_stale(self, epoch: int) -> bool:
+        patience = self._parameters.early_stopping
+        return patience is not None and epoch - (self.best_epoch or 0) >= patience
+
+    def _keep(self, event: EpochEnded, save: Callable[[Path], None], best: tuple[int | None, float]) -> None:
+        folder = self._run.checkpoint_folder
+        target = epoch_folder(self._run, event.epoch)
+        writing = folder / f".{target.name}"
+        try:
+            shutil.rmtree(writing, ignore_errors=True)
+            shutil.rmtree(target, ignore_errors=True)
+            writing.mkdir(parents=True)
+            save(writing)
+            writing.rename(target)
+            self._state = CheckpointState(last=event, best_epoch=best[0], best_value=best[1])
+            # from here on the new epoch counts
+            write_text(folder / "state.json", self._state.model_dump_json())
+        except OSError as error:
+            shutil.rmtree(writing, ignore_errors=True)
+            raise RunError(
+                f"Epoch {event.epoch} cannot be saved in {str(folder)!r}: {error.strerror or error}. "
+                "The weights of earlier epochs are still there."
+            ) from error
+        needed = {target.name} | ({epoch_folder(self._run, best[0]).name} if best[0] is not None else set())
+        for path in folder.iterdir():
+            if path.is_dir() and path.name not in needed:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def epoch_folder(run: Run, epoch: int) -> Path:
+    """Return the folder of an epoch's weights."""
+    return run.checkpoint_folder / f"epoch_{epoch:05d}"
+
+
+def read_state(run: Run) -> CheckpointState | None:
+    """Return what the run's checkpoint folder holds, or None where no epoch has ended."""
+    try:
+        return CheckpointState.model_validate_json((run.checkpoint_folder / "state.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise RunError(f"The checkpoint of run {run.id!r} cannot be read. Start the training anew.") from error

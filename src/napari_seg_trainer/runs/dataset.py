@@ -1,0 +1,238 @@
+"""From a job's folders to what an engine learns from."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
+from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, content_hash
+from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.annotations.folder import AnnotatedPair, open_folders
+from napari_seg_trainer.annotations.prepare import (
+    PreparedImage,
+    PreparedImages,
+    find_channels,
+    prepare_image,
+    resize_labels,
+    scale_factor,
+)
+from napari_seg_trainer.annotations.split import Split
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.schema.job import ChannelInput, TrainingJob
+from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFacts:
+    """What a first look at an annotated image tells.
+
+    Attributes
+    ----------
+    name : str
+        Folder and stem, unique in the dataset.
+    pair : AnnotatedPair
+    field : str
+        Its field of view.
+    channels : tuple of str
+    pixel_size : float, optional
+        µm per pixel.
+    content : str
+        SHA-256 of pixels and labels.
+    diameters, extents : NDArray of float64
+        Of its objects: diameter of the circle of equal area, longer side of the bounding box, in its own pixels.
+    """
+
+    name: str
+    pair: AnnotatedPair
+    field: str
+    channels: tuple[str, ...]
+    pixel_size: float | None
+    content: str
+    diameters: NDArray[np.float64]
+    extents: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """All of a job's images, looked at once.
+
+    Attributes
+    ----------
+    images : tuple of ImageFacts
+    split : Split
+    channels : tuple of ModelChannel
+        The model's inputs.
+    inputs : tuple of ChannelInput
+        The same, with the index where the user chose one.
+    pixel_size : float, optional
+        µm per pixel that images are brought to.
+    """
+
+    images: tuple[ImageFacts, ...]
+    split: Split
+    channels: tuple[ModelChannel, ...]
+    inputs: tuple[ChannelInput, ...]
+    pixel_size: float | None
+
+    def side(self, names: Sequence[str]) -> list[ImageFacts]:
+        """Return the images of one side of the split."""
+        wanted = set(names)
+        return [facts for facts in self.images if facts.name in wanted]
+
+    def factor(self, facts: ImageFacts) -> float:
+        """Return by how much an image is scaled."""
+        return scale_factor(facts.pixel_size, self.pixel_size)
+
+    def object_sizes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return diameters and extents of the training objects, in the model's pixels."""
+        training = self.side(self.split.training)
+        return (
+            np.concatenate([facts.diameters * self.factor(facts) for facts in training]),
+            np.concatenate([facts.extents * self.factor(facts) for facts in training]),
+        )
+
+    def prepare(self, names: Sequence[str], folder: Path, progress: Progress) -> PreparedImages:
+        """Write one side of the split as the network takes it."""
+        side = self.side(names)
+        return PreparedImages.write(
+            folder, self._prepared(side), lambda done: progress("preparing images", done, len(side))
+        )
+
+    def _prepared(self, side: Iterable[ImageFacts]) -> Iterator[PreparedImage]:
+        for facts in side:
+            annotated = facts.pair.read()
+            places = input_places(facts.channels, self.inputs, facts.name)
+            image = prepare_image(annotated.image, places, self.channels, self.factor(facts))
+            shape = (image.shape[1], image.shape[2])
+            yield PreparedImage(facts.name, image, resize_labels(annotated.labels, shape))
+
+
+def open_dataset(job: TrainingJob, parent: ModelCard | None, progress: Progress) -> Dataset:
+    """Look at all images of a job, and settle split, channels and pixel size.
+
+    Parameters
+    ----------
+    job : TrainingJob
+    parent : ModelCard, optional
+        Of the pretrained model, whose channels and pixel size hold where the job gives none.
+    progress : callable
+        Told the stage, how many images are done, and how many there are.
+
+    Raises
+    ------
+    DataError
+        If an image is broken, a channel is missing, or there is too little to train on.
+    """
+    folders = [*job.data, *(builtin_folder(name) for name in job.builtin)]
+    training = open_folders(folders)
+    validation = open_folders(job.validation_data) if job.validation_data else []
+    if len(training) + len(validation) < 2:
+        raise DataError(
+            f"There is only one annotated image in '{folders[0]}': none is left to validate on. "
+            "Annotate at least one more."
+        )
+    images = tuple(_look([*training, *validation], progress))
+    if not any(facts.diameters.size for facts in images[: len(training)]):
+        raise DataError(f"All {len(training)} masks in '{folders[0]}' are empty. Draw the objects first, then train.")
+    inputs = _inputs(job, parent, images[0])
+    for facts in images:
+        input_places(facts.channels, inputs, facts.name)
+    dataset = Dataset(
+        images=images,
+        split=_split(job, images, len(training)),
+        channels=tuple(ModelChannel(name=given.name, normalization=given.normalization) for given in inputs),
+        inputs=inputs,
+        pixel_size=_pixel_size(job, parent, images),
+    )
+    if not dataset.object_sizes()[0].size:
+        raise DataError("None of the training images has an object. Annotate more images, or choose another seed.")
+    return dataset
+
+
+def input_places(available: Sequence[str], inputs: Sequence[ChannelInput], where: str) -> tuple[int, ...]:
+    """Return the places of the model's inputs among an image's channels.
+
+    Raises
+    ------
+    DataError
+        If one is missing.
+    """
+    by_name = [given.name for given in inputs if given.index is None]
+    found = iter(find_channels(available, by_name, where))
+    places = tuple(next(found) if given.index is None else given.index for given in inputs)
+    if max(places) >= len(available):
+        raise DataError(
+            f"Image {where!r} has {len(available)} channel(s), so there is no channel {max(places)}. "
+            "Counting begins at 0."
+        )
+    return places
+
+
+def _look(pairs: Sequence[AnnotatedPair], progress: Progress) -> Iterator[ImageFacts]:
+    taken: set[str] = set()
+    for i, pair in enumerate(pairs, 1):
+        annotated = pair.read()
+        name = _unique(f"{pair.image.parent.name}/{pair.stem}", taken)
+        yield _facts(name, pair, annotated)
+        progress("reading images", i, len(pairs))
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    candidate, count = name, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{name} ({count})"
+    taken.add(candidate)
+    return candidate
+
+
+def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage) -> ImageFacts:
+    labels = annotated.labels
+    areas = np.bincount(labels.ravel())[1:].astype(np.float64)
+    return ImageFacts(
+        name=name,
+        pair=pair,
+        field=annotated.group,
+        channels=annotated.channels,
+        pixel_size=annotated.pixel_size,
+        content=content_hash(annotated.image, labels),
+        diameters=np.sqrt(areas[areas > 0] * 4 / np.pi),
+        extents=np.array([max(s.stop - s.start for s in box) for box in find_objects(labels) if box], np.float64),
+    )
+
+
+def _inputs(job: TrainingJob, parent: ModelCard | None, first: ImageFacts) -> tuple[ChannelInput, ...]:
+    if not job.channels:
+        if parent is None:
+            return tuple(ChannelInput(name=name) for name in first.channels)
+        inputs = tuple(ChannelInput(name=each.name, normalization=each.normalization) for each in parent.channels)
+        if any(given.name not in first.channels for given in inputs) and len(inputs) == len(first.channels):
+            # a foreign model does not name its channels: take them as they come
+            return tuple(
+                given.replace(name=name, index=i)
+                for i, (given, name) in enumerate(zip(inputs, first.channels, strict=True))
+            )
+        return inputs
+    places = input_places(first.channels, job.channels, first.name)
+    return tuple(given.replace(name=first.channels[place]) for given, place in zip(job.channels, places, strict=True))
+
+
+def _split(job: TrainingJob, images: Sequence[ImageFacts], training: int) -> Split:
+    names = [facts.name for facts in images]
+    if job.validation_data:
+        return Split(seed=job.seed, training=tuple(names[:training]), validation=tuple(names[training:]))
+    return Split.draw(names, [facts.field for facts in images], job.validation_split, job.seed)
+
+
+def _pixel_size(job: TrainingJob, parent: ModelCard | None, images: Sequence[ImageFacts]) -> float | None:
+    if job.pixel_size is not None:
+        return job.pixel_size
+    if parent is not None and parent.pixel_size is not None:
+        return parent.pixel_size
+    known = [facts.pixel_size for facts in images if facts.pixel_size is not None]
+    return float(np.median(known)) if len(known) == len(images) else None

@@ -1,0 +1,81 @@
+"""Starts the training process, detached from whoever asked for it."""
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from napari_seg_trainer.engines.registry import engine_spec
+from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema.job import TrainingJob
+
+# glibc hands large blocks back to the system after each step and takes them again; the page faults cost a fifth of a
+# training's time on a CPU. With these it keeps them.
+_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(8 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+    "MALLOC_TOP_PAD_": str(256 << 20),
+}
+NICENESS = 5
+
+
+def launch(job: TrainingJob) -> Run:
+    """Start a training in a process that outlives this one.
+
+    Parameters
+    ----------
+    job : TrainingJob
+
+    Returns
+    -------
+    Run
+        To follow and to stop.
+
+    Raises
+    ------
+    SegTrainerError
+        If the name is taken, the engine unknown, or the process cannot be started.
+    """
+    engine_spec(job.engine)
+    ModelLibrary().check_new_name(job.name)
+    run = Run.create(job)
+    start_process(run)
+    return run
+
+
+def start_process(run: Run) -> None:
+    """Start the process that trains `run`; its output goes to ``log.txt``."""
+    command = [sys.executable, "-m", "napari_seg_trainer", "train", "--run", str(run.folder)]
+    flags = 0
+    if sys.platform == "win32":
+        flags = (
+            subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS
+        )
+    try:
+        with (run.folder / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=_ALLOCATOR | dict(os.environ) | {"PYTHONUNBUFFERED": "1"},
+                cwd=Path.home() if Path.home().is_dir() else None,
+                start_new_session=True,
+                creationflags=flags,
+            )
+    except OSError as error:
+        raise RunError(f"The training process of {run.id!r} cannot be started: {error.strerror}.") from error
+    with suppress(psutil.NoSuchProcess):  # it may have failed already; then its events say why
+        run.claim(process.pid)
+
+
+def yield_to_others() -> None:
+    """Lower this process's priority, so that a viewer on the same machine stays fluid."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            os.nice(NICENESS)

@@ -1,0 +1,196 @@
+"""The training process: a run's job becomes data, the engine learns, the best epoch becomes a model in the library."""
+
+import logging
+import math
+import shutil
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
+from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
+from napari_seg_trainer.errors import JobError, RunError, SegTrainerError
+from napari_seg_trainer.evaluation.report import Example, write_report
+from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
+from napari_seg_trainer.files import write_text
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.library.pretrained import resolve_pretrained
+from napari_seg_trainer.library.problems import disk_problem
+from napari_seg_trainer.runs.context import RunContext, epoch_folder
+from napari_seg_trainer.runs.dataset import Dataset, open_dataset
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema.events import Evaluated, Event, Failed, Finished, Stopped
+from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
+from napari_seg_trainer.schema.model_card import ModelCard
+
+_log = logging.getLogger(__name__)
+
+MAX_SCORED_IMAGES = 50
+MAX_EXAMPLES = 6
+_PACKAGES = ("napari-seg-trainer", "stardist", "csbdeep", "tensorflow", "keras", "cellpose", "torch", "numpy")
+
+
+def train_run(run: Run) -> Event:
+    """Train what the run's job asks for, in this process, and return the run's last event.
+
+    Whatever goes wrong becomes a `Failed` event with one line for the user; tracebacks go to the log.
+    """
+    run.claim()
+    try:
+        last: Event = _Training(run).work()
+    except SegTrainerError as error:
+        _log.info("the run failed", exc_info=True)
+        last = Failed(message=str(error))
+    except OSError as error:
+        _log.exception("the run failed")
+        last = Failed(message=disk_problem(error, Path(error.filename) if error.filename else run.folder))
+    except MemoryError:
+        _log.exception("the run failed")
+        last = Failed(message="The memory is full. Use a smaller batch size or patch size, or close other programs.")
+    except Exception as error:  # noqa: BLE001 - whatever an engine raises ends in the run's last event
+        _log.exception("the run failed")
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        last = Failed(message=f"The training broke off ({reason}). The details are in '{run.folder / 'log.txt'}'.")
+    shutil.rmtree(run.folder / "prepared", ignore_errors=True)
+    run.append(last)
+    return last
+
+
+class _Training:
+    """What one training needs to hand from stage to stage."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.job: TrainingJob = run.job
+        self.spec: EngineSpec = engine_spec(self.job.engine)
+        self.library = ModelLibrary()
+        self.library.check_new_name(self.job.name)
+        parse_parameters(self.spec, self.job.hyperparameters)
+
+    def work(self) -> Event:
+        early = RunContext(self.run, 0, 0)
+        parent = self._parent(early)
+        dataset = open_dataset(self.job, parent.card if parent else None, early.progress)
+        self._check_channels(dataset)
+        write_text(self.run.folder / "split.json", dataset.split.model_dump_json(indent=2))
+        parameters = self._parameters(dataset, early)
+        engine = load_engine(self.spec)
+        data = self._prepare(dataset, early)
+        context = RunContext(self.run, len(data.training), len(data.validation))
+        start = parent.folder if parent else None
+        task = TrainingTask(len(dataset.channels), parameters, self.job.seed, start)
+        engine.train(task, data, context)
+        return self._conclude(engine, dataset, data, context, parent)
+
+    def _parent(self, context: RunContext) -> LibraryModel | None:
+        if self.job.pretrained is None:
+            return None
+        return resolve_pretrained(
+            self.job.pretrained,
+            self.job.engine,
+            self.library,
+            lambda done, total: context.progress("downloading the pretrained model", done, total or done + 1),
+        )
+
+    def _check_channels(self, dataset: Dataset) -> None:
+        least, most = self.spec.channels
+        count = len(dataset.channels)
+        if count < least or (most is not None and count > most):
+            allowed = f"{least}" if most == least else f"{least} to {most or 'any number of'}"
+            raise JobError(f"{self.spec.title} takes {allowed} channels, not {count}. Choose them with --channel.")
+
+    def _parameters(self, dataset: Dataset, context: RunContext) -> Hyperparameters:
+        parameters = parse_parameters(self.spec, self.job.hyperparameters)
+        images = len(dataset.split.training)
+        samples = math.ceil(images * parameters.augmentation)
+        if parameters.batch_size <= samples:
+            return parameters
+        if "batch_size" in self.job.hyperparameters:
+            raise JobError(
+                f"Batch size {parameters.batch_size} is larger than the {samples} samples of an epoch ({images} "
+                f"training images, augmentation factor {parameters.augmentation:g}). Use {samples} or less."
+            )
+        context.log(f"The batch size is {samples}, as there are only {samples} samples in an epoch.")
+        return parameters.replace(batch_size=samples)
+
+    def _prepare(self, dataset: Dataset, context: RunContext) -> TrainingData:
+        folder = self.run.folder / "prepared"
+        diameters, extents = dataset.object_sizes()
+        return TrainingData(
+            training=dataset.prepare(dataset.split.training, folder / "training", context.progress),
+            validation=dataset.prepare(dataset.split.validation, folder / "validation", context.progress),
+            object_diameters=diameters,
+            object_extents=extents,
+        )
+
+    def _conclude(
+        self, engine: Engine, dataset: Dataset, data: TrainingData, context: RunContext, parent: LibraryModel | None
+    ) -> Event:
+        best = context.best_epoch
+        if best is None:
+            if context.last_epoch == 0:
+                return Stopped(reason="stopped before the first epoch had ended", model=None, best_epoch=None)
+            raise RunError("The validation loss was never a number. Use a smaller learning rate.")
+        folder = self.run.folder / "model"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        engine.export(epoch_folder(self.run, best), data, folder, context)
+        scores, examples = _score(engine, folder, data, context)
+        self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.pooled))
+        card = self._card(dataset, context, scores, parent)
+        write_text(folder / "job.json", self.job.model_dump_json(indent=2))
+        write_text(folder / "split.json", dataset.split.model_dump_json(indent=2))
+        write_report(folder, card, self.run.events(), examples, scores)
+        model = self.library.register(folder, card)
+        if self.run.stop_requested():
+            return Stopped(reason="you asked for it", model=model.name, best_epoch=best)
+        if context.early_stop and context.last_epoch < (context.parameters or Hyperparameters()).epochs:
+            return Stopped(reason="the validation loss no longer improved", model=model.name, best_epoch=best)
+        return Finished(model=model.name, best_epoch=best)
+
+    def _card(self, dataset: Dataset, context: RunContext, scores: Scores, parent: LibraryModel | None) -> ModelCard:
+        diameters, _ = dataset.object_sizes()
+        return ModelCard(
+            name=self.job.name,
+            engine=self.spec.id,
+            created=datetime.now(UTC),
+            channels=dataset.channels,
+            pixel_size=dataset.pixel_size,
+            object_diameter=float(sorted(diameters)[len(diameters) // 2]),
+            parent=parent.name if parent else None,
+            epochs=context.last_epoch,
+            best_epoch=context.best_epoch,
+            training_images=len(dataset.split.training),
+            validation_images=len(dataset.split.validation),
+            scores=scores.pooled,
+            hyperparameters=context.parameters.model_dump() if context.parameters else {},
+            seed=self.job.seed,
+            versions=_versions(),
+            data={facts.name: facts.content for facts in dataset.images},
+        )
+
+
+def _score(engine: Engine, folder: Path, data: TrainingData, context: RunContext) -> tuple[Scores, list[Example]]:
+    predictor = engine.load(folder)
+    scores: list[ImageScore] = []
+    examples: list[Example] = []
+    count = min(len(data.validation), MAX_SCORED_IMAGES)
+    for i in range(count):
+        prepared = data.validation[i]
+        prediction = predictor.predict(prepared.image)
+        scores.append(score_image(prepared.name, prepared.labels, prediction))
+        if len(examples) < MAX_EXAMPLES:
+            examples.append(Example(prepared.name, prepared.image[0], prepared.labels, prediction))
+        context.progress("scoring validation images", i + 1, count)
+    return Scores.of(scores), examples
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""Floor 0: what everything speaks, as pydantic models and nothing else."""

@@ -1,0 +1,137 @@
+"""What a user asks for: the data, the channels, the engine and its hyperparameters."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from napari_seg_trainer.schema._base import FrozenModel
+from napari_seg_trainer.schema.names import ModelName
+
+
+class Normalization(FrozenModel):
+    """How the intensities of one channel become numbers near 0 to 1.
+
+    Attributes
+    ----------
+    mode : {"percentile", "values"}
+        `low` and `high` are percentiles (0 to 100) of each image, or intensities as they stand in the file.
+    low, high : float
+        What becomes 0 and what becomes 1.
+    clip : bool
+        Cut off what lies outside.
+    """
+
+    mode: Literal["percentile", "values"] = "percentile"
+    low: float = 1.0
+    high: float = 99.8
+    clip: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"normalization: low ({self.low:g}) must be smaller than high ({self.high:g})")
+        if self.mode == "percentile" and not (0 <= self.low and self.high <= 100):
+            raise ValueError(f"normalization: percentiles must lie in 0 to 100, not {self.low:g} to {self.high:g}")
+        return self
+
+
+class ChannelInput(FrozenModel):
+    """One input of the model.
+
+    Attributes
+    ----------
+    name : str
+        The channel's name; prediction looks for it in new images.
+    index : int, optional
+        Take the channel at this place (from 0) in every image, whatever its name.
+    normalization : Normalization
+        How its intensities are scaled.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    index: NonNegativeInt | None = None
+    normalization: Normalization = Normalization()
+
+
+class Hyperparameters(FrozenModel):
+    """What every engine understands; an engine's own parameters derive from this."""
+
+    epochs: PositiveInt = Field(100, title="Epochs", description="How often the training goes through all images.")
+    batch_size: PositiveInt = Field(
+        8, title="Batch size", description="How many samples the network sees at once. Less needs less memory."
+    )
+    learning_rate: PositiveFloat = Field(
+        3e-4,
+        title="Learning rate",
+        description="How far each step changes the network. Smaller is slower and steadier.",
+    )
+    augmentation: Annotated[float, Field(ge=1, le=100)] = Field(
+        2.0,
+        title="Augmentation factor",
+        description="2 means: an epoch sees twice as many samples as there are images, the extra ones flipped, "
+        "rotated, scaled and changed in brightness.",
+    )
+    early_stopping: PositiveInt | None = Field(
+        None,
+        title="Stop early after",
+        description="End the training when the validation loss has not improved for this many epochs.",
+    )
+
+
+class TrainingJob(FrozenModel):
+    """One training, complete: the same job gives the same model.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model to be made; unique in the library.
+    engine : str
+        Id of the engine, such as ``"stardist"``.
+    data : tuple of Path
+        Annotation folders to train on.
+    builtin : tuple of str
+        Built-in datasets to train on.
+    validation_data : tuple of Path
+        Annotation folders to validate on, in place of a split of `data`.
+    channels : tuple of ChannelInput
+        The model's inputs; empty means all channels of the first image.
+    pixel_size : float, optional
+        µm per pixel that all images are brought to; the data's median where not given, and no rescaling where the
+        data tells no pixel size.
+    validation_split : float
+        Fraction of the images (whole fields of view) that validate.
+    seed : int
+        Seed of the split, the patches, the augmentation and the network's first weights.
+    pretrained : str, optional
+        A model in the library, a model folder, or a built-in name, to start from.
+    hyperparameters : dict
+        The engine's parameters; what is missing takes the engine's default.
+    """
+
+    version: Literal[1] = 1
+    name: ModelName
+    engine: str
+    data: tuple[Path, ...] = ()
+    builtin: tuple[str, ...] = ()
+    validation_data: tuple[Path, ...] = ()
+    channels: tuple[ChannelInput, ...] = ()
+    pixel_size: PositiveFloat | None = None
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    seed: NonNegativeInt = 0
+    pretrained: str | None = None
+    hyperparameters: dict[str, JsonValue] = {}
+
+    @model_validator(mode="after")
+    def _has_data(self) -> Self:
+        if not self.data and not self.builtin:
+            raise ValueError("the job names no data: give an annotation folder or a built-in dataset")
+        return self
+
+    @model_validator(mode="after")
+    def _distinct_channels(self) -> Self:
+        names = [channel.name for channel in self.channels]
+        doubled = {name for name in names if names.count(name) > 1}
+        if doubled:
+            raise ValueError(f"channel {doubled.pop()!r} is given twice")
+        return self

@@ -1,0 +1,71 @@
+"""What a model knows of itself."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, JsonValue, PositiveFloat
+
+from napari_seg_trainer.schema._base import FrozenModel
+from napari_seg_trainer.schema.job import Normalization
+from napari_seg_trainer.schema.names import ModelName
+
+
+class ModelChannel(FrozenModel):
+    """One input of the network: the name that is looked for in an image, and how its intensities are scaled."""
+
+    name: str
+    normalization: Normalization = Normalization()
+
+
+class ModelCard(FrozenModel):
+    """The contract of a model and the record of how it was made.
+
+    Attributes
+    ----------
+    name, engine : str
+        The model's name in the library and the engine that made it and can run it.
+    created : datetime
+        When, with its time zone.
+    channels : tuple of ModelChannel
+        The inputs, in the network's order.
+    pixel_size : float, optional
+        µm per pixel of the images that the network sees.
+    object_diameter : float, optional
+        Median diameter (pixels at `pixel_size`) of the objects it was trained on.
+    parent : str, optional
+        The model that it started from.
+    epochs, best_epoch : int, optional
+        How many epochs were done, and which one's weights these are.
+    training_images, validation_images : int
+        How many images taught it and chose the best epoch.
+    scores : dict of str to float
+        On the validation images: ``ap50``, ``f1_50`` and so on.
+    hyperparameters : dict
+        As the engine used them, its own choices filled in.
+    seed : int, optional
+        Seed of the training.
+    versions : dict of str to str
+        Of this package and of those that computed.
+    data : dict of str to str
+        SHA-256 of each annotated image's pixels and labels, by file stem.
+    files : dict of str to str
+        SHA-256 of each of the model's files, by name.
+    """
+
+    version: Literal[1] = 1
+    name: ModelName
+    engine: str
+    created: AwareDatetime
+    channels: tuple[ModelChannel, ...]
+    pixel_size: PositiveFloat | None = None
+    object_diameter: PositiveFloat | None = None
+    parent: str | None = None
+    epochs: int | None = None
+    best_epoch: int | None = None
+    training_images: int = 0
+    validation_images: int = 0
+    scores: dict[str, float] = {}
+    hyperparameters: dict[str, JsonValue] = {}
+    seed: int | None = None
+    versions: dict[str, str] = {}
+    data: dict[str, str] = {}
+    files: dict[str, str] = {}

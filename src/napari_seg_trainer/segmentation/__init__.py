@@ -1,0 +1,1 @@
+"""Floor 4: a model and an image become labels."""

@@ -1,0 +1,97 @@
+"""Image files in, label files out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_seg_trainer.annotations.image_file import read_image
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.files import write_bytes
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.library.problems import explained
+from napari_seg_trainer.segmentation.segment import Segmenter
+
+
+@dataclass(frozen=True)
+class SegmentedFile:
+    """One image file, its label file, and how many objects it holds."""
+
+    image: Path
+    labels: Path
+    objects: int
+
+
+def segment_files(
+    model: LibraryModel,
+    images: Sequence[Path],
+    output: Path,
+    *,
+    pixel_size: float | None = None,
+    use: Sequence[str] = (),
+    overwrite: bool = False,
+    ready: Callable[[], None] = lambda: None,
+) -> Iterator[SegmentedFile]:
+    """Segment image files one after the other.
+
+    Parameters
+    ----------
+    model : LibraryModel
+    images : sequence of Path
+        TIFF or PNG files, 2D with any number of channels.
+    output : Path
+        Folder for the label files, ``STEM_labelled.tif`` (int32, axes YX).
+    pixel_size : float, optional
+        µm per pixel, where the files do not tell it or are wrong.
+    use : sequence of str
+        As for `Segmenter.segment`.
+    overwrite : bool
+        Replace label files that are there.
+    ready : callable
+        Called when the model is in memory.
+
+    Yields
+    ------
+    SegmentedFile
+
+    Raises
+    ------
+    SegTrainerError
+        If an image or the model cannot be used, or a file may not be written.
+    """
+    targets = [output / f"{image.stem}_labelled.tif" for image in images]
+    _check_targets(images, targets, overwrite)
+    with explained(output, DataError):
+        output.mkdir(parents=True, exist_ok=True)
+    segmenter = Segmenter(model)
+    ready()
+    for path, target in zip(images, targets, strict=True):
+        image = read_image(path)
+        size = image.pixel_size if pixel_size is None else pixel_size
+        labels = segmenter.segment(image.data, image.channels, pixel_size=size, use=use, name=str(path))
+        write_labels(target, labels)
+        yield SegmentedFile(path, target, np.unique(labels[labels > 0]).size)
+
+
+def write_labels(path: Path, labels: NDArray[np.int32]) -> None:
+    """Write labels (YX) as a compressed TIFF; 32 bits, so that napari opens it as a Labels layer."""
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, labels.astype(np.int32), compression="zlib", metadata={"axes": "YX"})
+    with explained(path.parent, DataError):
+        write_bytes(path, buffer.getvalue())
+
+
+def _check_targets(images: Sequence[Path], targets: Sequence[Path], overwrite: bool) -> None:
+    doubled = next((target for target in targets if targets.count(target) > 1), None)
+    if doubled is not None:
+        raise DataError(f"Two images would both become '{doubled}'. Segment them into two folders.")
+    taken = None if overwrite else next((target for target in targets if target.exists()), None)
+    if taken is not None:
+        raise DataError(f"'{taken}' exists already. Choose another output folder, or add --overwrite.")
+    missing = next((image for image in images if not image.exists()), None)
+    if missing is not None:
+        raise DataError(f"There is no image '{missing}'. Check the path.")

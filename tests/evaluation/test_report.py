@@ -1,0 +1,123 @@
+import base64
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from napari_seg_trainer.evaluation.report import Example, write_report
+from napari_seg_trainer.evaluation.scores import Scores, score_image
+from napari_seg_trainer.schema.events import EpochEnded
+from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
+
+CARD = ModelCard(
+    name="my-nuclei",
+    engine="stardist",
+    created=datetime(2026, 1, 2, tzinfo=UTC),
+    channels=(ModelChannel(name="DNA <b>&"),),
+    pixel_size=0.325,
+    epochs=40,
+    best_epoch=31,
+    training_images=12,
+    validation_images=3,
+    seed=5,
+    versions={"stardist": "0.9.2"},
+    hyperparameters={"rays": 32},
+)
+HOSTILE = "<script>alert(1)</script> $x_{$ 細胞"
+
+
+@pytest.fixture(scope="module")
+def labels():
+    labels = np.zeros((40, 60), np.int32)
+    for i, (y, x) in enumerate(np.ndindex(3, 4)):
+        labels[2 + 12 * y : 11 + 12 * y, 3 + 14 * x : 13 + 14 * x] = i + 1
+    return labels
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, labels):
+    folder = tmp_path_factory.mktemp("report")
+    prediction = np.roll(labels, 1, 1)
+    epochs = [
+        EpochEnded(epoch=i, metrics={"loss": 1 / i, "val_loss": 2 / i}, learning_rate=1, is_best=True, seconds=1)
+        for i in (1, 2)
+    ]
+    empty = np.zeros((4, 4), int)
+    scores = Scores.of([score_image(HOSTILE, labels, prediction), score_image("void", empty, empty)])
+    write_report(folder, CARD, epochs, [Example(HOSTILE, labels * 20, labels, prediction)], scores)
+    return folder
+
+
+class _Balance(HTMLParser):
+    """Notes tags that are not closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.wrong = [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_only_the_report_is_written(written):
+    assert sorted(path.name for path in written.iterdir()) == ["curves.png", "examples.png", "report.html"]
+
+
+def test_page_is_well_formed_and_needs_no_other_file(written):
+    page = (written / "report.html").read_text(encoding="utf-8")
+    balance = _Balance()
+    balance.feed(page)
+    assert (balance.open, balance.wrong) == ([], [])
+    sources = re.findall(r'src="([^"]*)"', page)
+    assert [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in sources] == [
+        (written / "curves.png").read_bytes(),
+        (written / "examples.png").read_bytes(),
+    ]
+    assert "http" not in page
+
+
+def test_names_are_escaped(written):
+    page = (written / "report.html").read_text(encoding="utf-8")
+    assert "<script>" not in page and "&lt;script&gt;alert(1)&lt;/script&gt; $x_{$ 細胞" in page
+    assert "DNA &lt;b&gt;&amp;: percentiles 1 to 99.8 become 0 to 1" in page
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "<td>stardist</td>",
+        "<td>0.325 µm</td>",
+        "<th>Best epoch (the one kept)</th><td>31</td>",
+        "<th>Seed</th><td>5</td>",
+        "<th>Version of stardist</th><td>0.9.2</td>",
+        "<th>Hyperparameter rays</th><td>32</td>",
+        "from 12 images; 3 more chose the best epoch",
+        "MICCAI 2018",
+        "WACV 2020",
+        "<tr><td>0.5</td><td>12</td><td>0</td><td>0</td><td>1.000</td>",
+        "<td>void</td><td>0</td><td>–</td>",
+    ],
+)
+def test_page_tells(written, fact):
+    assert fact in (written / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("engine", "source"), [("cellpose-cnn", "Nature Methods"), ("other", None)])
+def test_citation_goes_with_the_engine(tmp_path, engine, source):
+    card = CARD.replace(engine=engine)
+    page = write_report(tmp_path, card, [], [], Scores.of([])).read_text(encoding="utf-8")
+    assert (source in page) if source else ("How to cite" not in page)
+    assert "No images were scored." in page
+
+
+def test_a_second_report_replaces_the_first(tmp_path):
+    for seed in (5, 99):
+        page = write_report(tmp_path, CARD.replace(seed=seed), [], [], Scores.of([]))
+    assert "<th>Seed</th><td>99</td>" in page.read_text(encoding="utf-8")

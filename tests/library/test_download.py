@@ -1,0 +1,187 @@
+import errno
+import hashlib
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from napari_seg_trainer.errors import DownloadError
+from napari_seg_trainer.library.download import download
+
+CONTENT = os.urandom(300_000)
+
+
+def sha256(content):
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "downloads" / "model.zip"
+
+
+@pytest.fixture
+def part(target):
+    target.parent.mkdir()
+    return target.with_name("model.zip.part")
+
+
+@pytest.fixture
+def server(server):
+    server.content = CONTENT
+    return server
+
+
+def fetch(server, target, **options):
+    return download(f"{server.url}/model.zip", target, **({"checksum": sha256(CONTENT), "timeout": 5} | options))
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_file_arrives_whole(server, target, sized):
+    server.sized = sized
+    seen = []
+    assert fetch(server, target, progress=lambda done, total: seen.append((done, total))) == target
+    assert target.read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT) if sized else None)
+    assert os.listdir(target.parent) == ["model.zip"]
+
+
+def test_md5_is_accepted_and_capitals_too(server, target):
+    fetch(server, target, checksum=f"md5:{hashlib.md5(CONTENT).hexdigest().upper()}")
+    assert target.exists()
+
+
+def test_a_file_that_is_there_is_not_fetched_again(server, target):
+    fetch(server, target)
+    fetch(server, target)
+    assert len(server.requests) == 1
+
+
+def test_a_wrong_file_that_is_there_is_replaced(server, target):
+    target.parent.mkdir()
+    target.write_bytes(b"older")
+    assert fetch(server, target).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_broken_connection_is_taken_up_again_where_it_ended(server, target, sized):
+    server.sized, server.breaks_after = sized, [100_000, 50_000]
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    assert server.requests == [
+        ("/model.zip", None, 100_000),
+        ("/model.zip", "bytes=100000-", 50_000),
+        ("/model.zip", "bytes=150000-", 150_000),
+    ]
+
+
+def test_what_an_earlier_call_left_is_kept(server, target):
+    server.breaks_after = [120_000, 0]
+    with pytest.raises(DownloadError, match="broke off after 120,000 bytes"):
+        fetch(server, target)
+    assert not target.exists()
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    assert server.requests[-1] == ("/model.zip", "bytes=120000-", len(CONTENT) - 120_000)
+
+
+def test_a_server_without_ranges_starts_again(server, target, part):
+    server.ranges = False
+    part.write_bytes(CONTENT[:1000])
+    assert fetch(server, target).read_bytes() == CONTENT
+    assert server.requests == [("/model.zip", "bytes=1000-", len(CONTENT))]
+
+
+def test_a_server_that_sends_another_range_is_not_believed(server, target, part):
+    server.wrong_start = True
+    part.write_bytes(CONTENT[:1000])
+    with pytest.raises(DownloadError, match="another part of the file"):
+        fetch(server, target)
+
+
+def test_a_complete_part_needs_no_more_bytes(server, target, part):
+    part.write_bytes(CONTENT)
+    assert fetch(server, target).read_bytes() == CONTENT
+    assert sum(sent for *_, sent in server.requests) == 0
+
+
+@pytest.mark.parametrize("left", [b"another file's beginning", os.urandom(len(CONTENT) + 5)])
+def test_a_part_of_another_file_is_thrown_away(server, target, part, left):
+    part.write_bytes(left)
+    assert fetch(server, target).read_bytes() == CONTENT
+
+
+def test_a_wrong_file_is_removed(server, target):
+    with pytest.raises(DownloadError, match="not the expected file"):
+        fetch(server, target, checksum=sha256(b"else"))
+    assert os.listdir(target.parent) == []
+    assert len(server.requests) == 1
+
+
+def test_a_missing_file_is_named(server, target):
+    with pytest.raises(DownloadError, match=r"404 .*/missing/model.zip") as caught:
+        download(f"{server.url}/missing/model.zip", target, checksum=sha256(b""))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_redirect_is_followed(server, target):
+    server.moved_to = f"{server.url}/elsewhere"
+    download(f"{server.url}/moved", target, checksum=sha256(CONTENT))
+    assert [path for path, *_ in server.requests] == ["/moved", "/elsewhere"]
+
+
+@pytest.mark.parametrize("elsewhere", ["http://example.org/model.zip", "ftp://example.org/model.zip"])
+def test_a_redirect_to_an_open_connection_is_refused(server, target, elsewhere):
+    server.moved_to = elsewhere
+    with pytest.raises(DownloadError, match="https"):
+        download(f"{server.url}/moved", target, checksum=sha256(CONTENT))
+
+
+@pytest.mark.parametrize("url", ["http://example.org/a.zip", "ftp://127.0.0.1/a.zip", "file:///etc/passwd", "a.zip"])
+def test_only_https_is_fetched(target, url):
+    with pytest.raises(DownloadError, match="https"):
+        download(url, target, checksum=sha256(b""))
+
+
+def test_a_refused_connection_is_explained(target):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # not listening
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/a.zip"
+        with pytest.raises(DownloadError, match=r"127\.0\.0\.1 cannot be reached"):
+            download(url, target, checksum=sha256(b""))
+
+
+def test_a_silent_server_is_given_up(target):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.zip"
+        with pytest.raises(DownloadError, match="timed out"):
+            download(url, target, checksum=sha256(b""), timeout=0.2)
+
+
+def test_a_full_disk_is_explained(server, target, monkeypatch):
+    def full(path, mode="r", *args, **options):
+        file = real_open(path, mode, *args, **options)
+        if "w" in mode:
+            file.close()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return file
+
+    real_open = Path.open
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(DownloadError, match="no space left"):
+        fetch(server, target)
+
+
+def test_a_file_in_the_folders_way_is_explained(server, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DownloadError, match="in the way"):
+        fetch(server, tmp_path / "file" / "model.zip")
+
+
+@pytest.mark.parametrize("checksum", ["", "abc", "sha256:12", "crc32:00000000"])
+def test_a_malformed_checksum_is_refused(target, checksum):
+    with pytest.raises(ValueError, match="checksum"):
+        download("https://example.org/a.zip", target, checksum=checksum)

@@ -1,0 +1,108 @@
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+from napari_seg_trainer.errors import DownloadError, LibraryError
+from napari_seg_trainer.library import pretrained
+from napari_seg_trainer.library.pretrained import BUILTIN_MODELS, PretrainedModel, fetch, resolve_pretrained
+
+
+@pytest.fixture
+def builtin(server, stardist_zip, monkeypatch, tmp_path):
+    """Serve a built-in model from this machine, in place of the internet."""
+    server.content = stardist_zip
+    model = PretrainedModel(
+        name="2D_test",
+        title="A test",
+        engine="stardist",
+        url=f"{server.url}/2D_test.zip",
+        checksum=f"sha256:{hashlib.sha256(stardist_zip).hexdigest()}",
+        channels=("DNA",),
+    )
+    monkeypatch.setattr(pretrained, "BUILTIN_MODELS", (model,))
+    monkeypatch.setenv("NAPARI_SEG_TRAINER_HOME", str(tmp_path / "home"))
+    return model
+
+
+def test_addresses_and_checksums_are_those_of_stardist():
+    spec = importlib.util.find_spec("stardist")
+    if spec is None or spec.origin is None:
+        pytest.skip("stardist is not installed")
+    registered = (Path(spec.origin).parent / "models" / "__init__.py").read_text()
+    for model in BUILTIN_MODELS:
+        line = next(line for line in registered.splitlines() if f"'{model.name}', " in line)
+        assert f"'{model.url}'" in line
+        assert f"'{model.checksum.removeprefix('sha256:')}'" in line
+
+
+def test_a_builtin_model_is_fetched_once(builtin, server, library, tmp_path):
+    seen = []
+    model = resolve_pretrained("2D_test", "stardist", library, progress=lambda done, total: seen.append((done, total)))
+    assert model.folder == tmp_path / "home" / "downloads" / "2D_test"
+    assert sorted(os.listdir(model.folder)) == ["config.json", "weights_best.h5"]
+    assert os.listdir(model.folder.parent) == ["2D_test"]
+    assert (model.name, [channel.name for channel in model.card.channels]) == ("2D_test", ["DNA"])
+    assert seen[-1] == (len(server.content), len(server.content))
+    assert resolve_pretrained("2D_test", "stardist", library) == model
+    assert len(server.requests) == 1
+
+
+def test_a_builtin_model_of_another_engine_is_not_fetched(builtin, server, library):
+    with pytest.raises(LibraryError, match="for the engine 'stardist', but this job is for 'cellpose'"):
+        resolve_pretrained("2D_test", "cellpose", library)
+    assert server.requests == []
+
+
+def test_an_unexpected_archive_is_refused(builtin, server, tmp_path):
+    server.content += b"!"
+    with pytest.raises(DownloadError, match="not the expected file"):
+        fetch(builtin, tmp_path / "downloads")
+    assert os.listdir(tmp_path / "downloads") == []
+
+
+def test_a_damaged_download_tells_how_to_fetch_it_anew(builtin, library):
+    (resolve_pretrained("2D_test", "stardist", library).folder / "weights_best.h5").unlink()
+    with pytest.raises(LibraryError, match="fetched anew"):
+        resolve_pretrained("2D_test", "stardist", library)
+
+
+def test_a_name_in_the_library_comes_first(builtin, server, library, make_card, make_finished):
+    own = library.register(make_finished(), make_card("2D_test"))
+    assert resolve_pretrained("2D_test", "stardist", library) == own
+    assert server.requests == []
+
+
+def test_a_folder_of_ours_keeps_its_card(library, make_card, make_finished):
+    own = library.register(make_finished(), make_card(pixel_size=0.5))
+    assert resolve_pretrained(str(own.folder), "stardist", library) == own
+
+
+def test_a_folder_of_stardist_gets_a_card(library, make_stardist):
+    folder = make_stardist("theirs")
+    model = resolve_pretrained(str(folder), "stardist", library)
+    assert (model.folder, model.name, model.card.engine) == (folder, "theirs", "stardist")
+
+
+def test_a_model_of_another_engine_is_refused(library, make_card, make_finished):
+    library.register(make_finished(), make_card(engine="cellpose-cnn"))
+    with pytest.raises(LibraryError, match="for the engine 'cellpose-cnn', but this job is for 'stardist'"):
+        resolve_pretrained("nuclei", "stardist", library)
+
+
+@pytest.mark.parametrize("text", ["unknown", "", "~nobody-here/model", "a/b"])
+def test_an_unknown_name_is_answered_with_what_there_is(library, make_card, make_finished, text):
+    library.register(make_finished(), make_card())
+    with pytest.raises(
+        LibraryError, match=r"library: nuclei\. Built in: 2D_versatile_fluo, 2D_paper_dsb2018"
+    ) as caught:
+        resolve_pretrained(text, "stardist", library)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_is_no_folder(tmp_path, library):
+    (tmp_path / "model.zip").write_bytes(b"")
+    with pytest.raises(LibraryError, match="is a file"):
+        resolve_pretrained(str(tmp_path / "model.zip"), "stardist", library)
