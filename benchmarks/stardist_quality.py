@@ -59,9 +59,9 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--epochs", type=int, default=45)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--patch", type=int, default=128)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--augmentation", type=float, default=4.0, help="samples an epoch, per image")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of this project; plain StarDist has its own")
     parser.add_argument("--seed", type=int, default=0)

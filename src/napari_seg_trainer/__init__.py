@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
     from napari_seg_trainer.annotations.folder import AnnotationFolder
-    from napari_seg_trainer.api import evaluate, library, load_annotations, segment, train
+    from napari_seg_trainer.api import evaluate, load_annotations, segment, train
     from napari_seg_trainer.errors import SegTrainerError
     from napari_seg_trainer.library.library import ModelLibrary
     from napari_seg_trainer.library.model_folder import LibraryModel
@@ -29,7 +29,6 @@ _HOMES = {
     "SegTrainerError": "errors",
     "TrainingJob": "schema.job",
     "evaluate": "api",
-    "library": "api",
     "load_annotations": "api",
     "segment": "api",
     "train": "api",
@@ -47,7 +46,6 @@ __all__ = [
     "SegTrainerError",
     "TrainingJob",
     "evaluate",
-    "library",
     "load_annotations",
     "segment",
     "train",

@@ -19,7 +19,7 @@ from napari_seg_trainer.annotations.folder import open_folders
 from napari_seg_trainer.engines.registry import describe, engine_spec, parse_parameters
 from napari_seg_trainer.errors import DataError, JobError, RunError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
-from napari_seg_trainer.library.library import ModelLibrary, open_model
+from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
@@ -212,11 +212,6 @@ def load_annotations(folders: StrPath | Sequence[StrPath]) -> list[AnnotatedImag
     """
     chosen = [folders] if isinstance(folders, str | PathLike) else list(folders)
     return [pair.read() for pair in open_folders([Path(folder) for folder in chosen])]
-
-
-def library() -> ModelLibrary:
-    """Return the user's model library."""
-    return ModelLibrary()
 
 
 def _opened(model: str | LibraryModel) -> LibraryModel:

@@ -23,7 +23,7 @@ from napari_seg_trainer.segmentation.files import write_labels
 
 DATASET = "nuclei_dsb2018"
 # small patches and a fast start: a usable model in few minutes without a GPU
-HYPERPARAMETERS = {"epochs": 30, "batch_size": 8, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128}
+HYPERPARAMETERS = {"epochs": 40, "batch_size": 4, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128}
 
 
 def demo(

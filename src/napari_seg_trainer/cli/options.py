@@ -2,20 +2,26 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from pydantic import JsonValue, ValidationError
 
+from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.annotations.folder import open_folders
 from napari_seg_trainer.engines.registry import describe
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.schema.job import ChannelInput, Normalization
 
 
-def parse_channels(channels: Sequence[str], normalizations: Sequence[str]) -> tuple[ChannelInput, ...]:
+def read_channels(
+    channels: Sequence[str], normalizations: Sequence[str], data: Sequence[Path], builtin: Sequence[str]
+) -> tuple[ChannelInput, ...]:
     """Return the model's inputs from ``--channel`` and ``--normalization``.
 
-    One normalization holds for all channels; else there must be one for each.
+    One normalization holds for all channels; else there must be one for each. A normalization without channels is for
+    those of the first image.
 
     Raises
     ------
@@ -23,10 +29,13 @@ def parse_channels(channels: Sequence[str], normalizations: Sequence[str]) -> tu
         If their numbers do not fit.
     JobError
         If a normalization is impossible.
+    DataError
+        If the first image is needed and cannot be read.
     """
     parsed = [parse_normalization(text) for text in normalizations] or [Normalization()]
     if not channels and normalizations:
-        raise typer.BadParameter("--normalization needs --channel: name the channels that it is for.")
+        folders = [*data, *(builtin_folder(name) for name in builtin)]
+        channels = open_folders(folders)[0].read().channels if folders else ()
     if len(parsed) not in (1, len(channels)) and channels:
         raise typer.BadParameter(f"There are {len(channels)} channels but {len(parsed)} normalizations.")
     each = parsed * len(channels) if len(parsed) == 1 else parsed

@@ -7,7 +7,7 @@ import typer
 
 from napari_seg_trainer.api import make_job, read_job
 from napari_seg_trainer.cli.console import AsJson, print_json, print_table, say
-from napari_seg_trainer.cli.options import parse_channels, parse_settings
+from napari_seg_trainer.cli.options import parse_settings, read_channels
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.files import write_text
@@ -67,33 +67,31 @@ def train(
     if run is not None:
         _train_here(Run(run))
         return
-    if job is not None:
-        chosen = read_job(job)
+    options: dict[str, Any] = {
+        "name": name,
+        "data": data,
+        "builtin": builtin,
+        "validation_data": validation_data,
+        "pixel_size": pixel_size,
+        "pretrained": pretrained,
+        "channels": read_channels(channel or (), normalization or (), data or (), builtin or ()),
+    }
+    own: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "augmentation": augmentation,
+        "early_stopping": early_stopping,
+    }
+    hyperparameters = _given(own) | parse_settings(settings or ())
+    if job is None:
+        _require(name, data or builtin)
+        general = {"engine": engine, "validation_split": validation_split, "seed": seed}
+        chosen = make_job(hyperparameters=hyperparameters, **general, **_given(options))
+    elif _given(options) or hyperparameters:
+        raise typer.BadParameter("Give a job file or options, not both: change the file instead.")
     else:
-        own = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "augmentation": augmentation,
-            "early_stopping": early_stopping,
-        }
-        if name is None:
-            raise typer.BadParameter("Give the new model a name: --name NAME.")
-        if not data and not builtin:
-            raise typer.BadParameter("Say what to train on: --data FOLDER or --builtin NAME.")
-        chosen = make_job(
-            name=name,
-            engine=engine,
-            data=tuple(folder.absolute() for folder in data or ()),
-            builtin=tuple(builtin or ()),
-            validation_data=tuple(folder.absolute() for folder in validation_data or ()),
-            channels=parse_channels(channel or (), normalization or ()),
-            pixel_size=pixel_size,
-            validation_split=validation_split,
-            seed=seed,
-            pretrained=pretrained,
-            hyperparameters=_given(own) | parse_settings(settings or ()),
-        )
+        chosen = read_job(job)
     if dry_run:
         _write_job(chosen, json)
         return
@@ -175,8 +173,16 @@ def _train_here(run: Run) -> None:
         raise typer.Exit(1)
 
 
+def _require(name: str | None, data: object) -> None:
+    if name is None:
+        raise typer.BadParameter("Give the new model a name: --name NAME.")
+    if not data:
+        raise typer.BadParameter("Say what to train on: --data FOLDER or --builtin NAME.")
+
+
 def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    """Return the options that the user gave."""
+    return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 def _write_job(job: TrainingJob, json: bool) -> None:

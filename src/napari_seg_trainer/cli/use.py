@@ -27,9 +27,7 @@ def segment(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="TIFF or PNG files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels (STEM_labelled.tif).")],
     channel: Channels = None,
-    pixel_size: Annotated[
-        float | None, typer.Option(min=1e-6, help="µm per pixel, where the files do not tell it.")
-    ] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="µm per pixel, where the files do not tell it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace label files that are there.")] = False,
     json: AsJson = False,
 ) -> None:

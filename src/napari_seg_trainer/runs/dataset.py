@@ -10,6 +10,7 @@ from scipy.ndimage import find_objects
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, content_hash
 from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.annotations.doctor import Severity, examine_image
 from napari_seg_trainer.annotations.folder import AnnotatedPair, open_folders
 from napari_seg_trainer.annotations.prepare import (
     PreparedImage,
@@ -43,6 +44,8 @@ class ImageFacts:
         µm per pixel.
     content : str
         SHA-256 of pixels and labels.
+    warnings : int
+        How many things the data check warns of.
     diameters, extents : NDArray of float64
         Of its objects: diameter of the circle of equal area, longer side of the bounding box, in its own pixels.
     """
@@ -53,6 +56,7 @@ class ImageFacts:
     channels: tuple[str, ...]
     pixel_size: float | None
     content: str
+    warnings: int
     diameters: NDArray[np.float64]
     extents: NDArray[np.float64]
 
@@ -178,8 +182,17 @@ def _look(pairs: Sequence[AnnotatedPair], progress: Progress) -> Iterator[ImageF
     for i, pair in enumerate(pairs, 1):
         annotated = pair.read()
         name = _unique(f"{pair.image.parent.name}/{pair.stem}", taken)
-        yield _facts(name, pair, annotated)
+        yield _facts(name, pair, annotated, _warnings(pair, annotated))
         progress("reading images", i, len(pairs))
+
+
+def _warnings(pair: AnnotatedPair, annotated: AnnotatedImage) -> int:
+    """Return how many warnings the data check has; its errors are raised."""
+    findings = examine_image(annotated, pair.image)
+    error = next((finding for finding in findings if finding.severity == Severity.ERROR), None)
+    if error is not None:
+        raise DataError(f"'{pair.labels}': {error.message}")
+    return sum(finding.severity == Severity.WARNING for finding in findings)
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -191,7 +204,7 @@ def _unique(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage) -> ImageFacts:
+def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage, warnings: int) -> ImageFacts:
     labels = annotated.labels
     areas = np.bincount(labels.ravel())[1:].astype(np.float64)
     return ImageFacts(
@@ -201,6 +214,7 @@ def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage) -> ImageFa
         channels=annotated.channels,
         pixel_size=annotated.pixel_size,
         content=content_hash(annotated.image, labels),
+        warnings=warnings,
         diameters=np.sqrt(areas[areas > 0] * 4 / np.pi),
         extents=np.array([max(s.stop - s.start for s in box) for box in find_objects(labels) if box], np.float64),
     )

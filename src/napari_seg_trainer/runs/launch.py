@@ -3,15 +3,16 @@
 import os
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from napari_seg_trainer.engines.registry import engine_spec
-from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, list_runs
 from napari_seg_trainer.schema.job import TrainingJob
 
 # glibc hands large blocks back to the system after each step and takes them again; the page faults cost a fifth of a
@@ -42,10 +43,26 @@ def launch(job: TrainingJob) -> Run:
         If the name is taken, the engine unknown, or the process cannot be started.
     """
     engine_spec(job.engine)
-    ModelLibrary().check_new_name(job.name)
-    run = Run.create(job)
+    library = ModelLibrary()
+    library.check_new_name(job.name)
+    rival = next((run for run in list_runs() if run.makes(job.name) and run.state() in ACTIVE_STATES), None)
+    if rival is not None:
+        raise JobError(f"Run {rival.id!r} is making a model named {job.name!r} already. Choose another name.")
+    run = Run.create(_absolute(job, library))
     start_process(run)
     return run
+
+
+def _absolute(job: TrainingJob, library: ModelLibrary) -> TrainingJob:
+    """Return the job with paths that hold in any folder."""
+    pretrained = job.pretrained
+    if pretrained and pretrained not in library and Path(pretrained).is_dir():
+        pretrained = str(Path(pretrained).absolute())
+    return job.replace(
+        data=[folder.absolute() for folder in job.data],
+        validation_data=[folder.absolute() for folder in job.validation_data],
+        pretrained=pretrained,
+    )
 
 
 def start_process(run: Run) -> None:
@@ -72,6 +89,8 @@ def start_process(run: Run) -> None:
         raise RunError(f"The training process of {run.id!r} cannot be started: {error.strerror}.") from error
     with suppress(psutil.NoSuchProcess):  # it may have failed already; then its events say why
         run.claim(process.pid)
+    # takes its exit status when it comes, so that it does not stay behind as a zombie while this process lives
+    threading.Thread(target=process.wait, name=f"wait for {run.id}", daemon=True).start()
 
 
 def yield_to_others() -> None:

@@ -139,6 +139,13 @@ class Run:
         except (OSError, ValidationError) as error:
             raise RunError(f"Run {self.id!r} cannot be read: {str(path)!r} is missing or broken.") from error
 
+    def makes(self, model: str) -> bool:
+        """Whether its job names this model; not so for a run whose job cannot be read."""
+        try:
+            return self.job.name == model
+        except RunError:
+            return False
+
     @property
     def split(self) -> Split:
         """Which images teach and which validate; there once the data is prepared.
@@ -262,10 +269,7 @@ def find_run(text: str, folder: Path | None = None) -> Run:
     if (Path(text) / "job.json").is_file():
         return Run(Path(text).absolute())
     runs = list_runs(folder)
-    for run in runs:
-        if run.id == text:
-            return run
-    for run in runs:
-        if run.id.rsplit("-", 2)[0] == text or run.job.name == text:
-            return run
+    found = next((run for run in runs if run.id == text), None) or next((run for run in runs if run.makes(text)), None)
+    if found is not None:
+        return found
     raise RunError(f"There is no run {text!r}. 'napari-seg-trainer runs' lists them.")

@@ -73,6 +73,9 @@ class _Training:
         parent = self._parent(early)
         dataset = open_dataset(self.job, parent.card if parent else None, early.progress)
         self._check_channels(dataset)
+        warnings = sum(facts.warnings for facts in dataset.images)
+        if warnings:
+            early.log(f"The data check has {warnings} warning(s); 'napari-seg-trainer check' lists them.", "warning")
         write_text(self.run.folder / "split.json", dataset.split.model_dump_json(indent=2))
         parameters = self._parameters(dataset, early)
         engine = load_engine(self.spec)

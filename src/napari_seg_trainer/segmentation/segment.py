@@ -69,8 +69,10 @@ class Segmenter:
         Raises
         ------
         DataError
-            If a channel is missing, or the scaled image would be too large.
+            If a channel is missing, the pixel size is impossible, or the scaled image would be too large.
         """
+        if pixel_size is not None and not pixel_size > 0:
+            raise DataError(f"Pixel size {pixel_size:g} µm is impossible. Give a number above 0, or leave it out.")
         places = match_channels(self.card, channels, use, name)
         factor = scale_factor(pixel_size, self.card.pixel_size)
         shape = (image.shape[1], image.shape[2])
