@@ -170,7 +170,7 @@ def test_a_failed_copy_leaves_nothing_half_made(library, make_card, make_finishe
 
 
 @pytest.mark.parametrize("where", ["models", "models/below"])
-def test_a_file_in_the_librarys_way_is_explained(tmp_path, make_card, make_finished, where):
+def test_a_file_in_the_way_of_the_library_is_explained(tmp_path, make_card, make_finished, where):
     (tmp_path / "models").write_text("a file")
     with pytest.raises(LibraryError, match=r"models(/below)?' cannot be read: Not a directory\."):
         ModelLibrary(tmp_path / where).register(make_finished(), make_card())

@@ -47,7 +47,8 @@ class Split(FrozenModel):
         DataError
             If all images come from a single field of view.
         """
-        chosen = _draw_fields(Counter(fields), max(1, round(fraction * len(names))), seed)
+        wanted = min(max(1, round(fraction * len(names))), len(names) - 1)
+        chosen = _draw_fields(Counter(fields), wanted, seed)
         return cls(
             seed=seed,
             training=tuple(name for name, field in zip(names, fields, strict=True) if field not in chosen),

@@ -25,8 +25,8 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on a line; NaN and infinity stay what they are."""
-    sys.stdout.write(json.dumps(value, default=str) + "\n")
-    sys.stdout.flush()
+    out.file.write(json.dumps(value, default=str) + "\n")
+    out.file.flush()
 
 
 def show_error(message: str) -> None:

@@ -8,7 +8,8 @@ import typer
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.api import make_job, scored
-from napari_seg_trainer.cli.console import AsJson, print_json, print_scores, say
+from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, say
+from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.errors import DataError, RunError
 from napari_seg_trainer.evaluation.report import Example, write_report
@@ -23,7 +24,7 @@ from napari_seg_trainer.segmentation.files import write_labels
 
 DATASET = "nuclei_dsb2018"
 # small patches and a fast start: a usable model in few minutes without a GPU
-HYPERPARAMETERS = {"epochs": 40, "batch_size": 4, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128}
+HYPERPARAMETERS = {"epochs": 32, "batch_size": 4, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128}
 
 
 def demo(
@@ -43,7 +44,8 @@ def demo(
         raise typer.Exit(status)
     model = _model_of(run)
     test = builtin_folder(DATASET, "test")
-    results = list(scored(model, [test]))
+    with frameworks_logged(), err.status("segmenting images that the model has not seen…"):
+        results = list(scored(model, [test]))
     scores = Scores.of(score for score, _, _ in results)
     with explained(output, DataError):
         output.mkdir(parents=True, exist_ok=True)

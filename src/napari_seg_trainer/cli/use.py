@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from napari_seg_trainer.api import scored
 from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, print_table, say
+from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.library.library import ModelLibrary, open_model
 from napari_seg_trainer.segmentation.files import segment_files
@@ -36,7 +37,7 @@ def segment(
     The model brings its own normalization and pixel size; its channels are found by name.
     """
     opened = open_model(model)
-    with err.status("loading the model…") as status:
+    with frameworks_logged(), err.status("loading the model…") as status:
         results = segment_files(
             opened,
             images,
@@ -65,7 +66,7 @@ def evaluate(
     two. An object counts as found where the two outlines overlap by at least the given IoU.
     """
     opened = open_model(model)
-    with err.status("segmenting…"):
+    with frameworks_logged(), err.status("segmenting…"):
         scores = Scores.of(score for score, _, _ in scored(opened, folders, channel or ()))
     if json:
         images = [{"image": score.image, **score.scores} for score in scores.images]

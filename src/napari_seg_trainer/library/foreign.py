@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.problems import first_problem
-from napari_seg_trainer.schema.job import Normalization
+from napari_seg_trainer.schema.job import Normalization, PositiveFloat
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 from napari_seg_trainer.schema.names import MAX_NAME_LENGTH, check_model_name
 

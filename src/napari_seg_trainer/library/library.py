@@ -247,7 +247,7 @@ def open_model(name_or_path: str | Path, library: ModelLibrary | None = None) ->
     if isinstance(name_or_path, str) and name_or_path in library:
         return library.get(name_or_path)
     folder = Path(os.path.expanduser(name_or_path))
-    return read_model(folder) if folder.is_dir() else library.get(str(name_or_path))
+    return read_model(folder) if os.path.isdir(folder) else library.get(str(name_or_path))
 
 
 def _renamed(card: ModelCard, name: str) -> ModelCard:

@@ -99,7 +99,7 @@ def resolve_pretrained(
     builtin = next((model for model in BUILTIN_MODELS if model.name == text), None)
     if text in library:
         found = library.get(text)
-    elif text and _path(text).is_dir():
+    elif text and os.path.isdir(_path(text)):
         found = open_folder(_path(text))
     elif builtin is not None:
         _check_engine(text, builtin.engine, engine)  # before a download in vain
@@ -174,7 +174,7 @@ def _check_engine(text: str, found: str, wanted: str) -> None:
 
 
 def _unknown(text: str, library: ModelLibrary) -> str:
-    if _path(text).is_file():
+    if os.path.isfile(_path(text)):
         return f"Pretrained model '{text}' is a file. Choose the folder that holds the model's files."
     own = ", ".join(library.names()) or "none yet"
     builtin = ", ".join(model.name for model in BUILTIN_MODELS)

@@ -27,6 +27,9 @@ from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
 Progress = Callable[[str, int, int], None]
 
+MAX_SCALE = 20.0
+"""An image that would grow or shrink more than so many times has a wrong pixel size, such as one in nm."""
+
 
 @dataclass(frozen=True, eq=False)
 class ImageFacts:
@@ -130,7 +133,7 @@ def open_dataset(job: TrainingJob, parent: ModelCard | None, progress: Progress)
     Raises
     ------
     DataError
-        If an image is broken, a channel is missing, or there is too little to train on.
+        If an image is broken, a channel is missing, a pixel size is impossible, or there is too little to train on.
     """
     folders = [*job.data, *(builtin_folder(name) for name in job.builtin)]
     training = open_folders(folders)
@@ -153,6 +156,8 @@ def open_dataset(job: TrainingJob, parent: ModelCard | None, progress: Progress)
         inputs=inputs,
         pixel_size=_pixel_size(job, parent, images),
     )
+    for facts in images:
+        _check_scale(facts, dataset)
     if not dataset.object_sizes()[0].size:
         raise DataError("None of the training images has an object. Annotate more images, or choose another seed.")
     return dataset
@@ -193,6 +198,15 @@ def _warnings(pair: AnnotatedPair, annotated: AnnotatedImage) -> int:
     if error is not None:
         raise DataError(f"'{pair.labels}': {error.message}")
     return sum(finding.severity == Severity.WARNING for finding in findings)
+
+
+def _check_scale(facts: ImageFacts, dataset: Dataset) -> None:
+    factor = dataset.factor(facts)
+    if not 1 / MAX_SCALE <= factor <= MAX_SCALE:
+        raise DataError(
+            f"Image {facts.name!r} would be scaled {factor:.3g}-fold, as its pixels are {facts.pixel_size:g} µm and "
+            f"those of the training {dataset.pixel_size:g} µm. Correct the one that is wrong."
+        )
 
 
 def _unique(name: str, taken: set[str]) -> str:

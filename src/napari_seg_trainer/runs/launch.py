@@ -56,7 +56,7 @@ def launch(job: TrainingJob) -> Run:
 def _absolute(job: TrainingJob, library: ModelLibrary) -> TrainingJob:
     """Return the job with paths that hold in any folder."""
     pretrained = job.pretrained
-    if pretrained and pretrained not in library and Path(pretrained).is_dir():
+    if pretrained and pretrained not in library and os.path.isdir(pretrained):
         pretrained = str(Path(pretrained).absolute())
     return job.replace(
         data=[folder.absolute() for folder in job.data],

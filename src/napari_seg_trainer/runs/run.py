@@ -266,7 +266,7 @@ def find_run(text: str, folder: Path | None = None) -> Run:
     RunError
         If there is none.
     """
-    if (Path(text) / "job.json").is_file():
+    if os.path.isfile(Path(text) / "job.json"):  # pathlib's own raises for a text that is too long for a path
         return Run(Path(text).absolute())
     runs = list_runs(folder)
     found = next((run for run in runs if run.id == text), None) or next((run for run in runs if run.makes(text)), None)

@@ -167,7 +167,7 @@ class _Training:
             training_images=len(dataset.split.training),
             validation_images=len(dataset.split.validation),
             scores=scores.pooled,
-            hyperparameters=context.parameters.model_dump() if context.parameters else {},
+            hyperparameters=context.parameters.model_dump(mode="json") if context.parameters else {},
             seed=self.job.seed,
             versions=_versions(),
             data={facts.name: facts.content for facts in dataset.images},

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, JsonValue, NonNegativeInt, PositiveInt, model_validator
 
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.names import ModelName
+
+PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
+"""pydantic's own takes infinity for a positive number."""
 
 
 class Normalization(FrozenModel):
@@ -23,8 +26,8 @@ class Normalization(FrozenModel):
     """
 
     mode: Literal["percentile", "values"] = "percentile"
-    low: float = 1.0
-    high: float = 99.8
+    low: FiniteFloat = 1.0
+    high: FiniteFloat = 99.8
     clip: bool = False
 
     @model_validator(mode="after")

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import AwareDatetime, JsonValue, PositiveFloat
+from pydantic import AwareDatetime, JsonValue
 
 from napari_seg_trainer.schema._base import FrozenModel
-from napari_seg_trainer.schema.job import Normalization
+from napari_seg_trainer.schema.job import Normalization, PositiveFloat
 from napari_seg_trainer.schema.names import ModelName
 
 

@@ -1,5 +1,6 @@
 """Image files in, label files out."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -89,9 +90,9 @@ def _check_targets(images: Sequence[Path], targets: Sequence[Path], overwrite: b
     doubled = next((target for target in targets if targets.count(target) > 1), None)
     if doubled is not None:
         raise DataError(f"Two images would both become '{doubled}'. Segment them into two folders.")
-    taken = None if overwrite else next((target for target in targets if target.exists()), None)
+    taken = None if overwrite else next((target for target in targets if os.path.exists(target)), None)
     if taken is not None:
         raise DataError(f"'{taken}' exists already. Choose another output folder, or add --overwrite.")
-    missing = next((image for image in images if not image.exists()), None)
+    missing = next((image for image in images if not os.path.exists(image)), None)
     if missing is not None:
         raise DataError(f"There is no image '{missing}'. Check the path.")

@@ -36,14 +36,16 @@ class StarDistEngine:
         """Train as `Engine.train` says."""
         device = use_device(task.seed)
         trainer, parameters = _make_trainer(task, data)
-        if context.checkpoint is not None:
-            trainer.restore(context.checkpoint)
         config = trainer.model.config
         make = partial(make_batch, rays=config.n_rays, grid=config.grid[0])
         patch = (config.train_patch_size[0], config.train_patch_size[1])
         plan = PatchPlan(patch, parameters.batch_size, parameters.augmentation, parameters.foreground, task.seed)
         stream = PatchStream(data.training, plan)
         validation = [make(patches) for patches in _validation_patches(data, plan)]
+        if context.checkpoint is not None:
+            trainer.restore(context.checkpoint)
+        elif task.pretrained is None:
+            trainer.expect_distances(validation)
         context.start(parameters, steps_per_epoch=stream.batches_per_epoch, device=device)
         for epoch in range(context.first_epoch, parameters.epochs + 1):
             metrics = _train_epoch(trainer, stream.epoch(epoch, make), stream.batches_per_epoch, epoch, context)
@@ -121,6 +123,8 @@ def _check_pretrained(start: StarDist2D, task: TrainingTask) -> None:
 
 
 def _open(folder: Path) -> StarDist2D:
+    if not any(path.suffix in (".h5", ".hdf5") for path in folder.glob("*")):  # it would open with random weights
+        raise LibraryError(f"The StarDist model in {str(folder)!r} has no weights (weights_best.h5). Choose another.")
     try:
         model = StarDist2D(None, name=folder.name, basedir=str(folder.parent))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

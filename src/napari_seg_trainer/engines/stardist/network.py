@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from stardist.models import Config2D, StarDist2D
 
-from napari_seg_trainer.engines.stardist.design import field_of_view
+from napari_seg_trainer.engines.stardist.design import farthest_pixel
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters
 from napari_seg_trainer.engines.stardist.targets import Batch
 
@@ -62,7 +62,7 @@ def training_fields(parameters: StarDistParameters) -> dict[str, Any]:
 
 def set_tile_overlap(model: StarDist2D) -> None:
     """Tell StarDist how far its network sees, which it else probes by running it, without end for some weights."""
-    reach = field_of_view(model.config.unet_n_depth, max(model.config.grid)) // 2 + 1
+    reach = farthest_pixel(model.config.unet_n_depth, max(model.config.grid))
     model._tile_overlap = [(reach, reach)] * 2  # noqa: SLF001 - the place where StarDist keeps the answer
 
 
@@ -115,6 +115,21 @@ class Trainer:
         for variable, mean, value in zip(self._weights, self._means, weights, strict=True):
             variable.assign(value)
             mean.assign(value)
+
+    def expect_distances(self, batches: Sequence[Batch]) -> None:
+        """Begin at the mean distance of these batches, so that no steps go into finding the scale of pixels."""
+        weights = [np.maximum(batch.probability, 0.0) for batch in batches]
+        total = sum(float(weight.sum()) for weight in weights)
+        if total == 0:
+            return
+        sums = [
+            float((batch.distances.mean(-1) * weight).sum()) for batch, weight in zip(batches, weights, strict=True)
+        ]
+        layer = self.network.get_layer("dist")
+        kernel, bias = layer.get_weights()
+        mean = sum(sums) / total
+        layer.set_weights([kernel * mean, np.full_like(bias, mean)])
+        self.set_weights(self.network.get_weights())
 
     def _train_step(self, image: Any, probability: Any, distances: Any) -> Any:
         with tf.GradientTape() as tape:
