@@ -69,6 +69,8 @@ def _normalize_channel(channel: NDArray[Any], how: Normalization) -> NDArray[np.
     if how.mode == "percentile":
         inside = values if all_finite else values[finite]
         low, high = (float(v) for v in np.percentile(inside, (how.low, how.high))) if inside.size else (0.0, 0.0)
+        if inside.size and low == high:  # nearly all of it is background, with a few bright pixels
+            low, high = float(inside.min()), float(inside.max())
     # a constant channel holds nothing to scale: it becomes 0
     scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
     if not all_finite:

@@ -61,7 +61,9 @@ def parse_parameters(spec: EngineSpec, values: Mapping[str, JsonValue]) -> Hyper
     try:
         return spec.parameters.model_validate(values)
     except ValidationError as error:
-        raise JobError(f"{spec.title}: {describe(error)}.") from error
+        unknown = any(item["type"] == "extra_forbidden" for item in error.errors())
+        names = f" Its parameters: {', '.join(spec.parameters.model_fields)}." if unknown else ""
+        raise JobError(f"{spec.title}: {describe(error)}.{names}") from error
 
 
 def describe(error: ValidationError) -> str:
@@ -71,7 +73,8 @@ def describe(error: ValidationError) -> str:
         where = ".".join(str(place) for place in item["loc"] if not str(place).startswith("function-"))
         what = item["msg"].removeprefix("Value error, ")
         value = item["input"]
-        shown = f", not {value!r}" if isinstance(value, str | int | float) and where else ""
+        tell = where and isinstance(value, str | int | float) and item["type"] != "extra_forbidden"
+        shown = f", not {value!r}" if tell else ""
         parts.append(f"{where}: {what}{shown}" if where and item["type"] != "value_error" else what)
     return "; ".join(parts)
 

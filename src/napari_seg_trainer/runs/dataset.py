@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
+from scipy import ndimage
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, content_hash
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.doctor import Severity, examine_image
 from napari_seg_trainer.annotations.folder import AnnotatedPair, open_folders
+from napari_seg_trainer.annotations.objects import find_objects
 from napari_seg_trainer.annotations.prepare import (
     PreparedImage,
     PreparedImages,
@@ -116,7 +117,9 @@ class Dataset:
             places = input_places(facts.channels, self.inputs, facts.name)
             image = prepare_image(annotated.image, places, self.channels, self.factor(facts))
             shape = (image.shape[1], image.shape[2])
-            yield PreparedImage(facts.name, image, resize_labels(annotated.labels, shape))
+            # numbered without gaps: for a label of a thousand million, engines would make tables of that size
+            labels = find_objects(annotated.labels).image
+            yield PreparedImage(facts.name, image, resize_labels(labels, shape))
 
 
 def open_dataset(job: TrainingJob, parent: ModelCard | None, progress: Progress) -> Dataset:
@@ -219,18 +222,18 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage, warnings: int) -> ImageFacts:
-    labels = annotated.labels
-    areas = np.bincount(labels.ravel())[1:].astype(np.float64)
+    objects = find_objects(annotated.labels)
+    boxes = ndimage.find_objects(objects.image)
     return ImageFacts(
         name=name,
         pair=pair,
         field=annotated.group,
         channels=annotated.channels,
         pixel_size=annotated.pixel_size,
-        content=content_hash(annotated.image, labels),
+        content=content_hash(annotated.image, annotated.labels),
         warnings=warnings,
-        diameters=np.sqrt(areas[areas > 0] * 4 / np.pi),
-        extents=np.array([max(s.stop - s.start for s in box) for box in find_objects(labels) if box], np.float64),
+        diameters=np.sqrt(objects.areas * 4 / np.pi),
+        extents=np.array([max(side.stop - side.start for side in box) for box in boxes if box], np.float64),
     )
 
 

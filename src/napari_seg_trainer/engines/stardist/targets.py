@@ -43,7 +43,8 @@ def _targets(labels: NDArray[np.int32], rays: int, grid: int) -> tuple[NDArray[n
     ignored = labels < 0
     labels = np.maximum(labels, 0)
     if labels.max() > np.iinfo(np.uint16).max:  # the distances are computed on 16-bit labels
-        labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
+        values, places = np.unique(labels, return_inverse=True)
+        labels = (places.reshape(labels.shape) + (values[0] > 0)).astype(np.int32)
     distances = star_dist(labels, rays, grid=(grid, grid))
     on_grid = labels[::grid, ::grid]
     if on_grid.any() and on_grid.min() == on_grid.max():

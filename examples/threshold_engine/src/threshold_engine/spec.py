@@ -1,0 +1,33 @@
+"""What the engine is good for and which parameters it has; imports nothing heavy."""
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from napari_seg_trainer.engines.protocol import EngineSpec
+from napari_seg_trainer.schema.job import Hyperparameters
+
+
+class ThresholdParameters(Hyperparameters):
+    """The common parameters, with other defaults where they suit better, and two of its own."""
+
+    epochs: PositiveInt = Field(20, title="Epochs", description="How often the training goes through all images.")
+    learning_rate: PositiveFloat = Field(
+        0.01,
+        title="Learning rate",
+        description="How far each step moves the threshold. Smaller is slower and steadier.",
+    )
+    sigma: NonNegativeFloat = Field(
+        1.0, title="Smoothing", description="How many pixels the image is blurred over, against noise."
+    )
+    softness: PositiveFloat = Field(
+        0.1, title="Softness", description="How far from the threshold a pixel still counts as uncertain."
+    )
+
+
+SPEC = EngineSpec(
+    id="threshold",
+    title="Threshold",
+    good_for="Bright objects that do not touch.",
+    parameters=ThresholdParameters,
+    channels=(1, None),
+    location="threshold_engine.engine:ThresholdEngine",
+)

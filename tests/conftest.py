@@ -1,0 +1,215 @@
+"""What several test folders share.
+
+`home`, `annotation_folder` and `cli` are made anew for each test. `toy` installs an engine that trains in a second, in
+this process and in those that it starts. `stardist_training` is one real training, done once, to be looked at only.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
+from napari_seg_trainer.cli import main
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.paths import HOME_VARIABLE
+from napari_seg_trainer.runs.run import Run, list_runs
+from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
+
+MakeFolder = Callable[..., Path]
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def discs(rng: np.random.Generator, shape: tuple[int, int] = (96, 96)) -> np.ndarray:
+    """Labels of discs of 12 to 18 pixels across, jittered on a grid of 24."""
+    labels = np.zeros(shape, np.int32)
+    rows, columns = np.indices(shape)
+    centres = [(y, x) for y in range(12, shape[0], 24) for x in range(12, shape[1], 24)]
+    for number, centre in enumerate(centres, start=1):
+        y, x = centre + rng.integers(-2, 3, 2)
+        labels[(rows - y) ** 2 + (columns - x) ** 2 <= rng.integers(6, 10) ** 2] = number
+    return labels
+
+
+def annotated(stem: str, rng: np.random.Generator, channels: Sequence[str], shape=(96, 96), **fields) -> AnnotatedImage:
+    """Bright discs in the first channel; each further channel is dim noise."""
+    labels = discs(rng, shape)
+    planes = [rng.normal(100, 5, shape) for _ in channels]
+    planes[0] = planes[0] + 400 * (labels > 0)
+    return AnnotatedImage(np.stack(planes).astype(np.uint16), labels, tuple(channels), stem, **fields)
+
+
+def write_folder(
+    folder: Path, images: int = 4, *, channels=("dapi",), shape=(96, 96), seed: int = 0, prefix="cell", **fields
+) -> Path:
+    rng = np.random.default_rng(seed)
+    for i in range(images):
+        annotated(f"{prefix}_{i:02}", rng, channels, shape, **({"pixel_size": 0.5} | fields)).write(folder)
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home of library, runs and downloads; whatever still trains in it is killed in the end."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv(HOME_VARIABLE, str(folder))
+    yield folder
+    for run in list_runs(folder / "runs"):
+        process = run.process()
+        if process is not None and process.pid != os.getpid() and process.is_alive():
+            victim = psutil.Process(process.pid)
+            victim.kill()
+            victim.wait(10)
+
+
+@pytest.fixture
+def annotation_folder(tmp_path: Path) -> MakeFolder:
+    """Write annotated images of bright discs, and return their folder.
+
+    ``annotation_folder("name", images=4, channels=("dapi",), shape=(96, 96), seed=0, prefix="cell", pixel_size=0.5)``;
+    other fields are those of `AnnotatedImage`.
+    """
+
+    def make(name: str = "annotations_nuclei", images: int = 4, **fields) -> Path:
+        return write_folder(tmp_path / name, images, **fields)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _toy_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    site = tmp_path_factory.mktemp("toy_engine")
+    shutil.copy(Path(__file__).with_name("toy_engine.py"), site)
+    info = site / "toy_engine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-engine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[napari_seg_trainer.engines]\ntoy = toy_engine:SPEC\n")
+    return site
+
+
+@pytest.fixture
+def toy(_toy_package: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Install an engine of a third party, in this process and those that it starts, and return its id.
+
+    It finds what is brighter than half of the way from dark to bright; `toy_engine.py` tells its parameters.
+    """
+    monkeypatch.syspath_prepend(_toy_package)
+    paths = [str(_toy_package), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    return "toy"
+
+
+@pytest.fixture
+def toy_model(home: Path, toy: str, tmp_path: Path) -> Callable[..., LibraryModel]:
+    """Put a model of the toy engine into the library, without a training.
+
+    ``toy_model("bright", channels=("dapi",), pixel_size=0.5)``; other fields are those of `ModelCard`.
+    """
+
+    def make(name: str = "bright", channels: Sequence[str] = ("dapi",), **fields) -> LibraryModel:
+        finished = tmp_path / f"finished-{name}"
+        finished.mkdir()
+        (finished / "toy.json").write_text('{"epoch": 1}')
+        inputs = tuple(ModelChannel(name=channel) for channel in channels)
+        card = ModelCard(name=name, engine=toy, created=datetime.now(UTC), channels=inputs, **fields)
+        return ModelLibrary().register(finished, card)
+
+    return make
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command gave."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line that a user sees, without its "Error: "."""
+        (line,) = self.err.splitlines()
+        assert line.startswith("Error: ")
+        return line.removeprefix("Error: ")
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command in this process: ``cli("models", "--json")``."""
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+    def run(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["napari-seg-trainer", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        said = capsys.readouterr()
+        return Outcome(int(leaving.value.code or 0), _ANSI.sub("", said.out), _ANSI.sub("", said.err))
+
+    return run
+
+
+def command(*words: object) -> list[str]:
+    """The installed command, for a process of its own."""
+    script = shutil.which("napari-seg-trainer", path=str(Path(sys.executable).parent))
+    assert script, "the package is not installed"
+    return [script, *map(str, words)]
+
+
+@pytest.fixture(name="command")
+def _command() -> Callable[..., list[str]]:
+    """The installed command with its arguments, for `subprocess`: ``command("models", "--json")``."""
+    return command
+
+
+@dataclass(frozen=True)
+class StarDistTraining:
+    """A real training: where it is, what it learnt from, what the command said."""
+
+    home: Path
+    data: Path
+    output: str
+    run: Run
+    model: LibraryModel
+
+
+@pytest.fixture(scope="session")
+def stardist_training(tmp_path_factory: pytest.TempPathFactory) -> StarDistTraining:
+    """A StarDist model of bright discs, made once by the real command; tests must leave it as it is.
+
+    Six images of 96 × 96 pixels; one of them holds NaN pixels.
+    """
+    folder = tmp_path_factory.mktemp("stardist")
+    home, data = folder / "home", write_folder(folder / "annotations_discs", 5)
+    _add_image_with_nan(data)
+    settings = {"epochs": 14, "learning_rate": 0.004, "batch_size": 2, "augmentation": 4}
+    settings |= {"filters": 8, "patch_size": 64, "depth": 2, "rays": 16, "grid": 2}
+    options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    done = subprocess.run(
+        command("train", "--data", data, "--name", "discs", *options),
+        env=os.environ | {HOME_VARIABLE: str(home)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = list_runs(home / "runs")
+    return StarDistTraining(home, data, done.stdout, run, ModelLibrary(home / "models").get("discs"))
+
+
+def _add_image_with_nan(data: Path) -> None:
+    whole = annotated("cell_nan", np.random.default_rng(99), ("dapi",))
+    image = whole.image.astype(np.float32)
+    image[0, 40:44, 40:44] = np.nan
+    AnnotatedImage(image, whole.labels, whole.channels, whole.stem, pixel_size=0.5).write(data)

@@ -1,0 +1,241 @@
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("stardist")
+
+from napari_seg_trainer.annotations.patches import PatchPlan, draw_patch
+from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.engines.protocol import TrainingData, TrainingTask
+from napari_seg_trainer.engines.registry import load_engine, parse_parameters
+from napari_seg_trainer.engines.stardist.design import farthest_pixel
+from napari_seg_trainer.engines.stardist.spec import SPEC
+from napari_seg_trainer.engines.stardist.targets import make_batch
+from napari_seg_trainer.errors import JobError, LibraryError
+from napari_seg_trainer.evaluation.matching import match
+from napari_seg_trainer.schema.job import Hyperparameters
+from napari_seg_trainer.testing.discs import disc_image
+from napari_seg_trainer.testing.engine_suite import EngineSuite
+from napari_seg_trainer.testing.recording import RecordingContext
+
+pytestmark = [
+    # csbdeep says so of every folder that is there before the model is
+    pytest.mark.filterwarnings("ignore:output path for model already exists:UserWarning"),
+    # keras, with NumPy 2
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
+
+SMALL = {
+    "epochs": 14,
+    "batch_size": 2,
+    "augmentation": 4,
+    "learning_rate": 0.004,
+    "rays": 16,
+    "grid": 2,
+    "depth": 2,
+    "filters": 8,
+    "patch_size": 64,
+}
+
+
+def plain(folder):
+    from stardist.models import StarDist2D
+
+    return StarDist2D(None, name=folder.name, basedir=str(folder.parent))
+
+
+def untrained(folder, **config):
+    """Write a model folder as plain StarDist does."""
+    from stardist.models import Config2D, StarDist2D
+
+    values = {"n_rays": 16, "grid": (2, 2), "unet_n_depth": 2, "unet_n_filter_base": 8, "n_channel_in": 1} | config
+    model = StarDist2D(Config2D(**values), name=folder.name, basedir=str(folder.parent))
+    model.keras_model.save_weights(str(folder / "weights_best.h5"))
+    return folder
+
+
+def train(task, data, folder, **wanted):
+    context = RecordingContext(folder, **wanted)
+    load_engine(SPEC).train(task, data, context)
+    return context
+
+
+def task(pretrained=None, channels=1, **parameters):
+    return TrainingTask(channels, parse_parameters(SPEC, SMALL | {"epochs": 1} | parameters), 0, pretrained)
+
+
+class TestStarDist(EngineSuite):
+    spec = SPEC
+    parameters = SMALL
+    seed_tolerance = resume_tolerance = 1e-4
+
+    @pytest.mark.parametrize("shape", [(67, 101), (64, 64), (33, 150)])
+    def test_plain_stardist_opens_the_model(self, learned, predictor, shape):
+        image = disc_image(shape, 1, 300).image
+        labels, _ = plain(learned.model).predict_instances(np.moveaxis(image, 0, -1), axes="YXC")
+        assert labels.max() > 0
+        np.testing.assert_array_equal(predictor.predict(image), labels)
+
+    def test_the_thresholds_are_those_that_suit_the_validation_images(self, learned):
+        chosen = json.loads((learned.model / "thresholds.json").read_text(encoding="utf-8"))
+        assert 0 < chosen["prob"] < 1
+        assert learned.context.stages == ["optimising thresholds"] * 2
+
+    def test_large_images_go_through_in_tiles(self, predictor, monkeypatch):
+        image = disc_image((150, 210), 1, 301).image
+        whole = predictor.predict(image)
+        monkeypatch.setattr("napari_seg_trainer.engines.stardist.engine.TILE", 64)
+        tiled = predictor.predict(image)
+        (matching,) = match(whole, tiled, (0.99,))
+        assert (matching.ap, matching.true_positive) == (1.0, whole.max())
+
+    @pytest.mark.parametrize("offset", [None, 70_000], ids=["no objects", "large label numbers"])
+    def test_any_validation_image_can_be_exported_with(self, learned, tmp_path, offset):
+        prepared = disc_image((64, 64), 1, 302)
+        labels = np.where(prepared.labels > 0, prepared.labels + (offset or 0), 0).astype(np.int32)
+        image = prepared.image if offset else np.full_like(prepared.image, 0.1)
+        validation = [PreparedImage("a", image, labels * (offset is not None))]
+        data = TrainingData([], validation, np.array([12.0]), np.array([12.0]))
+        checkpoint = learned.context.epoch_folder(max(learned.context.metrics))
+        load_engine(SPEC).export(checkpoint, data, tmp_path, learned.context)
+        assert load_engine(SPEC).load(tmp_path).predict(disc_image((64, 64), 1, 303).image).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted", "message"),
+    [
+        ({}, {"rays": 32}, "has rays 16, not 32"),
+        ({}, {"channels": 2}, "takes 1 channel"),
+        ({"n_classes": 2}, {}, "classes"),
+    ],
+)
+def test_a_pretrained_model_that_does_not_fit_is_refused(tmp_path, config, wanted, message):
+    (tmp_path / "start").mkdir()
+    model = untrained(tmp_path / "start", **config)
+    channels = wanted.get("channels", 1)
+    images = [disc_image((64, 64), channels, seed) for seed in range(2)]
+    data = TrainingData(images, images, np.array([12.0]), np.array([12.0]))
+    with pytest.raises(JobError, match=message) as caught:
+        train(task(model, **wanted), data, tmp_path / "checkpoints")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    return untrained(tmp_path_factory.mktemp("sound"))
+
+
+def cut_off(folder):
+    weights = folder / "weights_best.h5"
+    weights.write_bytes(weights.read_bytes()[:3000])
+
+
+def with_config(**changes):
+    def change(folder):
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        shutil.rmtree,
+        cut_off,
+        with_config(n_rays=32),
+        with_config(unet_n_depth=3),
+        lambda folder: (folder / "weights_best.h5").unlink(),
+        lambda folder: (folder / "weights_best.h5").write_bytes(b""),
+        lambda folder: (folder / "config.json").unlink(),
+        lambda folder: (folder / "config.json").write_text("{", encoding="utf-8"),
+        lambda folder: (folder / "config.json").write_text("[]", encoding="utf-8"),
+        lambda folder: (folder / "thresholds.json").write_text("[]", encoding="utf-8"),
+    ],
+    ids=[
+        "gone",
+        "cut off",
+        "other rays",
+        "other depth",
+        "no weights",
+        "empty",
+        "no config",
+        "json",
+        "list",
+        "thresholds",
+    ],
+)
+def test_a_broken_model_is_one_line(sound, tmp_path, spoil):
+    model = shutil.copytree(sound, tmp_path / "broken")
+    spoil(model)
+    with pytest.raises(LibraryError, match="broken") as caught:
+        load_engine(SPEC).load(model)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    from stardist.models import StarDist2D
+
+    from napari_seg_trainer.engines.stardist.network import Trainer, make_config
+
+    parameters = parse_parameters(SPEC, SMALL)
+    return Trainer(StarDist2D(make_config(1, parameters), name=None, basedir=None))
+
+
+def half_ignored():
+    labels = disc_image((64, 64), 1, 0).labels.copy()
+    labels[:, 32:] = -1
+    return labels
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.full((64, 64), 5, np.int32),
+        np.full((20, 200), 5, np.int32),
+        np.full((64, 64), -1, np.int32),
+        np.zeros((64, 64), np.int32),
+        half_ignored(),
+        disc_image((64, 64), 1, 0).labels * 100_000,
+    ],
+    ids=["full patch", "long object", "nothing annotated", "no object", "half annotated", "large numbers"],
+)
+def test_losses_are_numbers_on_odd_labels(trainer, labels):
+    prepared = PreparedImage("odd", np.float32(labels > 0)[np.newaxis], labels)
+    plan = PatchPlan((64, 64), batch_size=2)
+    patches = [draw_patch(prepared, plan, np.random.default_rng(seed)) for seed in range(2)]
+    batch = make_batch(patches, rays=16, grid=2)
+    trainer.expect_distances([batch])
+    losses = trainer.train_step(batch, 0.001) | trainer.validate([batch])
+    assert all(map(math.isfinite, losses.values()))
+
+
+def test_parameters_of_another_engine_are_a_defect(tmp_path):
+    with pytest.raises(TypeError, match="Hyperparameters"):
+        train(TrainingTask(1, Hyperparameters(), 0), TrainingData([], [], np.array([]), np.array([])), tmp_path)
+
+
+@pytest.mark.parametrize(("depth", "grid"), [(1, 1), (2, 1), (2, 2), (1, 4), (3, 2)])
+def test_the_network_looks_as_far_as_the_design_says(depth, grid):
+    from stardist.models import Config2D, StarDist2D
+
+    config = Config2D(n_rays=3, grid=(grid, grid), unet_n_depth=depth, unet_n_filter_base=1, net_conv_after_unet=1)
+    network = StarDist2D(config, name=None, basedir=None).keras_model
+    # means of what they see: nothing that changes in the input is lost on the way
+    network.set_weights(
+        [np.full(w.shape, 1 / np.prod(w.shape[:-1]) if w.ndim > 1 else 0.0) for w in network.get_weights()]
+    )
+    size, unit = 256, grid * 2**depth
+    dark = np.ones((1, size, size, 1), np.float32)
+    farthest = 0
+    for place in range(size // 2, size // 2 + unit):
+        lit = dark.copy()
+        lit[0, place, place, 0] = 1e6
+        changed = (np.asarray(network([lit])[1]) != np.asarray(network([dark])[1])).any(axis=(0, 2, 3))
+        farthest = max(farthest, int(np.abs(np.flatnonzero(changed) * grid - place).max()))
+    assert farthest == farthest_pixel(depth, grid)

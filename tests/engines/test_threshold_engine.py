@@ -1,0 +1,95 @@
+import os
+import time
+import tomllib
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from threshold_engine.engine import Threshold
+from threshold_engine.spec import SPEC
+
+from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
+from napari_seg_trainer.engines.registry import engine_specs, load_engine
+from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.runs.launch import launch
+from napari_seg_trainer.schema.events import EpochEnded, Finished
+from napari_seg_trainer.schema.job import TrainingJob
+from napari_seg_trainer.testing.discs import disc_image
+from napari_seg_trainer.testing.engine_suite import EngineSuite
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "threshold_engine"
+
+
+class TestThresholdEngine(EngineSuite):
+    spec = SPEC
+    parameters: ClassVar = {"epochs": 10, "batch_size": 4, "sigma": 1.0}
+    least_ap50 = 0.95
+    seed_tolerance = resume_tolerance = 0.0
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Install the example for this process and its children, without pip: its code and what pip writes about it."""
+    package = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (name, group), *_ = package["entry-points"].items()
+    site = tmp_path / "site"
+    metadata = site / f"threshold_engine-{package['version']}.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(f"Name: {package['name']}\nVersion: {package['version']}\n", encoding="utf-8")
+    lines = [f"[{name}]", *(f"{key} = {place}" for key, place in group.items())]
+    (metadata / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(EXAMPLE / "src")]))
+    monkeypatch.setenv("NAPARI_SEG_TRAINER_HOME", str(tmp_path / "home"))
+
+
+def test_it_is_found_beside_the_others(installed):
+    assert engine_specs()["threshold"] is SPEC
+    assert "stardist" in engine_specs()
+
+
+def test_a_job_becomes_a_model(installed, tmp_path):
+    for seed in range(5):
+        prepared = disc_image((80, 96), 1, seed)
+        image = np.clip(prepared.image * 1000, 0, 65_535).astype(np.uint16)
+        AnnotatedImage(image, prepared.labels, ("nuclei",), f"image_{seed}").write(tmp_path / "annotations")
+    job = TrainingJob(
+        name="discs",
+        engine="threshold",
+        data=(tmp_path / "annotations",),
+        hyperparameters={"epochs": 12, "batch_size": 2},
+    )
+    run = launch(job)
+    deadline = time.monotonic() + 120
+    for event in run.follow():
+        assert event is not None or time.monotonic() < deadline
+    events = run.events()
+    assert isinstance(events[-1], Finished), (run.folder / "log.txt").read_text(encoding="utf-8")
+    assert [event.epoch for event in events if isinstance(event, EpochEnded)] == list(range(1, 13))
+    model = ModelLibrary().get("discs")
+    model.verify()
+    assert model.card.engine == "threshold"
+    assert model.card.scores["ap50"] > 0.9
+    labels = load_engine(SPEC).load(model.folder).predict(disc_image((60, 90), 1, 99).image)
+    assert labels.max() > 0
+
+
+@pytest.mark.parametrize("text", [None, "", "[1]", '{"level": 1}', '{"colour": 1, "sigma": 1, "softness": 1}'])
+def test_a_broken_model_is_one_line(tmp_path, text):
+    if text is not None:
+        (tmp_path / "threshold.json").write_text(text, encoding="utf-8")
+    with pytest.raises(LibraryError, match=r"no model of the threshold engine"):
+        load_engine(SPEC).load(tmp_path)
+
+
+def test_ignored_pixels_do_not_count():
+    prepared = disc_image((40, 40), 1, 0)
+    half = prepared.labels.copy()
+    half[:, 20:] = -1
+    threshold = Threshold(sigma=0.0, softness=0.1, level=0.3)
+    spoiled = prepared.image.copy()
+    spoiled[:, :, 20:] = 100.0
+    kept = threshold.loss([type(prepared)("a", prepared.image, half)])
+    assert threshold.loss([type(prepared)("a", spoiled, half)]) == kept

@@ -1,0 +1,225 @@
+import errno
+import math
+import os
+import time
+
+import pytest
+
+from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.runs.context import RunContext, epoch_folder, read_state
+from napari_seg_trainer.schema.events import EpochEnded, Log, Progress, Started
+from napari_seg_trainer.schema.job import Hyperparameters
+
+NAN = math.nan
+
+
+def begin(run, **parameters):
+    context = RunContext(run, 4, 1)
+    context.start(Hyperparameters(**parameters), steps_per_epoch=2, device="CPU")
+    return context
+
+
+def end(context, epoch, loss):
+    """End an epoch whose weights are a file that holds its number."""
+    metrics = {"loss": loss, "val_loss": loss}
+    return context.end_epoch(epoch, metrics, lambda folder: (folder / "weights").write_text(str(epoch)))
+
+
+def kept(run):
+    """The epochs that the checkpoint folder holds, by folder."""
+    return {path.parent.name: path.read_text() for path in run.checkpoint_folder.glob("*/weights")}
+
+
+def epochs(run):
+    return [event for event in run.events() if isinstance(event, EpochEnded)]
+
+
+def test_a_start_is_told(make_run):
+    run = make_run()
+    begin(run, epochs=9)
+    (started,) = run.events()
+    assert isinstance(started, Started)
+    assert (started.epoch, started.epochs, started.steps_per_epoch) == (1, 9, 2)
+    assert (started.training_images, started.validation_images, started.device) == (4, 1, "CPU")
+
+
+@pytest.mark.parametrize(
+    ("losses", "best", "marked"),
+    [
+        ([3, 2, 1], 3, [True, True, True]),
+        ([1, 2, 3], 1, [True, False, False]),
+        ([2, 1, 1], 2, [True, True, False]),
+        ([NAN, 2, NAN], 2, [False, True, False]),
+        ([math.inf, 5, 4], 3, [False, True, True]),
+        ([NAN, NAN], None, [False, False]),
+    ],
+)
+def test_the_best_epoch_is_the_one_with_the_lowest_loss(make_run, losses, best, marked):
+    run = make_run()
+    context = begin(run)
+    for epoch, loss in enumerate(losses, 1):
+        assert end(context, epoch, loss)
+    assert context.best_epoch == best
+    assert context.last_epoch == len(losses)
+    assert [event.is_best for event in epochs(run)] == marked
+    needed = {len(losses), best} - {None}
+    assert kept(run) == {f"epoch_{epoch:05}": str(epoch) for epoch in needed}
+
+
+def test_only_the_last_and_the_best_epoch_are_kept_at_any_time(make_run):
+    run = make_run()
+    context = begin(run)
+    history = []
+    for epoch, loss in enumerate([5, 4, 6, 7, 3, 8], 1):
+        end(context, epoch, loss)
+        history.append(sorted(int(text) for text in kept(run).values()))
+    assert history == [[1], [2], [2, 3], [2, 4], [5], [5, 6]]
+    assert sorted(os.listdir(run.checkpoint_folder)) == ["epoch_00005", "epoch_00006", "state.json"]
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "ended"),
+    [
+        ([5, 4, 3, 3, 3, 3, 3], 3, 6),
+        ([1, 2, 3, 0.5, 4, 4, 4, 4], 3, 7),
+        ([5, 5, 5], 1, 2),
+        ([NAN, NAN, NAN, NAN], 2, 2),
+        ([4, 3, 2, 1], 2, None),
+        ([5, 5, 5, 5], None, None),
+    ],
+)
+def test_early_stopping(make_run, losses, patience, ended):
+    context = begin(make_run(), early_stopping=patience)
+    answers = [end(context, epoch, loss) for epoch, loss in enumerate(losses, 1)]
+    assert (answers.index(False) + 1 if False in answers else None) == ended
+    assert context.early_stop == (ended is not None)
+
+
+def test_the_learning_rate_falls_along_half_a_cosine(make_run):
+    run = make_run()
+    context = begin(run, epochs=10, learning_rate=0.1)
+    rates = [context.learning_rate(epoch) for epoch in range(1, 12)]
+    assert rates[0] == 0.1
+    assert rates[5] == pytest.approx(0.05)
+    assert rates[10] == pytest.approx(0)
+    assert rates == sorted(rates, reverse=True)
+    end(context, 1, 1.0)
+    end(context, 2, 1.0)
+    assert [event.learning_rate for event in epochs(run)] == rates[:2]
+
+
+def test_the_time_left_is_not_told_before_the_second_epoch(make_run):
+    run = make_run()
+    context = begin(run, epochs=4)
+    for epoch in range(1, 5):
+        time.sleep(0.02)
+        end(context, epoch, 1 / epoch)
+    told = [event.seconds_left for event in epochs(run)]
+    assert told[0] is None
+    assert told[1] > told[2] > told[3] == 0
+    assert all(event.seconds >= 0.02 for event in epochs(run))
+
+
+def test_steps_are_told_now_and_then_and_the_time_left_within_the_epoch(make_run, monkeypatch):
+    run = make_run()
+    context = begin(run, epochs=4)
+    monkeypatch.setattr("napari_seg_trainer.runs.context.PROGRESS_SECONDS", 0.0)
+    assert context.end_step(1, 1, 4)
+    end(context, 1, 1.0)
+    assert context.end_step(2, 1, 4)
+    assert context.end_step(2, 4, 4)
+    first, second = (event for event in run.events() if isinstance(event, Progress))
+    assert (first.epoch, first.done, first.total, first.seconds_left) == (1, 1, 4, None)
+    assert second.seconds_left == pytest.approx(epochs(run)[0].seconds * 2.75)
+
+
+def test_a_thousand_quick_steps_are_not_a_thousand_events(make_run):
+    run = make_run()
+    context = begin(run)
+    for step in range(1, 1001):
+        context.end_step(1, step, 1001)
+        context.progress("reading images", step, 1001)
+    assert len(run.events()) < 20
+
+
+def test_a_stop_is_heard_at_the_next_step_and_epoch(make_run):
+    run = make_run()
+    context = begin(run)
+    assert context.end_step(1, 1, 2)
+    run.request_stop()
+    assert not context.end_step(1, 2, 2)
+    assert not end(context, 1, 1.0)
+    assert kept(run) == {"epoch_00001": "1"}
+
+
+def test_a_word_to_the_user_is_an_event(make_run):
+    run = make_run()
+    RunContext(run, 0, 0).log("Small images.", "warning")
+    (said,) = run.events()
+    assert isinstance(said, Log)
+    assert (said.level, said.message) == ("warning", "Small images.")
+
+
+def full_disk(folder):
+    (folder / "half").write_text("half")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_keeps_the_weights_of_earlier_epochs(make_run):
+    run = make_run()
+    context = begin(run)
+    end(context, 1, 1.0)
+    end(context, 2, 2.0)
+    with pytest.raises(RunError, match="Epoch 3 cannot be saved") as error:
+        context.end_epoch(3, {"loss": 0.0, "val_loss": 0.0}, full_disk)
+    assert os.strerror(errno.ENOSPC) in str(error.value)
+    assert kept(run) == {"epoch_00001": "1", "epoch_00002": "2"}
+    assert not list(run.checkpoint_folder.rglob("half"))
+    assert [event.epoch for event in epochs(run)] == [1, 2]
+    again = RunContext(run, 4, 1)
+    assert (again.best_epoch, again.first_epoch, again.checkpoint) == (1, 3, epoch_folder(run, 2))
+
+
+def test_a_run_goes_on_after_its_last_checkpoint(make_run):
+    run = make_run()
+    context = begin(run, epochs=5)
+    for epoch, loss in enumerate([4, 1, 3], 1):
+        end(context, epoch, loss)
+    later = begin(run, epochs=5)
+    assert (later.first_epoch, later.checkpoint) == (4, epoch_folder(run, 3))
+    assert run.events()[-1].epoch == 4
+    assert not end_is_best(later, run, 4, 2)
+    assert end_is_best(later, run, 5, 0.5)
+    assert later.best_epoch == 5
+
+
+def end_is_best(context, run, epoch, loss):
+    end(context, epoch, loss)
+    return epochs(run)[-1].is_best
+
+
+def test_what_a_killed_process_left_half_written_is_overwritten(make_run):
+    run = make_run()
+    context = begin(run)
+    end(context, 1, 1.0)
+    for name in (".epoch_00002", "epoch_00002"):  # killed while saving, and before the epoch counted
+        (run.checkpoint_folder / name).mkdir()
+        (run.checkpoint_folder / name / "old").touch()
+    later = RunContext(run, 4, 1)
+    assert later.first_epoch == 2
+    end(later, 2, 0.5)
+    assert kept(run) == {"epoch_00002": "2"}
+    assert not list(run.checkpoint_folder.rglob("old"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"best_epoch": 1}'])
+def test_a_broken_checkpoint_is_an_error_for_the_user(make_run, content):
+    run = make_run()
+    run.checkpoint_folder.mkdir()
+    (run.checkpoint_folder / "state.json").write_text(content)
+    with pytest.raises(RunError, match="Start the training anew"):
+        RunContext(run, 4, 1)
+
+
+def test_without_a_checkpoint_there_is_no_state(make_run):
+    assert read_state(make_run()) is None

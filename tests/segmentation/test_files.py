@@ -1,0 +1,102 @@
+import os
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.segmentation.files import segment_files, write_labels
+
+
+@pytest.fixture
+def images(annotation_folder):
+    """Two images with their true labels beside them."""
+    return sorted(path for path in annotation_folder(images=2).glob("*.tif") if "labelled" not in path.name)
+
+
+def truth(path):
+    return tifffile.imread(path.with_name(f"{path.stem}_labelled.tif"))
+
+
+def test_each_image_gives_a_label_file(toy_model, images, tmp_path):
+    results = list(segment_files(toy_model(), images, tmp_path / "new" / "out"))
+    assert [result.labels.name for result in results] == ["cell_00_labelled.tif", "cell_01_labelled.tif"]
+    for path, result in zip(images, results, strict=True):
+        labels = tifffile.imread(result.labels)
+        assert (labels.dtype, labels.shape) == (np.int32, (96, 96))
+        assert result.objects == len(np.unique(labels[labels > 0])) == 16
+        assert ((labels > 0) == (truth(path) > 0)).mean() > 0.999
+    assert sorted(os.listdir(tmp_path / "new" / "out")) == ["cell_00_labelled.tif", "cell_01_labelled.tif"]
+
+
+def test_the_files_pixel_size_counts_unless_another_is_given(toy_model, images, tmp_path):
+    model = toy_model(pixel_size=0.25)
+    with pytest.raises(DataError, match="1e\\+07"):
+        list(segment_files(model, images, tmp_path / "wrong", pixel_size=1e7))
+    (result, _) = segment_files(model, images, tmp_path / "right")
+    assert tifffile.imread(result.labels).shape == (96, 96)
+
+
+def test_a_png_is_segmented_too(toy_model, images, tmp_path):
+    plane = np.clip(tifffile.imread(images[0]).squeeze() / 4, 0, 255).astype(np.uint8)
+    Image.fromarray(plane).save(tmp_path / "cell.png")
+    (result,) = segment_files(toy_model(), [tmp_path / "cell.png"], tmp_path / "out")
+    assert (result.objects, result.labels.name) == (16, "cell_labelled.tif")
+
+
+def test_nothing_is_overwritten_without_asking(toy_model, images, tmp_path):
+    model = toy_model()
+    kept = tmp_path / "out" / "cell_01_labelled.tif"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    with pytest.raises(DataError, match=r"cell_01_labelled\.tif' exists already"):
+        list(segment_files(model, images, kept.parent))
+    assert (os.listdir(kept.parent), kept.read_text()) == ([kept.name], "mine")
+    list(segment_files(model, images, kept.parent, overwrite=True))
+    assert tifffile.imread(kept).shape == (96, 96)
+
+
+def test_true_labels_beside_the_images_are_safe(toy_model, images):
+    before = [truth(path).tobytes() for path in images]
+    with pytest.raises(DataError, match="exists already"):
+        list(segment_files(toy_model(), images, images[0].parent))
+    assert [truth(path).tobytes() for path in images] == before
+
+
+def test_two_images_of_one_name_are_refused(toy_model, images, annotation_folder, tmp_path):
+    other = annotation_folder("other", 1, seed=3) / "cell_00.tif"
+    with pytest.raises(DataError, match="Two images would both become"):
+        list(segment_files(toy_model(), [*images, other], tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_image_is_found_before_the_model_is_loaded(toy_model, images, tmp_path):
+    loaded = []
+    with pytest.raises(DataError, match=r"There is no image '.*nowhere\.tif'"):
+        list(
+            segment_files(
+                toy_model(), [*images, tmp_path / "nowhere.tif"], tmp_path / "out", ready=lambda: loaded.append(1)
+            )
+        )
+    assert loaded == []
+
+
+def test_a_broken_image_leaves_the_others_labels(toy_model, images, tmp_path):
+    broken = tmp_path / "broken.tif"
+    broken.write_bytes(images[0].read_bytes()[:200])
+    with pytest.raises(DataError, match=r"broken\.tif"):
+        list(segment_files(toy_model(), [images[0], broken, images[1]], tmp_path / "out"))
+    assert os.listdir(tmp_path / "out") == ["cell_00_labelled.tif"]
+
+
+def test_a_file_in_the_way_of_the_output_folder(toy_model, images, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(DataError, match="out"):
+        list(segment_files(toy_model(), images, tmp_path / "out"))
+
+
+def test_more_than_65_535_labels_fit(tmp_path):
+    labels = np.arange(300 * 300, dtype=np.int32).reshape(300, 300)
+    write_labels(tmp_path / "labels.tif", labels)
+    assert np.array_equal(tifffile.imread(tmp_path / "labels.tif"), labels)

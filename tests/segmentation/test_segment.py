@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+
+from napari_seg_trainer.annotations.folder import AnnotationFolder
+from napari_seg_trainer.errors import DataError, EngineError
+from napari_seg_trainer.evaluation.matching import match
+from napari_seg_trainer.segmentation.segment import Segmenter, match_channels
+
+
+@pytest.fixture
+def bright(annotation_folder):
+    """One annotated image with 16 bright discs in its first channel."""
+    return next(iter(AnnotationFolder.open(annotation_folder(images=1, channels=("dapi", "gfp"))))).read()
+
+
+def ap(image, labels, iou=0.9):
+    (matching,) = match(image.labels, labels, (iou,))
+    return matching.ap
+
+
+def test_objects_are_found_on_the_images_own_grid(toy_model, bright):
+    labels = Segmenter(toy_model()).segment(bright.image, bright.channels)
+    assert (labels.dtype, labels.shape) == (np.int32, (96, 96))
+    assert ap(bright, labels) == 1
+
+
+@pytest.mark.parametrize("intensities", [lambda i: i, lambda i: i * 100.0, lambda i: (i / 4).astype(np.uint8)])
+def test_the_model_brings_its_normalization(toy_model, bright, intensities):
+    labels = Segmenter(toy_model()).segment(intensities(bright.image), bright.channels)
+    assert ap(bright, labels) == 1
+
+
+def test_an_image_with_pixels_that_are_no_numbers(toy_model, bright):
+    image = bright.image.astype(np.float32)
+    image[0, :3] = np.nan
+    image[0, -1] = np.inf
+    labels = Segmenter(toy_model()).segment(image, bright.channels)
+    assert len(np.unique(labels)) == 17
+    assert not labels[:3].any()
+
+
+@pytest.mark.parametrize("value", [0, 7, np.nan])
+def test_an_image_of_one_value_holds_nothing(toy_model, value):
+    labels = Segmenter(toy_model()).segment(np.full((1, 40, 30), value, np.float32), ["dapi"])
+    assert labels.shape == (40, 30)
+    assert not labels.any()
+
+
+# pixel size
+
+
+@pytest.mark.parametrize(("own", "models"), [(0.5, 1.0), (0.5, 0.25), (0.5, 0.37), (1.0, 0.999)])
+def test_an_image_is_scaled_to_the_models_pixel_size_and_back(toy_model, bright, own, models):
+    segmenter = Segmenter(toy_model(pixel_size=models))
+    seen = []
+    predict = segmenter._predictor.predict
+    segmenter._predictor.predict = lambda image: predict(seen.append(image.shape) or image)
+    labels = segmenter.segment(bright.image, bright.channels, pixel_size=own)
+    side = 96 if abs(own - models) < 0.01 else round(96 * own / models)
+    assert seen == [(1, side, side)]
+    assert labels.shape == (96, 96)
+    assert ap(bright, labels, iou=0.7) == 1
+
+
+@pytest.mark.parametrize(("own", "models"), [(None, 0.25), (0.5, None), (None, None)])
+def test_without_both_pixel_sizes_nothing_is_scaled(toy_model, bright, own, models):
+    labels = Segmenter(toy_model(pixel_size=models)).segment(bright.image, bright.channels, pixel_size=own)
+    assert ap(bright, labels) == 1
+
+
+@pytest.mark.parametrize("size", [0, -1.0, float("nan"), float("inf"), 1e6])
+def test_an_impossible_pixel_size_is_refused(toy_model, bright, size):
+    segmenter = Segmenter(toy_model(pixel_size=0.5))
+    with pytest.raises(DataError) as error:
+        segmenter.segment(bright.image, bright.channels, pixel_size=size)
+    assert f"{size:g}" in str(error.value)
+
+
+# channels
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "use", "places"),
+    [
+        (("dapi",), ("dapi", "gfp"), (), (0,)),
+        (("gfp",), ("dapi", "gfp"), (), (1,)),
+        (("GFP ",), ("dapi", "gfp"), (), (1,)),
+        (("gfp", "dapi"), ("dapi", "gfp"), (), (1, 0)),
+        (("dapi",), ("rfp", "gfp"), ("gfp",), (1,)),
+        (("dapi",), ("rfp", "gfp"), ("1",), (1,)),
+        (("dapi", "gfp"), ("rfp", "gfp"), ("1", "rfp"), (1, 0)),
+        (("dapi", "gfp"), ("rfp", "gfp"), ("0", "0"), (0, 0)),
+        (("dapi",), ("1", "0"), ("0",), (1,)),  # a name comes before a number
+        (("dapi",), ("channel 0",), (), (0,)),
+        (("dapi", "gfp"), ("channel 0", "channel 1"), (), (0, 1)),
+        (("channel 1",), ("channel 0", "channel 1"), (), (1,)),
+    ],
+)
+def test_channels_are_matched(toy_model, wanted, available, use, places):
+    assert match_channels(toy_model(channels=wanted).card, available, use, "a.tif") == places
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "use", "told"),
+    [
+        (("dapi",), ("gfp", "rfp"), (), "no channel 'dapi', only 'gfp', 'rfp'"),
+        (("dapi",), ("gfp",), (), "no channel 'dapi'"),
+        (("dapi",), ("channel 0", "channel 1"), (), "no channel 'dapi'"),
+        (("dapi", "gfp"), ("channel 0",), (), "no channel 'dapi'"),
+        (("dapi", "gfp"), ("dapi", "gfp"), ("dapi",), "takes 2 channel(s) (dapi, gfp), not 1"),
+        (("dapi",), ("dapi", "gfp"), ("dapi", "gfp"), "takes 1 channel(s) (dapi), not 2"),
+        (("dapi",), ("dapi", "gfp"), ("2",), "no channel 2"),
+        (("dapi",), ("dapi", "gfp"), ("-1",), "no channel '-1'"),
+        (("dapi",), ("dapi", "gfp"), ("",), "no channel ''"),
+        (("dapi",), ("Dapi", "DAPI"), (), "no channel 'dapi'"),
+    ],
+)
+def test_channels_that_do_not_fit_are_named(toy_model, wanted, available, use, told):
+    with pytest.raises(DataError) as error:
+        match_channels(toy_model(channels=wanted).card, available, use, "a.tif")
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_chosen_channel_is_the_one_that_is_looked_at(toy_model, bright):
+    segmenter = Segmenter(toy_model())
+    with_noise = segmenter.segment(bright.image, ("red", "green"), use=["green"])
+    assert ap(bright, segmenter.segment(bright.image, ("red", "green"), use=["0"])) == 1
+    assert ap(bright, with_noise) == 0
+
+
+def test_an_engine_that_is_not_there_is_named(toy_model, bright):
+    model = toy_model()
+    foreign = type(model)(model.folder, model.card.replace(engine="unheard-of"))
+    with pytest.raises(EngineError, match="'unheard-of'"):
+        Segmenter(foreign)

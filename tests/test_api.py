@@ -1,0 +1,91 @@
+"""What a script can do; trainings are in `runs/test_training.py`."""
+
+import numpy as np
+import pytest
+
+from napari_seg_trainer import evaluate, load_annotations, segment
+from napari_seg_trainer.api import make_job, read_job, train
+from napari_seg_trainer.errors import DataError, EngineError, JobError, LibraryError, RunError
+from napari_seg_trainer.runs.run import list_runs
+
+
+@pytest.fixture
+def bright(annotation_folder):
+    """One annotated image of two channels."""
+    (image,) = load_annotations(annotation_folder(images=1, channels=("dapi", "gfp")))
+    return image
+
+
+def test_all_folders_are_read(annotation_folder):
+    first, second = annotation_folder("a", 2), annotation_folder("b", 1, seed=3)
+    assert [image.stem for image in load_annotations([first, str(second)])] == ["cell_00", "cell_01", "cell_00"]
+    assert len(load_annotations(str(first))) == 2
+
+
+@pytest.mark.parametrize("make_axes", [lambda plane: plane, lambda plane: plane[None]], ids=["YX", "CYX"])
+def test_a_plane_is_segmented_by_a_model_of_one_channel(toy_model, bright, make_axes):
+    labels = segment(toy_model().name, make_axes(bright.image[0]))
+    assert (labels.dtype, labels.max()) == (np.int32, 16)
+
+
+def test_channels_are_named_or_chosen(toy_model, bright):
+    model = toy_model()
+    named = segment(model, bright.image, channels=bright.channels)
+    assert np.array_equal(segment(model, bright.image, use=["0"]), named)
+    assert np.array_equal(segment(str(model.folder), bright.image[::-1], channels=["gfp", "DAPI"]), named)
+
+
+@pytest.mark.parametrize(
+    ("image", "fields", "told"),
+    [
+        (np.zeros(5), {}, "1 axes"),
+        (np.zeros((1, 2, 3, 4)), {}, "4 axes"),
+        (np.zeros((2, 8, 8)), {"channels": ["dapi"]}, "2 channel(s), but 1 name(s)"),
+        (np.zeros((2, 8, 8)), {}, "no channel 'dapi'"),
+        (np.zeros((8, 8)), {"pixel_size": 0}, "Pixel size 0"),
+    ],
+)
+def test_an_image_that_does_not_fit_is_an_error(toy_model, image, fields, told):
+    with pytest.raises(DataError) as error:
+        segment(toy_model(), image, **fields)
+    assert told in str(error.value)
+
+
+def test_a_model_is_scored(toy_model, annotation_folder):
+    scores = evaluate(toy_model(), annotation_folder(images=2))
+    assert [image.image for image in scores.images] == ["cell_00", "cell_01"]
+    assert scores.pooled["ap50"] == 1
+
+
+def test_an_unknown_model_is_an_error(home, annotation_folder):
+    with pytest.raises(LibraryError, match="'bright'"):
+        evaluate("bright", annotation_folder())
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"name": "a/b"}, JobError),
+        ({"engine": "stardust"}, EngineError),
+        ({"epochs": 0}, JobError),
+        ({"epohcs": 5}, JobError),
+        ({"pixel_size": 0}, JobError),
+        ({"channels": ["dapi"]}, JobError),
+    ],
+)
+def test_an_impossible_training_does_not_begin(home, toy, annotation_folder, fields, error):
+    with pytest.raises(error) as raised:
+        train(annotation_folder(), **({"name": "nuclei", "engine": toy} | fields))
+    assert len(str(raised.value).splitlines()) == 1
+    assert list_runs() == []
+
+
+def test_a_training_that_fails_raises_what_went_wrong(home, toy, tmp_path):
+    with pytest.raises(RunError, match="does not exist"):
+        train(tmp_path / "nowhere", name="nuclei", engine=toy)
+
+
+def test_a_job_file_is_read(toy, tmp_path):
+    job = make_job(name="nuclei", engine=toy, data=["a"], hyperparameters={"epochs": 3})
+    (tmp_path / "job.json").write_text(job.model_dump_json())
+    assert read_job(str(tmp_path / "job.json")) == job

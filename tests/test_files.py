@@ -1,0 +1,47 @@
+import os
+
+import pytest
+
+from napari_seg_trainer.files import write_bytes, write_text
+
+
+def test_a_file_is_written_and_nothing_beside_it(tmp_path):
+    write_text(tmp_path / "job.json", "µm\n")
+    assert (tmp_path / "job.json").read_bytes() == "µm\n".encode()
+    assert os.listdir(tmp_path) == ["job.json"]
+
+
+def test_a_file_is_replaced(tmp_path):
+    path = tmp_path / "state.json"
+    write_bytes(path, b"a much longer old content")
+    write_bytes(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
+    path = tmp_path / "state.json"
+    write_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "\ud800")
+    with pytest.raises(TypeError):
+        write_bytes(path, "not bytes")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["state.json"]
+
+
+def test_a_folder_in_the_way_stays_and_the_part_is_removed(tmp_path):
+    (tmp_path / "state.json").mkdir()
+    with pytest.raises(OSError):
+        write_text(tmp_path / "state.json", "new")
+    assert os.listdir(tmp_path) == ["state.json"]
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "nowhere" / "state.json", "new")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_others_can_read_the_file(tmp_path):
+    write_text(tmp_path / "job.json", "{}")
+    assert (tmp_path / "job.json").stat().st_mode & 0o777 == 0o644

@@ -1,0 +1,73 @@
+"""An engine as a third party would write it, small enough to train in a second: it learns nothing and thresholds."""
+
+import errno
+import json
+import os
+import time
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, PositiveInt
+from scipy.ndimage import label
+
+from napari_seg_trainer.engines.protocol import EngineSpec
+from napari_seg_trainer.schema.job import Hyperparameters
+
+FAILURES = {
+    "bug": ValueError("first line\nsecond line"),
+    "memory": MemoryError(),
+    "disk": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+}
+
+
+class ToyParameters(Hyperparameters):
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    losses: tuple[float, ...] = ()
+    failure: str = ""
+    patch_size: PositiveInt | None = None
+
+
+class ToyEngine:
+    """Every epoch takes `seconds` and ends with the next of `losses`, or else with one over the epoch's number."""
+
+    def train(self, task, data, context):
+        steps, parameters = 4, task.parameters
+        context.start(parameters, steps_per_epoch=steps, device="toy")
+        for epoch in range(context.first_epoch, parameters.epochs + 1):
+            for step in range(1, steps + 1):
+                time.sleep(parameters.seconds / steps)
+                if not context.end_step(epoch, step, steps):
+                    break
+            if parameters.failure in FAILURES:
+                raise FAILURES[parameters.failure]
+            loss = parameters.losses[epoch - 1] if parameters.losses else 1 / epoch
+            if not context.end_epoch(epoch, {"loss": loss, "val_loss": loss}, lambda to, e=epoch: self._save(to, e)):
+                break
+
+    def export(self, checkpoint, data, folder, context):
+        weights = json.loads((checkpoint / "weights.json").read_text())
+        (folder / "toy.json").write_text(json.dumps(weights))
+        if json.loads((checkpoint / "weights.json").read_text())["epoch"] == 13:
+            raise ValueError("thirteen is unlucky")
+
+    def load(self, folder):
+        json.loads((folder / "toy.json").read_text())
+        return ToyPredictor()
+
+    def _save(self, folder, epoch):
+        (folder / "weights.json").write_text(json.dumps({"epoch": epoch}))
+
+
+class ToyPredictor:
+    def predict(self, image):
+        return label(image.mean(axis=0) > 0.5)[0].astype(np.int32)
+
+
+SPEC = EngineSpec(
+    id="toy",
+    title="Toy",
+    good_for="Bright objects on a dark background.",
+    parameters=ToyParameters,
+    channels=(1, 2),
+    location="toy_engine:ToyEngine",
+)
