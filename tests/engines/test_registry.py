@@ -71,13 +71,31 @@ def test_a_package_adds_an_engine(install):
         ("broken_name", "", "broken_name:SPEC"),
         ("broken_module", "", "no_such_module:SPEC"),
         ("broken_type", "SPEC = 'StarDist'", "broken_type:SPEC"),
+        ("broken_rudely", "raise RuntimeError('not today')", "broken_rudely:SPEC"),
+        ("broken_twin", "from napari_seg_trainer.engines.stardist.spec import SPEC", "broken_twin:SPEC"),
     ],
 )
-def test_a_broken_package_is_named(install, module, code, place):
+def test_a_broken_package_is_named_and_stops_no_other(install, module, code, place):
     install(module, code, f"broken = {place}")
     with pytest.raises(EngineError, match="'broken'") as caught:
-        engine_specs()
+        engine_spec("broken")
     assert place in one_line(caught)
+    assert engine_spec("stardist").title == "StarDist"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"location": "no_such_module:Engine"},
+        {"location": "collections:NoSuchEngine"},
+        {"location": ""},
+        {"requires": ("no_such_package.part",)},
+    ],
+)
+def test_an_engine_that_cannot_be_loaded_is_one_line(changes):
+    with pytest.raises(EngineError) as caught:
+        load_engine(spec(**changes))
+    one_line(caught)
 
 
 def test_what_is_missing_is_told_with_the_command_that_installs_it():

@@ -212,13 +212,32 @@ def test_crops_of_one_field_never_part(annotation_folder):
 
 def test_the_sidecar_tells_the_field_of_view(annotation_folder):
     folder = annotation_folder("cells", 3, field_of_view="A1")
-    annotation_folder("cells", 1, field_of_view="B2", prefix="other")
+    annotation_folder("cells", 1, field_of_view="B2", prefix="other", seed=5)
     assert opened(folder).split.validation == ("cells/other_00",)
 
 
 def test_a_single_field_of_view_cannot_be_split(annotation_folder):
     with pytest.raises(DataError, match="'A1'"):
         opened(annotation_folder("cells", 3, field_of_view="A1"))
+
+
+def test_copies_of_an_image_are_on_one_side(annotation_folder):
+    folder = annotation_folder("cells", 2)
+    annotation_folder("cells", 2, prefix="copy")
+    split = opened(folder).split
+    assert {name.replace("copy", "cell") for name in split.validation} == {split.validation[0].replace("copy", "cell")}
+    assert len(split.validation) == 2
+
+
+def test_one_stem_in_two_folders_is_two_fields(annotation_folder):
+    dataset = opened(annotation_folder("first", 1), annotation_folder("second", 1, seed=9))
+    assert len(dataset.split.training) == len(dataset.split.validation) == 1
+
+
+def test_validation_data_that_was_trained_on_is_refused(annotation_folder):
+    train, check = annotation_folder("train", 2), annotation_folder("check", 1)
+    with pytest.raises(DataError, match=r"'check/cell_00' is the same as the training image 'train/cell_00'"):
+        opened(train, validation_data=[check])
 
 
 def test_validation_data_validates_and_nothing_else(annotation_folder):

@@ -38,6 +38,15 @@ def test_the_files_pixel_size_counts_unless_another_is_given(toy_model, images, 
     assert tifffile.imread(result.labels).shape == (96, 96)
 
 
+def test_the_sidecar_names_the_channels(toy_model, annotation_folder, tmp_path):
+    folder = annotation_folder(images=1, channels=("gfp", "dapi"))
+    model = toy_model(channels=("dapi",))
+    assert len(list(segment_files(model, [folder / "cell_00.tif"], tmp_path / "out"))) == 1
+    (folder / "cell_00.json").write_text("[1, 2]")
+    with pytest.raises(DataError, match="no channel 'dapi'"):
+        list(segment_files(model, [folder / "cell_00.tif"], tmp_path / "none"))
+
+
 def test_a_png_is_segmented_too(toy_model, images, tmp_path):
     plane = np.clip(tifffile.imread(images[0]).squeeze() / 4, 0, 255).astype(np.uint8)
     Image.fromarray(plane).save(tmp_path / "cell.png")

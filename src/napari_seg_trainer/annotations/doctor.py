@@ -103,7 +103,7 @@ class _Summary:
 
     def add(self, image: AnnotatedImage, file: Path) -> None:
         self.any_object = self.any_object or bool(image.labels.any())
-        self.groups[image.group] += 1
+        self.groups[image.field_of_view or f"{file.parent}/{image.group}"] += 1
         self.channels[image.channels].append(file)
         self.pixel_sizes[image.pixel_size and float(f"{image.pixel_size:.4g}")].append(file)
         self.same[pixel_hash(image.image)].append((file, pixel_hash(image.labels)))

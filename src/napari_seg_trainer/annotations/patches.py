@@ -28,6 +28,11 @@ class Patch:
     labels: NDArray[np.int32]
 
 
+def samples_per_epoch(images: int, augmentation: float) -> int:
+    """Return how many samples an epoch has at least."""
+    return math.ceil(round(images * augmentation, 6))  # 10 * 1.1 is more than 11 in binary
+
+
 @dataclass(frozen=True)
 class PatchPlan:
     """What the patches of a training look like.
@@ -53,7 +58,7 @@ class PatchPlan:
 
     def batches_per_epoch(self, images: int) -> int:
         """Return the number of full batches that hold at least ``images * augmentation`` samples."""
-        return math.ceil(images * self.augmentation / self.batch_size)
+        return math.ceil(samples_per_epoch(images, self.augmentation) / self.batch_size)
 
 
 class PatchStream:

@@ -14,6 +14,8 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.schema.job import Normalization
 from napari_seg_trainer.schema.model_card import ModelChannel
 
+MAX_SCALE = 20.0
+
 
 def find_channels(available: Sequence[str], wanted: Sequence[str], where: str) -> tuple[int, ...]:
     """Return the places of the wanted channels among the available ones.
@@ -111,6 +113,21 @@ def scale_factor(image_pixel_size: float | None, model_pixel_size: float | None)
         return 1.0
     factor = image_pixel_size / model_pixel_size
     return 1.0 if abs(factor - 1.0) < 0.01 else factor
+
+
+def check_scale(factor: float, image: float | None, model: float | None, where: str) -> None:
+    """Refuse a scaling (from `scale_factor`) that only a wrong pixel size, such as one in nm, explains.
+
+    Raises
+    ------
+    DataError
+        If the image would grow or shrink more than twentyfold.
+    """
+    if not 1 / MAX_SCALE <= factor <= MAX_SCALE:
+        raise DataError(
+            f"Image {where!r} would be scaled {factor:.3g}-fold, as its pixels are {image:g} µm and the model's "
+            f"{model:g} µm. Correct the one that is wrong."
+        )
 
 
 def prepare_image(

@@ -27,7 +27,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the new model.")] = None,
     data: Annotated[list[Path] | None, typer.Option(help="Annotation folder; may be given several times.")] = None,
     builtin: Annotated[list[str] | None, typer.Option(help="Built-in dataset, such as nuclei_dsb2018.")] = None,
-    engine: Annotated[str, typer.Option(help="What to train.")] = "stardist",
+    engine: Annotated[str | None, typer.Option(help="What to train; stardist by default.")] = None,
     channel: Annotated[
         list[str] | None, typer.Option(help="Channel (name, or number from 0); once for each input. Default: all.")
     ] = None,
@@ -41,14 +41,18 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Size of the steps.")] = None,
     augmentation: Annotated[float | None, typer.Option(help="Samples an epoch, as a multiple of the images.")] = None,
     early_stopping: Annotated[int | None, typer.Option(help="Stop after so many epochs without progress.")] = None,
-    validation_split: Annotated[float, typer.Option(help="Share of the images that validates.")] = 0.2,
+    validation_split: Annotated[
+        float | None, typer.Option(help="Share of the images that validates; 0.2 by default.")
+    ] = None,
     validation_data: Annotated[
         list[Path] | None, typer.Option(help="Annotation folder to validate on, in place of a share of the images.")
     ] = None,
     pretrained: Annotated[
         str | None, typer.Option(help="Model to start from: in the library, a folder, or built-in (2D_versatile_fluo).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same split and the same training.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same split and the same training; 0 by default.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="The engine's own parameter, such as rays=64."),
@@ -74,6 +78,9 @@ def train(
         "validation_data": validation_data,
         "pixel_size": pixel_size,
         "pretrained": pretrained,
+        "engine": engine,
+        "validation_split": validation_split,
+        "seed": seed,
         "channels": read_channels(channel or (), normalization or (), data or (), builtin or ()),
     }
     own: dict[str, Any] = {
@@ -86,8 +93,7 @@ def train(
     hyperparameters = _given(own) | parse_settings(settings or ())
     if job is None:
         _require(name, data or builtin)
-        general = {"engine": engine, "validation_split": validation_split, "seed": seed}
-        chosen = make_job(hyperparameters=hyperparameters, **general, **_given(options))
+        chosen = make_job(hyperparameters=hyperparameters, **({"engine": "stardist"} | _given(options)))
     elif _given(options) or hyperparameters:
         raise typer.BadParameter("Give a job file or options, not both: change the file instead.")
     else:

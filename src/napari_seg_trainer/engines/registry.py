@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import logging
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
@@ -12,28 +13,12 @@ from napari_seg_trainer.errors import EngineError, JobError
 from napari_seg_trainer.schema.job import Hyperparameters
 
 GROUP = "napari_seg_trainer.engines"
+_log = logging.getLogger(__name__)
 
 
 def engine_specs() -> dict[str, EngineSpec]:
-    """Return all installed engines by id, without importing any framework.
-
-    Raises
-    ------
-    EngineError
-        If a package's entry point cannot be loaded, or is no `EngineSpec`.
-    """
-    specs: dict[str, EngineSpec] = {}
-    for entry in entry_points(group=GROUP):
-        try:
-            spec = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise EngineError(
-                f"Engine {entry.name!r} ({entry.value}) cannot be loaded: {error}. Reinstall it."
-            ) from error
-        if not isinstance(spec, EngineSpec):
-            raise EngineError(f"Engine {entry.name!r} ({entry.value}) is no EngineSpec. Update or remove its package.")
-        specs[spec.id] = spec
-    return specs
+    """Return all usable engines by id, without importing any framework; what cannot be used is logged."""
+    return _find()[0]
 
 
 def engine_spec(engine: str) -> EngineSpec:
@@ -42,12 +27,37 @@ def engine_spec(engine: str) -> EngineSpec:
     Raises
     ------
     EngineError
-        If there is none; the message lists those there are.
+        If there is none, or its package is broken; the message lists those there are.
     """
-    specs = engine_specs()
-    if engine not in specs:
-        raise EngineError(f"There is no engine {engine!r}. Installed: {', '.join(sorted(specs)) or 'none'}.")
-    return specs[engine]
+    specs, broken = _find()
+    if engine in specs:
+        return specs[engine]
+    if engine in broken:
+        raise EngineError(broken[engine])
+    raise EngineError(f"There is no engine {engine!r}. Installed: {', '.join(sorted(specs)) or 'none'}.")
+
+
+def _find() -> tuple[dict[str, EngineSpec], dict[str, str]]:
+    """Return the usable engines, and why the others are not, by the entry point's name."""
+    specs: dict[str, EngineSpec] = {}
+    broken: dict[str, str] = {}
+    for entry in entry_points(group=GROUP):
+        who = f"Engine {entry.name!r} ({entry.value})"
+        try:
+            spec = entry.load()
+        except Exception as error:  # noqa: BLE001 - a stranger's package may raise anything, and must not stop others
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            broken[entry.name] = f"{who} cannot be loaded: {reason}. Reinstall it."
+            continue
+        if not isinstance(spec, EngineSpec):
+            broken[entry.name] = f"{who} is no EngineSpec. Update or remove its package."
+        elif spec.id in specs:
+            broken[entry.name] = f"{who} has the id {spec.id!r}, which is taken. Remove one of the two packages."
+        else:
+            specs[spec.id] = spec
+    for reason in broken.values():
+        _log.warning(reason)
+    return specs, broken
 
 
 def parse_parameters(spec: EngineSpec, values: Mapping[str, JsonValue]) -> Hyperparameters:
@@ -87,9 +97,20 @@ def load_engine(spec: EngineSpec) -> Engine:
     EngineError
         If what it needs is not installed; the message says which command installs it.
     """
-    missing = [name for name in spec.requires if importlib.util.find_spec(name) is None]
+    missing = [name for name in spec.requires if not _is_installed(name)]
     if missing:
         raise EngineError(f"{spec.title} needs {' and '.join(missing)}, not installed here. Run: {spec.install}")
     module, _, name = spec.location.partition(":")
-    engine: Engine = getattr(importlib.import_module(module), name)()
+    try:
+        engine: Engine = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise EngineError(f"{spec.title} cannot be loaded from {spec.location!r}: {reason}. Reinstall it.") from error
     return engine
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of a dotted name, the package is not there
+        return False

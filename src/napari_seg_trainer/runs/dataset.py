@@ -16,6 +16,7 @@ from napari_seg_trainer.annotations.objects import find_objects
 from napari_seg_trainer.annotations.prepare import (
     PreparedImage,
     PreparedImages,
+    check_scale,
     find_channels,
     prepare_image,
     resize_labels,
@@ -27,9 +28,6 @@ from napari_seg_trainer.schema.job import ChannelInput, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
 Progress = Callable[[str, int, int], None]
-
-MAX_SCALE = 20.0
-"""An image that would grow or shrink more than so many times has a wrong pixel size, such as one in nm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +158,7 @@ def open_dataset(job: TrainingJob, parent: ModelCard | None, progress: Progress)
         pixel_size=_pixel_size(job, parent, images),
     )
     for facts in images:
-        _check_scale(facts, dataset)
+        check_scale(dataset.factor(facts), facts.pixel_size, dataset.pixel_size, facts.name)
     if not dataset.object_sizes()[0].size:
         raise DataError("None of the training images has an object. Annotate more images, or choose another seed.")
     return dataset
@@ -203,15 +201,6 @@ def _warnings(pair: AnnotatedPair, annotated: AnnotatedImage) -> int:
     return sum(finding.severity == Severity.WARNING for finding in findings)
 
 
-def _check_scale(facts: ImageFacts, dataset: Dataset) -> None:
-    factor = dataset.factor(facts)
-    if not 1 / MAX_SCALE <= factor <= MAX_SCALE:
-        raise DataError(
-            f"Image {facts.name!r} would be scaled {factor:.3g}-fold, as its pixels are {facts.pixel_size:g} µm and "
-            f"those of the training {dataset.pixel_size:g} µm. Correct the one that is wrong."
-        )
-
-
 def _unique(name: str, taken: set[str]) -> str:
     candidate, count = name, 1
     while candidate in taken:
@@ -227,7 +216,8 @@ def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage, warnings: 
     return ImageFacts(
         name=name,
         pair=pair,
-        field=annotated.group,
+        # a stem tells a field of view apart in its own folder only
+        field=annotated.field_of_view or f"{pair.image.parent}/{annotated.group}",
         channels=annotated.channels,
         pixel_size=annotated.pixel_size,
         content=content_hash(annotated.image, annotated.labels),
@@ -256,8 +246,21 @@ def _inputs(job: TrainingJob, parent: ModelCard | None, first: ImageFacts) -> tu
 def _split(job: TrainingJob, images: Sequence[ImageFacts], training: int) -> Split:
     names = [facts.name for facts in images]
     if job.validation_data:
+        _refuse_leak(images[:training], images[training:])
         return Split(seed=job.seed, training=tuple(names[:training]), validation=tuple(names[training:]))
-    return Split.draw(names, [facts.field for facts in images], job.validation_split, job.seed)
+    # copies of one image, whatever their names, must not part either
+    fields = {facts.content: facts.field for facts in reversed(images)}
+    return Split.draw(names, [fields[facts.content] for facts in images], job.validation_split, job.seed)
+
+
+def _refuse_leak(training: Sequence[ImageFacts], validation: Sequence[ImageFacts]) -> None:
+    known = {facts.content: facts.name for facts in training}
+    twin = next((facts for facts in validation if facts.content in known), None)
+    if twin is not None:
+        raise DataError(
+            f"Validation image {twin.name!r} is the same as the training image {known[twin.content]!r}. "
+            "Remove it from one of the folders, or the validation tells nothing."
+        )
 
 
 def _pixel_size(job: TrainingJob, parent: ModelCard | None, images: Sequence[ImageFacts]) -> float | None:

@@ -1,15 +1,15 @@
 """The training process: a run's job becomes data, the engine learns, the best epoch becomes a model in the library."""
 
 import logging
-import math
 import shutil
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from napari_seg_trainer.annotations.patches import samples_per_epoch
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
-from napari_seg_trainer.errors import JobError, RunError, SegTrainerError
+from napari_seg_trainer.errors import JobError, LibraryError, RunError, SegTrainerError
 from napari_seg_trainer.evaluation.report import Example, write_report
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.files import write_text
@@ -106,7 +106,7 @@ class _Training:
     def _parameters(self, dataset: Dataset, context: RunContext) -> Hyperparameters:
         parameters = parse_parameters(self.spec, self.job.hyperparameters)
         images = len(dataset.split.training)
-        samples = math.ceil(images * parameters.augmentation)
+        samples = samples_per_epoch(images, parameters.augmentation)
         if parameters.batch_size <= samples:
             return parameters
         if "batch_size" in self.job.hyperparameters:
@@ -145,7 +145,10 @@ class _Training:
         write_text(folder / "job.json", self.job.model_dump_json(indent=2))
         write_text(folder / "split.json", dataset.split.model_dump_json(indent=2))
         write_report(folder, card, self.run.events(), examples, scores)
-        model = self.library.register(folder, card)
+        try:
+            model = self.library.register(folder, card)
+        except LibraryError as error:
+            raise LibraryError(f"{error} The finished model waits in '{folder}'.") from error
         if self.run.stop_requested():
             return Stopped(reason="you asked for it", model=model.name, best_epoch=best)
         if context.early_stop and context.last_epoch < (context.parameters or Hyperparameters()).epochs:

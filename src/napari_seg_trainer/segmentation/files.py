@@ -10,7 +10,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.image_file import read_image
+from napari_seg_trainer.annotations.image_file import ImageFile, read_image
+from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel
@@ -71,11 +72,23 @@ def segment_files(
     segmenter = Segmenter(model)
     ready()
     for path, target in zip(images, targets, strict=True):
-        image = read_image(path)
+        image = _with_sidecar(read_image(path), path)
         size = image.pixel_size if pixel_size is None else pixel_size
         labels = segmenter.segment(image.data, image.channels, pixel_size=size, use=use, name=str(path))
         write_labels(target, labels)
         yield SegmentedFile(path, target, np.unique(labels[labels > 0]).size)
+
+
+def _with_sidecar(image: ImageFile, path: Path) -> ImageFile:
+    """Take channel names and pixel size from the JSON file beside an image, where it fits the image."""
+    beside = path.with_suffix(".json")
+    try:
+        sidecar = read_sidecar(beside if beside.is_file() else None)
+    except DataError:  # somebody else's file of that name
+        return image
+    channels = sidecar.channels or ()
+    fits = len(channels) == len(image.data) and len(set(channels)) == len(channels)
+    return ImageFile(image.data, channels if fits else image.channels, sidecar.spatial_calibration or image.pixel_size)
 
 
 def write_labels(path: Path, labels: NDArray[np.int32]) -> None:

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.prepare import find_channels, prepare_image, resize_labels, scale_factor
+from napari_seg_trainer.annotations.prepare import (
+    check_scale,
+    find_channels,
+    prepare_image,
+    resize_labels,
+    scale_factor,
+)
 from napari_seg_trainer.engines.registry import engine_spec, load_engine
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.model_folder import LibraryModel
@@ -75,6 +81,7 @@ class Segmenter:
             raise DataError(f"Pixel size {pixel_size:g} µm is impossible. Give a number above 0, or leave it out.")
         places = match_channels(self.card, channels, use, name)
         factor = scale_factor(pixel_size, self.card.pixel_size)
+        check_scale(factor, pixel_size, self.card.pixel_size, name)
         shape = (image.shape[1], image.shape[2])
         if shape[0] * factor * shape[1] * factor > MAX_PIXELS:
             raise DataError(

@@ -22,10 +22,10 @@ from napari_seg_trainer.engines.stardist.network import (
 )
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters
 from napari_seg_trainer.engines.stardist.targets import Batch, make_batch
+from napari_seg_trainer.engines.stardist.thresholds import optimize_thresholds
 from napari_seg_trainer.errors import JobError, LibraryError
 
 MAX_VALIDATION_PATCHES = 100
-MAX_THRESHOLD_IMAGES = 32
 TILE = 1024
 
 
@@ -60,15 +60,8 @@ class StarDistEngine:
         model.keras_model.set_weights(load_arrays(checkpoint / "means.npz"))
         model.keras_model.save_weights(str(folder / "weights_best.h5"))
         set_tile_overlap(model)
-        places = _spread(len(data.validation), MAX_THRESHOLD_IMAGES)
-        context.progress("optimising thresholds", 0, 1)
-        chosen = [data.validation[i] for i in places]
-        model.optimize_thresholds(
-            [np.moveaxis(prepared.image, 0, -1) for prepared in chosen],
-            [np.asarray(prepared.labels) for prepared in chosen],
-            optimize_kwargs={"verbose": 0},
-        )
-        context.progress("optimising thresholds", 1, 1)
+        thresholds = optimize_thresholds(model, data.validation, partial(context.progress, "optimising thresholds"))
+        (folder / "thresholds.json").write_text(json.dumps(thresholds), encoding="utf-8")
 
     def load(self, folder: Path) -> "StarDistPredictor":
         """Open a StarDist model folder."""
