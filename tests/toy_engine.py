@@ -7,7 +7,7 @@ import time
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from scipy.ndimage import label
 
 from napari_seg_trainer.engines.protocol import EngineSpec
@@ -24,7 +24,6 @@ class ToyParameters(Hyperparameters):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     losses: tuple[float, ...] = ()
     failure: str = ""
-    patch_size: PositiveInt | None = None
 
 
 class ToyEngine:

@@ -11,6 +11,7 @@ from napari_seg_trainer.api import make_job, scored
 from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, say
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.cli.watch import watch
+from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import DataError, RunError
 from napari_seg_trainer.evaluation.report import Example, write_report
 from napari_seg_trainer.evaluation.scores import Scores
@@ -35,7 +36,9 @@ def demo(
 ) -> None:
     """Train on built-in images of real nuclei, segment images the model has not seen, and write a report."""
     name = _free_name("demo-nuclei")
-    given = HYPERPARAMETERS | ({} if epochs is None else {"epochs": epochs})
+    known = engine_spec(engine).parameters.model_fields
+    given = {key: value for key, value in HYPERPARAMETERS.items() if key in known}
+    given |= {} if epochs is None else {"epochs": epochs}
     if not json:
         say(f"Training {engine} on built-in images of nuclei (2018 Data Science Bowl). This takes a few minutes.")
     run = launch(make_job(name=name, engine=engine, builtin=(DATASET,), hyperparameters=given))

@@ -55,6 +55,9 @@ class RunState(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+TAIL_BYTES = 64 * 1024
+"""More than the longest event."""
+
 ACTIVE_STATES = (RunState.STARTING, RunState.RUNNING)
 _LAST_STATES = {Finished: RunState.FINISHED, Stopped: RunState.STOPPED, Failed: RunState.FAILED}
 
@@ -191,18 +194,27 @@ class Run:
         """Return all events so far."""
         return self.read_events()[0]
 
+    def last_event(self) -> Event | None:
+        """Return the last event so far; reads the end of the file only, as this is asked for often."""
+        try:
+            size = self.events_file.stat().st_size
+        except FileNotFoundError:
+            return None
+        events, _ = self.read_events(max(0, size - TAIL_BYTES))
+        return events[-1] if events else None
+
     def state(self) -> RunState:
         """Return where the run stands."""
-        events = self.events()
-        if events and isinstance(events[-1], TERMINAL_EVENTS):
-            return _LAST_STATES[type(events[-1])]
+        last = self.last_event()
+        if isinstance(last, TERMINAL_EVENTS):
+            return _LAST_STATES[type(last)]
         process = self.process()
         if process is None:
             fresh = time.time() - self.folder.stat().st_mtime < START_SECONDS
             return RunState.STARTING if fresh else RunState.INTERRUPTED
         if not process.is_alive():
             return RunState.INTERRUPTED
-        return RunState.RUNNING if events else RunState.STARTING
+        return RunState.STARTING if last is None else RunState.RUNNING
 
     def process(self) -> ProcessInfo | None:
         """Return the process that trains, if one has begun."""
