@@ -82,7 +82,7 @@ class TestStarDist(EngineSuite):
     def test_the_thresholds_are_those_that_suit_the_validation_images(self, learned):
         chosen = json.loads((learned.model / "thresholds.json").read_text(encoding="utf-8"))
         assert 0 < chosen["prob"] < 1
-        assert learned.context.stages == ["optimising thresholds"] * 2
+        assert set(learned.context.stages) == {"optimising thresholds"}
 
     def test_large_images_go_through_in_tiles(self, predictor, monkeypatch):
         image = disc_image((150, 210), 1, 301).image

@@ -10,7 +10,8 @@ import typer
 from napari_seg_trainer.cli.console import fail
 from napari_seg_trainer.cli.data import check
 from napari_seg_trainer.cli.demo import demo
-from napari_seg_trainer.cli.train import follow, runs, stop, train
+from napari_seg_trainer.cli.runs import follow, runs, stop
+from napari_seg_trainer.cli.train import train
 from napari_seg_trainer.cli.use import evaluate, models, segment
 from napari_seg_trainer.errors import SegTrainerError
 from napari_seg_trainer.paths import home

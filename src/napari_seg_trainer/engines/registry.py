@@ -51,7 +51,9 @@ def _find() -> tuple[dict[str, EngineSpec], dict[str, str]]:
             continue
         if not isinstance(spec, EngineSpec):
             broken[entry.name] = f"{who} is no EngineSpec. Update or remove its package."
-        elif spec.id in specs:
+        elif spec.id != entry.name:
+            broken[entry.name] = f"{who} has the id {spec.id!r}. Its entry point must be named so, too."
+        elif specs.get(spec.id, spec) is not spec:
             broken[entry.name] = f"{who} has the id {spec.id!r}, which is taken. Remove one of the two packages."
         else:
             specs[spec.id] = spec

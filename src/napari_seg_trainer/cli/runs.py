@@ -1,0 +1,75 @@
+"""Looking at trainings, and stopping them."""
+
+from typing import Annotated, Any
+
+import typer
+
+from napari_seg_trainer.cli.console import AsJson, print_json, print_table, say
+from napari_seg_trainer.cli.watch import watch
+from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, find_run, list_runs
+from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Started, Stopped
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its model's name, or its folder.")]
+
+
+def follow(run: RunName, json: AsJson = False) -> None:
+    """Watch a training, from its beginning; Ctrl-C only stops watching."""
+    raise typer.Exit(watch(find_run(run), json))
+
+
+def stop(run: RunName, json: AsJson = False) -> None:
+    """Ask a training to stop; its best epoch becomes the model."""
+    found = find_run(run)
+    state = found.state()
+    if state not in ACTIVE_STATES:
+        raise RunError(f"Run {found.id!r} is {state} already: there is nothing to stop.")
+    found.request_stop()
+    if json:
+        print_json({"run": found.id, "stop": "requested"})
+    else:
+        say(f"Run {found.id} will stop soon and keep its best epoch.")
+
+
+def runs(json: AsJson = False) -> None:
+    """List all trainings, the newest first."""
+    rows = [_summary(run) for run in list_runs()]
+    if json:
+        print_json({"runs": rows})
+    elif not rows:
+        say("There are no runs yet. 'napari-seg-trainer train --help' says how to start one.")
+    else:
+        print_table(
+            ("run", "state", "epoch", "validation loss", "what happened"),
+            [
+                (
+                    row["run"],
+                    row["state"],
+                    row["epochs"],
+                    "" if row["val_loss"] is None else f"{row['val_loss']:.3f}",
+                    row["note"],
+                )
+                for row in rows
+            ],
+        )
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    events = run.events()
+    epochs = [event for event in events if isinstance(event, EpochEnded)]
+    total = next((event.epochs for event in events if isinstance(event, Started)), None)
+    best = [event.metrics["val_loss"] for event in epochs if event.is_best]
+    last = events[-1] if events else None
+    note = ""
+    if isinstance(last, Failed):
+        note = last.message
+    elif isinstance(last, Finished | Stopped) and last.model is not None:
+        note = f"model {last.model}"
+    return {
+        "run": run.id,
+        "state": str(run.state()),
+        "epochs": f"{epochs[-1].epoch if epochs else 0} of {total or '?'}",
+        "val_loss": best[-1] if best else None,
+        "note": note,
+        "folder": str(run.folder),
+    }
