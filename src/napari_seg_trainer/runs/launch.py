@@ -15,8 +15,8 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, list_runs
 from napari_seg_trainer.schema.job import TrainingJob
 
-# glibc hands large blocks back to the system after each step and takes them again; the page faults cost a fifth of a
-# training's time on a CPU. With these it keeps them.
+# glibc hands large blocks back to the system after each step and takes them again; the page faults slow down a
+# training on a CPU. With these it keeps them.
 _ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(8 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
