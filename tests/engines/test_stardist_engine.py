@@ -79,7 +79,7 @@ class TestStarDist(EngineSuite):
         assert labels.max() > 0
         np.testing.assert_array_equal(predictor.predict(image), labels)
 
-    def test_the_thresholds_are_those_that_suit_the_validation_images(self, learned):
+    def test_the_export_keeps_thresholds_and_tells_its_stages(self, learned):
         chosen = json.loads((learned.model / "thresholds.json").read_text(encoding="utf-8"))
         assert 0 < chosen["prob"] < 1
         assert set(learned.context.stages) == {"optimising thresholds"}
