@@ -18,6 +18,8 @@ import numpy as np
 import psutil
 import pytest
 
+os.environ.setdefault("NAPARI_CONFIG", "")  # the viewers of the tests neither read nor change the user's settings
+
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.cli import main
 from napari_seg_trainer.library.library import ModelLibrary
@@ -56,6 +58,14 @@ def write_folder(
     for i in range(images):
         annotated(f"{prefix}_{i:02}", rng, channels, shape, **({"pixel_size": 0.5} | fields)).write(folder)
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a run that would open viewers and import TensorFlow in one process: Mesa's OpenGL and it crash there."""
+    if len({"napari_plugin" in item.path.parts for item in items}) > 1:
+        raise pytest.UsageError(
+            "Viewers need a process of their own. Run scripts/run_tests.py, or tests/napari_plugin by itself."
+        )
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def test_importing_the_package_loads_nothing_heavy():
     "code",
     [
         "from napari_seg_trainer.engines.registry import engine_specs; assert 'stardist' in engine_specs()",
-        "from napari_seg_trainer import *\nfrom napari_seg_trainer.cli import app\n"
+        "from napari_seg_trainer import *\nfrom napari_seg_trainer.cli.app import app\n"
         "from typer.testing import CliRunner\nassert CliRunner().invoke(app, ['train', '--help']).exit_code == 0",
     ],
     ids=["engines", "everything public and the command line"],

@@ -5,14 +5,14 @@
 >>> labels = segment("my-nuclei", image)  # doctest: +SKIP
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.folder import open_folders
@@ -23,7 +23,7 @@ from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
-from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Failed
+from napari_seg_trainer.schema.events import Failed
 from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.segmentation.segment import Segmenter
 
@@ -111,12 +111,12 @@ def wait_for(run: Run) -> None:
     RunError
         If it failed or was interrupted.
     """
-    last = None
-    for event in run.follow():
-        last = event or last
+    for _ in run.follow():
+        pass
+    last = run.outcome()
     if isinstance(last, Failed):
         raise RunError(last.message)
-    if not isinstance(last, TERMINAL_EVENTS):
+    if last is None:
         raise RunError(f"Run {run.id!r} was interrupted: its process is gone. '{run.folder / 'log.txt'}' may say why.")
 
 
@@ -127,6 +127,7 @@ def segment(
     channels: Sequence[str] | None = None,
     pixel_size: float | None = None,
     use: Sequence[str] = (),
+    settings: Mapping[str, JsonValue] | None = None,
 ) -> NDArray[np.int32]:
     """Return the instances that a model finds in an image, computed in this process.
 
@@ -142,6 +143,8 @@ def segment(
         µm per pixel.
     use : sequence of str
         Names or numbers of the channels that feed the model, where the names differ.
+    settings : mapping, optional
+        Of the prediction, such as ``{"probability": 0.6}`` for StarDist; the model's own where not given.
 
     Returns
     -------
@@ -159,7 +162,7 @@ def segment(
     names = [f"channel {i}" for i in range(len(pixels))] if channels is None else list(channels)
     if len(names) != len(pixels):
         raise DataError(f"The image has {len(pixels)} channel(s), but {len(names)} name(s) are given.")
-    return Segmenter(_opened(model)).segment(pixels, names, pixel_size=pixel_size, use=use)
+    return Segmenter(_opened(model)).segment(pixels, names, pixel_size=pixel_size, use=use, settings=settings)
 
 
 def evaluate(model: str | LibraryModel, folders: StrPath | Sequence[StrPath], *, use: Sequence[str] = ()) -> Scores:

@@ -27,7 +27,7 @@ class RunError(SegTrainerError):
 
 
 class EngineError(SegTrainerError):
-    """An engine is unknown, or what it needs is not installed."""
+    """An engine is unknown, what it needs is not installed, or its process ended."""
 
 
 class DownloadError(SegTrainerError):

@@ -6,7 +6,7 @@ import tifffile
 from scipy import ndimage
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
-from napari_seg_trainer.annotations.doctor import Severity, examine, examine_image
+from napari_seg_trainer.annotations.doctor import Severity, Survey, examine, examine_image, survey
 from napari_seg_trainer.annotations.findings import MAX_PER_KIND, Finding
 from napari_seg_trainer.annotations.folder import open_folders
 
@@ -303,3 +303,32 @@ def test_findings_go_through_json():
     finding = Finding(severity=WARNING, code="hole", message="x", label=3, position=(1.0, 2.0))
     assert '"severity":"warning"' in finding.model_dump_json()
     assert Finding.model_validate_json(finding.model_dump_json()) == finding
+
+
+def looked(folder):
+    """What a survey yields on its way, and what it returns."""
+    steps, looking = [], survey([folder])
+    while True:
+        try:
+            steps.append(next(looking))
+        except StopIteration as end:
+            return steps, end.value
+
+
+def test_a_survey_counts_what_it_looks_at(tmp_path, make):
+    for number, (channels, pixel_size) in enumerate([(("dapi",), 0.2), (("gfp",), 0.4), (("dapi",), 0.9)]):
+        make(f"cell_{number}", seed=number, channels=channels, pixel_size=pixel_size).write(tmp_path)
+    steps, found = looked(tmp_path)
+    objects = len(np.unique(make().labels)) - 1
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert (found.images, found.objects, found.pixel_size) == (3, 3 * objects, 0.4)
+    assert found.channels == (("dapi",), ("gfp",))
+    assert list(found.findings) == examine([tmp_path])
+    make("unknown", seed=9).write(tmp_path)
+    assert looked(tmp_path)[1].pixel_size is None
+
+
+def test_a_survey_of_nothing_counts_nothing(tmp_path):
+    steps, found = looked(tmp_path / "missing")
+    assert steps == []
+    assert found == Survey(findings=tuple(examine([tmp_path / "missing"])))

@@ -15,7 +15,10 @@ from napari_seg_trainer.runs.run import Run, find_run, list_runs
 from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Failed, Finished, Started, parse_event
 from napari_seg_trainer.schema.job import TrainingJob
 
-COMMANDS = ("demo", "check", "train", "runs", "follow", "stop", "segment", "evaluate", "models")
+COMMANDS = (
+    *("demo", "check", "train", "runs", "follow", "stop", "cancel", "resume", "delete-run", "segment", "evaluate"),
+    *("models", "rename-model", "delete-model", "export-model", "import-model"),
+)
 
 
 def lines(text):
@@ -279,6 +282,14 @@ def test_segment_tells_each_image(toy_model, annotation_folder, cli, tmp_path):
         {"image": str(image), "labels": str(labels), "objects": 16}
         for image, labels in zip(images, label_files, strict=True)
     ]
+
+
+def test_segment_names_a_setting_that_the_engine_does_not_have(toy_model, annotation_folder, cli, tmp_path):
+    toy_model("bright", channels=("dapi",))
+    image = annotation_folder() / "cell_00.tif"
+    refused = cli("segment", "bright", image, "--output", tmp_path / "out", "--set", "brightness=2")
+    assert refused.status == 1
+    assert "brightness" in refused.error
 
 
 def test_segment_opens_a_model_by_its_folder(toy_model, annotation_folder, cli, tmp_path, monkeypatch):

@@ -1,9 +1,10 @@
+import sys
 import textwrap
 
 import pytest
 
 from napari_seg_trainer.engines.protocol import EngineSpec
-from napari_seg_trainer.engines.registry import engine_spec, engine_specs, load_engine, parse_parameters
+from napari_seg_trainer.engines.registry import engine_spec, engine_specs, load_engine, missing, parse_parameters
 from napari_seg_trainer.engines.stardist.spec import SPEC
 from napari_seg_trainer.errors import EngineError, JobError
 from napari_seg_trainer.schema.job import Hyperparameters
@@ -44,6 +45,16 @@ def one_line(caught):
 
 def test_the_built_in_engines_are_there():
     assert engine_specs()["stardist"] is SPEC
+
+
+def test_what_is_missing_is_named_and_nothing_is_imported(monkeypatch):
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    assert missing(spec(requires=("this", "unheard_of", "unheard_of.part", "json"))) == (
+        "unheard_of",
+        "unheard_of.part",
+    )
+    assert missing(spec()) == ()
+    assert "this" not in sys.modules
 
 
 def test_an_unknown_engine_is_told_which_there_are():

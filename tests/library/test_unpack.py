@@ -1,7 +1,6 @@
 import errno
 import os
 import random
-import shutil
 import stat
 import zipfile
 
@@ -9,7 +8,7 @@ import pytest
 
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library import unpack
-from napari_seg_trainer.library.unpack import unpack_model
+from napari_seg_trainer.library.unpack import folder_in, unpack_model
 
 GOOD = {"config.json": "{}", "weights_best.h5": "w"}
 
@@ -46,6 +45,33 @@ def test_what_is_no_part_of_a_model_is_left_out(make_zip, target):
     litter = {"run.sh": "x", "m/a.py": "x", "__MACOSX/._config.json": "x", ".DS_Store": "x", "a.PKL": "x", "b/": ""}
     unpack_model(make_zip(GOOD | litter | {"README.MD": "x"}), target)
     assert files(target) == ["README.MD", "config.json", "weights_best.h5"]
+
+
+@pytest.mark.parametrize("below", ["", "cells/"])
+def test_named_files_are_unpacked_whatever_their_kind(make_zip, target, below):
+    members = GOOD | {"cells": "weights", "sub/cells": "x", "a.py": "x"}
+    unpack_model(make_zip({f"{below}{name}": content for name, content in members.items()}), target, also={"cells"})
+    assert files(target)[:1] == ["cells"]
+    assert "a.py" not in files(target)
+
+
+@pytest.mark.parametrize(
+    ("members", "name"),
+    [
+        (["nuclei/a.json", "nuclei/b/c.json", "__MACOSX/nuclei/._a.json", ".DS_Store"], "nuclei"),
+        (["a.json", "nuclei/b.json"], "model"),
+        (["a/a.json", "b/b.json"], "model"),
+        (["a.json"], "model"),
+    ],
+)
+def test_a_model_is_named_like_its_folder_or_its_archive(make_zip, members, name):
+    assert folder_in(make_zip(dict.fromkeys(members, ""))) == name
+
+
+def test_progress_is_told_in_bytes(make_zip, target):
+    told = []
+    unpack_model(make_zip(GOOD), target, progress=lambda done, total: told.append((done, total)))
+    assert told == [(2, 3), (3, 3)]
 
 
 def linked(name):
@@ -132,7 +158,7 @@ def test_a_full_disk_leaves_nothing(make_zip, target, monkeypatch):
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfileobj", full)
+    monkeypatch.setattr(unpack, "copy_bytes", full)
     with pytest.raises(LibraryError, match="no space left"):
         unpack_model(make_zip(GOOD), target)
     assert os.listdir(target.parent) == []

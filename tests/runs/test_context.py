@@ -6,7 +6,7 @@ import time
 import pytest
 
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.runs.context import RunContext, epoch_folder, read_state
+from napari_seg_trainer.runs.context import Cancelled, RunContext, epoch_folder, read_state
 from napari_seg_trainer.schema.events import EpochEnded, Log, Progress, Started
 from napari_seg_trainer.schema.job import Hyperparameters
 
@@ -150,6 +150,18 @@ def test_a_stop_is_heard_at_the_next_step_and_epoch(make_run):
     assert not context.end_step(1, 2, 2)
     assert not end(context, 1, 1.0)
     assert kept(run) == {"epoch_00001": "1"}
+
+
+def test_a_cancelled_training_ends_at_its_next_word_and_keeps_whole_epochs(make_run):
+    run = make_run()
+    context = begin(run)
+    end(context, 1, 1.0)
+    run.request_stop(keep=False)
+    for word in (lambda: context.end_step(2, 1, 2), lambda: context.progress("scoring", 1, 2)):
+        with pytest.raises(Cancelled):
+            word()
+    assert kept(run) == {"epoch_00001": "1"}
+    assert [event.epoch for event in epochs(run)] == [1]
 
 
 def test_a_word_to_the_user_is_an_event(make_run):

@@ -168,10 +168,13 @@ def test_a_broken_line_is_passed_over(make_run, rest):
 
 def test_a_stop_is_a_wish(make_run):
     run = make_run()
-    assert not run.stop_requested()
+    assert run.stop_requested() is None
     run.request_stop()
-    run.request_stop()
-    assert run.stop_requested()
+    assert run.stop_requested() == "keep"
+    run.request_stop(keep=False)
+    assert run.stop_requested() == "discard"
+    (run.folder / "stop").write_bytes(b"")
+    assert run.stop_requested() == "keep"
 
 
 # following

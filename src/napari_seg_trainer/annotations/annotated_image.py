@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from napari_seg_trainer.errors import DataError
@@ -113,6 +112,8 @@ class AnnotatedImage:
         return image, labels, sidecar
 
     def _write_all(self, image: Path, labels: Path, sidecar: Path) -> None:
+        import tifffile  # here, as it takes a quarter of a second
+
         temporary = {path: _hidden(path, "new") for path in (labels, sidecar, image)}
         try:
             self._write_image(temporary[image])
@@ -123,6 +124,8 @@ class AnnotatedImage:
             _unlink(temporary.values())
 
     def _write_image(self, path: Path) -> None:
+        import tifffile
+
         data = self.image.astype(np.uint8) if self.image.dtype == np.bool_ else self.image
         scale: dict[str, Any] = {}
         if self.pixel_size is not None:

@@ -54,7 +54,7 @@ def _warning(code: str, message: str, label: int | None = None, position: Point 
 
 def _values(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
     for name, plane in zip(image.channels, image.image, strict=True):
-        finite = np.isfinite(plane)
+        finite = np.isfinite(plane) if plane.dtype.kind == "f" else np.True_
         if not finite.all():
             count = int(plane.size - finite.sum())
             message = f"Channel {name!r} has {count} pixels that are not numbers (NaN or infinite). They count as dark."

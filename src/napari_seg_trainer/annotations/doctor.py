@@ -1,19 +1,21 @@
 """The data doctor: looks through annotation folders before a training does."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, pixel_hash
 from napari_seg_trainer.annotations.checks import examine_image
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct
 from napari_seg_trainer.annotations.image_file import read_image, read_label_file
+from napari_seg_trainer.annotations.objects import find_objects
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 
-__all__ = ["ENOUGH_IMAGES", "Finding", "Severity", "examine", "examine_image"]
+__all__ = ["ENOUGH_IMAGES", "Finding", "Severity", "Survey", "examine", "examine_image", "survey"]
 
 ENOUGH_IMAGES = 5
 """With fewer images than this a model is unlikely to learn what varies between images."""
@@ -34,6 +36,41 @@ def examine(folders: Sequence[Path], *, progress: Callable[[int, int], None] | N
     list of Finding
         Worst first. Bad data raises nothing: it becomes a finding.
     """
+    steps = survey(folders)
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as end:
+            return list(end.value.findings)
+        if progress is not None:
+            progress(done, total)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a look at every image of some annotation folders tells.
+
+    Attributes
+    ----------
+    images, objects : int
+        How many there are.
+    channels : tuple of tuple of str
+        Each set of channels that an image has; the first image's comes first.
+    pixel_size : float, optional
+        Median, µm per pixel; None where an image does not tell its own.
+    findings : tuple of Finding
+        Worst first.
+    """
+
+    images: int = 0
+    objects: int = 0
+    channels: tuple[tuple[str, ...], ...] = ()
+    pixel_size: float | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def survey(folders: Sequence[Path]) -> Generator[tuple[int, int], None, Survey]:
+    """Look through annotation folders as `examine` does, yielding how many images are done, and of how many."""
     findings: list[Finding] = []
     pairs: list[AnnotatedPair] = []
     for folder in distinct(folders):
@@ -47,12 +84,11 @@ def examine(folders: Sequence[Path], *, progress: Callable[[int, int], None] | N
     summary = _Summary()
     for done, pair in enumerate(pairs, start=1):
         findings.extend(_examine_pair(pair, summary))
-        if progress is not None:
-            progress(done, len(pairs))
+        yield done, len(pairs)
     if summary.groups or not findings:
         # of data that cannot be read at all, nothing more is to be said
         findings.extend(summary.findings())
-    return sorted(findings, key=lambda finding: -finding.severity)
+    return summary.survey(sorted(findings, key=lambda finding: -finding.severity))
 
 
 def _error(code: str, error: DataError, file: Path) -> Finding:
@@ -95,18 +131,30 @@ def _examine_pair(pair: AnnotatedPair, summary: "_Summary") -> Iterator[Finding]
 class _Summary:
     """What is kept of each image to compare it with the others."""
 
-    any_object: bool = False
+    objects: int = 0
+    sizes: list[float | None] = field(default_factory=list)
     groups: Counter[str] = field(default_factory=Counter)
     channels: dict[tuple[str, ...], list[Path]] = field(default_factory=lambda: defaultdict(list))
     pixel_sizes: dict[float | None, list[Path]] = field(default_factory=lambda: defaultdict(list))
     same: dict[str, list[tuple[Path, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, image: AnnotatedImage, file: Path) -> None:
-        self.any_object = self.any_object or bool(image.labels.any())
+        self.objects += len(find_objects(image.labels).labels)
+        self.sizes.append(image.pixel_size)
         self.groups[image.field_of_view or f"{file.parent}/{image.group}"] += 1
         self.channels[image.channels].append(file)
         self.pixel_sizes[image.pixel_size and float(f"{image.pixel_size:.4g}")].append(file)
         self.same[pixel_hash(image.image)].append((file, pixel_hash(image.labels)))
+
+    def survey(self, findings: Sequence[Finding]) -> Survey:
+        known = [size for size in self.sizes if size is not None]
+        return Survey(
+            images=len(self.sizes),
+            objects=self.objects,
+            channels=tuple(self.channels),
+            pixel_size=median(known) if known and len(known) == len(self.sizes) else None,
+            findings=tuple(findings),
+        )
 
     def findings(self) -> Iterator[Finding]:
         yield from self._too_few()
@@ -129,7 +177,7 @@ class _Summary:
         elif count < ENOUGH_IMAGES:
             message = f"Only {count} images: a model may learn them by heart. Aim at {ENOUGH_IMAGES} or more."
             yield Finding(severity=Severity.WARNING, code="too-few-images", message=message)
-        if count and not self.any_object:
+        if count and not self.objects:
             message = "No mask has an object, so there is nothing to learn. Export the labels again."
             yield Finding(severity=Severity.ERROR, code="all-masks-empty", message=message)
 

@@ -51,8 +51,7 @@ def bright_spots(image: NDArray[Any], objects: Objects) -> list[Spot]:
         return []
     diameter = 2 * math.sqrt(objects.median_area / math.pi)
     smooth = ndimage.gaussian_filter(best.plane, max(0.7, diameter / 12), truncate=2.5)
-    margin = 2 * max(2, round(diameter / 6)) + 1
-    labelled = ndimage.maximum_filter(objects.image > 0, margin)
+    labelled = _grown(objects.image > 0, max(2, round(diameter / 6)))
     regions, count = ndimage.label((smooth > best.level(0.5)) & ~labelled)
     return _similar(regions, count, smooth, objects, best.level(MIN_LEVEL)) if count else []
 
@@ -66,16 +65,32 @@ class _Channel:
 
     @classmethod
     def measure(cls, plane: NDArray[Any], objects: Objects) -> "_Channel":
-        values = np.nan_to_num(plane.astype(np.float32, copy=False), nan=0.0, posinf=0.0, neginf=0.0)
-        inside = objects.image > 0
-        background = np.percentile(values[~inside][::4], (50, 90)) if not inside.all() else np.zeros(2)
-        means = np.bincount(objects.image.ravel(), values.ravel())[1:] / objects.areas
+        values = plane.astype(np.float32, copy=False)
+        if plane.dtype.kind == "f":
+            values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        outside = objects.image == 0
+        background = np.percentile(values[outside][::4], (50, 90)) if outside.any() else np.zeros(2)
+        means = np.bincount(objects.flat, values.ravel())[1:] / objects.areas
         foreground = float(np.median(means))
         spread = max(float(background[1] - background[0]), 1e-6)
         return cls(values, float(background[0]), foreground, (foreground - float(background[0])) / spread)
 
     def level(self, fraction: float) -> float:
         return self.background + fraction * (self.foreground - self.background)
+
+
+def _grown(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Return what is within `reach` pixels of a mask, along rows and along columns; much faster than a filter."""
+    width = 2 * reach + 1
+    for _ in range(2):
+        grown = np.pad(mask, ((reach, reach), (0, 0)))
+        done = 1
+        while done < width:
+            step = min(done, width - done)
+            grown = grown[step:] | grown[:-step]
+            done += step
+        mask = grown.T
+    return mask
 
 
 def _similar(

@@ -85,6 +85,18 @@ def list_pairs(folder: Path) -> Listing:
     raise DataError(_nothing_found(folder, listing))
 
 
+def list_images(folder: Path) -> list[Path]:
+    """Return the images in a folder, by name; masks, and what segmentation programs leave beside images, are none.
+
+    Raises
+    ------
+    DataError
+        If the folder is missing, unreadable or empty.
+    """
+    files = _sort(entry for entry in _entries(folder) if not os.path.isdir(entry))
+    return sorted(path for paths in files.images.values() for path in paths)
+
+
 def stem_of(path: Path) -> str:
     """Return the file name without its extension (``.ome.tif`` is one)."""
     return path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem

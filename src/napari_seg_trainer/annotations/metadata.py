@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from tifffile import TiffFile
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 _MICROMETRES = {
     "µm": 1.0, "μm": 1.0, "\\u00b5m": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
@@ -22,7 +23,7 @@ class Metadata:
     pixel_size: float | None = None
 
 
-def read_metadata(tif: TiffFile) -> Metadata:
+def read_metadata(tif: "TiffFile") -> Metadata:
     """Return what OME-XML, ImageJ's description or a shaped description of an open TIFF tells."""
     if tif.is_ome and tif.ome_metadata:
         return _from_ome(tif.ome_metadata)
@@ -73,7 +74,7 @@ def _after_counter(label: str) -> str:
     return name if dash and "/" in counter and counter[:2] in {"c:", "z:", "t:"} else label
 
 
-def _imagej_pixel_size(tif: TiffFile, description: Mapping[str, Any]) -> float | None:
+def _imagej_pixel_size(tif: "TiffFile", description: Mapping[str, Any]) -> float | None:
     tag = tif.pages.first.tags.get("XResolution")
     if tag is None:
         return None
@@ -84,7 +85,7 @@ def _imagej_pixel_size(tif: TiffFile, description: Mapping[str, Any]) -> float |
         return None
 
 
-def _shaped_names(tif: TiffFile) -> tuple[str, ...]:
+def _shaped_names(tif: "TiffFile") -> tuple[str, ...]:
     for description in tif.shaped_metadata or ():
         names = description.get("channels", description.get("channel_names"))
         if isinstance(names, list) and all(isinstance(name, str) for name in names):

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.transform import resize
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.schema.job import Normalization
@@ -89,6 +88,8 @@ def rescaled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
 
 def rescale_image(image: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     """Resample a CYX image linearly, smoothed before it shrinks."""
+    from skimage.transform import resize  # takes half a second, and much of what is here does without
+
     shape = rescaled_shape((image.shape[1], image.shape[2]), factor)
     if shape == image.shape[1:]:
         return image

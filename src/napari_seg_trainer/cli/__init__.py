@@ -1,5 +1,10 @@
 """Floor 5: the same work from a shell (typer, rich)."""
 
-from napari_seg_trainer.cli.app import app, main
+from typing import NoReturn
 
-__all__ = ["app", "main"]
+
+def main() -> NoReturn:
+    """Run the command ``napari-seg-trainer``; its modules are loaded only now, as `command_line` needs few of them."""
+    from napari_seg_trainer.cli.app import main as run
+
+    run()

@@ -10,9 +10,11 @@ import typer
 from napari_seg_trainer.cli.console import fail
 from napari_seg_trainer.cli.data import check
 from napari_seg_trainer.cli.demo import demo
-from napari_seg_trainer.cli.runs import follow, runs, stop
+from napari_seg_trainer.cli.library import delete_model, export_model, import_model, models, rename_model
+from napari_seg_trainer.cli.runs import cancel, delete_run, follow, resume, runs, stop
+from napari_seg_trainer.cli.share import export_bioimageio
 from napari_seg_trainer.cli.train import train
-from napari_seg_trainer.cli.use import evaluate, models, segment
+from napari_seg_trainer.cli.use import evaluate, segment
 from napari_seg_trainer.errors import SegTrainerError
 from napari_seg_trainer.paths import home
 
@@ -24,8 +26,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (demo, check, train, runs, follow, stop, segment, evaluate, models):
-    app.command()(command)
+COMMANDS = {
+    "Train": (demo, check, train),
+    "Trainings": (runs, follow, stop, cancel, resume, delete_run),
+    "Use a model": (segment, evaluate),
+    "Model library": (models, rename_model, delete_model, export_model, import_model, export_bioimageio),
+}
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def main() -> NoReturn:

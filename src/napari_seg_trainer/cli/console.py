@@ -16,6 +16,7 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 
 
 def say(text: str) -> None:
@@ -38,6 +39,23 @@ def fail(message: str) -> NoReturn:
     """Print an error for the user and exit with status 1."""
     show_error(message)
     sys.exit(1)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask before something is lost, unless `yes`; where nobody can answer, ``--yes`` is needed.
+
+    Raises
+    ------
+    typer.Abort
+        If the answer is no.
+    typer.BadParameter
+        If nobody can be asked.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"{question} Nobody can answer here: add --yes.")
+    typer.confirm(question, abort=True, err=True)
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -20,7 +20,7 @@ from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
-from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Finished, Stopped
+from napari_seg_trainer.schema.events import Finished, Stopped
 from napari_seg_trainer.segmentation.files import write_labels
 
 DATASET = "nuclei_dsb2018"
@@ -35,7 +35,7 @@ def demo(
     json: AsJson = False,
 ) -> None:
     """Train on built-in images of real nuclei, segment images the model has not seen, and write a report."""
-    name = _free_name("demo-nuclei")
+    name = ModelLibrary().free_name("demo-nuclei")
     known = engine_spec(engine).parameters.model_fields
     given = {key: value for key, value in HYPERPARAMETERS.items() if key in known}
     given |= {} if epochs is None else {"epochs": epochs}
@@ -61,15 +61,9 @@ def demo(
     _conclude(json, scores, report, test, results[0][1].stem, output)
 
 
-def _free_name(base: str) -> str:
-    library = ModelLibrary()
-    names = (base if i == 1 else f"{base}-{i}" for i in range(1, 10_000))
-    return next(name for name in names if name not in library)
-
-
 def _model_of(run: Run) -> LibraryModel:
-    last = run.events()[-1]
-    if not isinstance(last, TERMINAL_EVENTS) or not isinstance(last, Finished | Stopped) or last.model is None:
+    last = run.outcome()
+    if not isinstance(last, Finished | Stopped) or last.model is None:
         raise RunError(f"Run {run.id!r} gave no model.")
     return ModelLibrary().get(last.model)
 

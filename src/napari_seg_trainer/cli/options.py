@@ -14,6 +14,8 @@ from napari_seg_trainer.engines.registry import describe
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.schema.job import ChannelInput, Normalization
 
+DEFAULT_ENGINE = "stardist"
+
 
 def read_channels(
     channels: Sequence[str], normalizations: Sequence[str], data: Sequence[Path], builtin: Sequence[str]
@@ -39,15 +41,27 @@ def read_channels(
     if len(parsed) not in (1, len(channels)) and channels:
         raise typer.BadParameter(f"There are {len(channels)} channels but {len(parsed)} normalizations.")
     each = parsed * len(channels) if len(parsed) == 1 else parsed
-    return tuple(_channel(text, how) for text, how in zip(channels, each, strict=True)) if channels else ()
+    return tuple(parse_channel(text, how) for text, how in zip(channels, each, strict=True)) if channels else ()
 
 
-def _channel(text: str, how: Normalization) -> ChannelInput:
-    if not text.strip():
+def parse_channel(text: str, how: Normalization) -> ChannelInput:
+    """Return the input that a text means.
+
+    ``dapi`` is a name, ``0`` the first channel, ``0:dapi`` the first channel under this name, ``:0`` the name "0".
+
+    Raises
+    ------
+    JobError
+        If the name is empty.
+    """
+    index, colon, name = text.partition(":")
+    if not colon and index.isdecimal():
+        name = f"channel {index}"
+    elif not colon or not (index.isdecimal() or index == ""):
+        index, name = "", text
+    if not name or (name == text and not name.strip()):
         raise JobError("A channel's name is empty. Give a name, or a number counted from 0.")
-    if text.isdecimal():
-        return ChannelInput(name=f"channel {text}", index=int(text), normalization=how)
-    return ChannelInput(name=text, normalization=how)
+    return ChannelInput(name=name, index=int(index) if index else None, normalization=how)
 
 
 def parse_normalization(text: str) -> Normalization:
@@ -88,11 +102,12 @@ def parse_settings(settings: Sequence[str]) -> dict[str, JsonValue]:
         name, equals, text = setting.partition("=")
         if not equals:
             raise typer.BadParameter(f"--set {setting}: write NAME=VALUE, such as --set rays=64.")
-        found[name.strip().replace("-", "_")] = _value(text)
+        found[name.strip().replace("-", "_")] = parse_value(text)
     return found
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """Return the JSON value that a text is, or else the text."""
     try:
         return json.loads(text)
     except ValueError:

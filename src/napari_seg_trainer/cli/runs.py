@@ -1,16 +1,19 @@
-"""Looking at trainings, and stopping them."""
+"""Looking at trainings, stopping them, and going on with them."""
 
 from typing import Annotated, Any
 
 import typer
 
-from napari_seg_trainer.cli.console import AsJson, print_json, print_table, say
+from napari_seg_trainer.cli.console import AsJson, Yes, confirm, err, print_json, print_table, say
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.runs import control
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, find_run, list_runs
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Started, Stopped
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its model's name, or its folder.")]
+
+Detach = Annotated[bool, typer.Option("--detach", help="Do not wait for the training to end.")]
 
 
 def follow(run: RunName, json: AsJson = False) -> None:
@@ -29,6 +32,43 @@ def stop(run: RunName, json: AsJson = False) -> None:
         print_json({"run": found.id, "stop": "requested"})
     else:
         say(f"Run {found.id} will stop soon and keep its best epoch.")
+
+
+def cancel(run: RunName, json: AsJson = False) -> None:
+    """End a training without making a model; 'resume' can still go on with it."""
+    found = find_run(run)
+    with err.status("waiting for the training to end…"):
+        last = control.cancel(found)
+    if json:
+        print_json({"run": found.id, "state": found.state(), "model": None if isinstance(last, Failed) else last.model})
+    elif isinstance(last, Stopped) and last.model is None:
+        say(f"Run {found.id} is cancelled. 'napari-seg-trainer resume {found.id}' goes on with it.")
+    else:
+        say(f"Run {found.id} had {found.state()} already.")
+
+
+def resume(run: RunName, detach: Detach = False, json: AsJson = False) -> None:
+    """Go on with a training that was interrupted, stopped, cancelled or failed, after its last whole epoch."""
+    found = find_run(run)
+    control.resume(found)
+    if json:
+        print_json({"run": found.id, "folder": found.folder})
+    else:
+        say(f"Run {found.id}")
+    if not detach:
+        raise typer.Exit(watch(found, json, found.attempt_begin()))
+
+
+def delete_run(run: RunName, yes: Yes = False, json: AsJson = False) -> None:
+    """Delete what a training has left: its curves and weights. A model that it made stays in the library."""
+    found = find_run(run)
+    control.check_deletable(found)
+    confirm(f"Delete run {found.id!r} for good?", yes)
+    control.delete_run(found)
+    if json:
+        print_json({"deleted": found.id})
+    else:
+        say(f"Run {found.id} is deleted.")
 
 
 def runs(json: AsJson = False) -> None:
@@ -59,12 +99,14 @@ def _summary(run: Run) -> dict[str, Any]:
     epochs = [event for event in events if isinstance(event, EpochEnded)]
     total = next((event.epochs for event in events if isinstance(event, Started)), None)
     best = [event.metrics["val_loss"] for event in epochs if event.is_best]
-    last = events[-1] if events else None
+    last = run.outcome()
     note = ""
     if isinstance(last, Failed):
         note = last.message
     elif isinstance(last, Finished | Stopped) and last.model is not None:
         note = f"model {last.model}"
+    elif isinstance(last, Stopped):
+        note = f"no model: {last.reason}"
     return {
         "run": run.id,
         "state": str(run.state()),

@@ -7,19 +7,19 @@ import typer
 
 from napari_seg_trainer.api import make_job, read_job
 from napari_seg_trainer.cli.console import AsJson, print_json, say
-from napari_seg_trainer.cli.options import parse_settings, read_channels
+from napari_seg_trainer.cli.options import DEFAULT_ENGINE, parse_settings, read_channels
+from napari_seg_trainer.cli.runs import Detach
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.problems import explained
-from napari_seg_trainer.runs.launch import launch, yield_to_others
+from napari_seg_trainer.priority import yield_to_others
+from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import Failed
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
-
-DEFAULT_ENGINE = "stardist"
 
 Job = Annotated[Path | None, typer.Argument(metavar="[JOB.json]", help="A job file, instead of options.")]
 Name = Annotated[str | None, typer.Option(help="Name of the new model.")]
@@ -27,11 +27,18 @@ Data = Annotated[list[Path] | None, typer.Option(help="Annotation folder; may be
 Builtin = Annotated[list[str] | None, typer.Option(help="Built-in dataset, such as nuclei_dsb2018.")]
 EngineId = Annotated[str | None, typer.Option(help="What to train; stardist by default.")]
 Channel = Annotated[
-    list[str] | None, typer.Option(help="Channel (name, or number from 0); once for each input. Default: all.")
+    list[str] | None,
+    typer.Option(
+        help="Channel: a name, a number from 0, or both (0:dapi takes the first as 'dapi'); once for each input. "
+        "Default: all."
+    ),
 ]
 Scaling = Annotated[
     list[str] | None,
-    typer.Option(help="percentile:1,99.8 (the default) or values:0,4000; ',clip' cuts off what lies outside."),
+    typer.Option(
+        help="percentile:1,99.8 (the default) or values:0,4000; ',clip' cuts off what lies outside. "
+        "Once for all channels, or once for each."
+    ),
 ]
 PixelSize = Annotated[float | None, typer.Option(help="µm per pixel to bring all images to.")]
 Epochs = Annotated[int | None, typer.Option(help="How often to go through all images.")]
@@ -53,7 +60,6 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="The engine's own parameter, such as rays=64.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write the job file NAME.job.json and stop.")]
-Detach = Annotated[bool, typer.Option("--detach", help="Do not wait for the training to end.")]
 
 
 def train(

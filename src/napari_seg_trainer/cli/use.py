@@ -1,16 +1,16 @@
-"""Working with the models in the library."""
+"""Using a model: to segment images, and to find out how good it is."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from napari_seg_trainer.api import scored
-from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, print_table, say
+from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, say
+from napari_seg_trainer.cli.options import parse_settings
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.evaluation.scores import Scores
-from napari_seg_trainer.library.library import ModelLibrary, open_model
+from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.segmentation.files import segment_files
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the library, or a model folder.")]
@@ -29,6 +29,10 @@ def segment(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels (STEM_labelled.tif).")],
     channel: Channels = None,
     pixel_size: Annotated[float | None, typer.Option(help="µm per pixel, where the files do not tell it.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the prediction, such as probability=0.6."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace label files that are there.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -37,6 +41,7 @@ def segment(
     The model brings its own normalization and pixel size; its channels are found by name.
     """
     opened = open_model(model)
+    chosen = parse_settings(settings or ())
     with frameworks_logged(), err.status("loading the model…") as status:
         results = segment_files(
             opened,
@@ -44,6 +49,7 @@ def segment(
             output,
             pixel_size=pixel_size,
             use=channel or (),
+            settings=chosen,
             overwrite=overwrite,
             ready=lambda: status.update("segmenting…"),
         )
@@ -73,36 +79,3 @@ def evaluate(
         print_json({"model": opened.name, "pooled": scores.pooled, "mean": scores.mean, "images": images})
     else:
         print_scores(scores)
-
-
-def models(json: AsJson = False) -> None:
-    """List the models in the library."""
-    library = ModelLibrary()
-    found = sorted(library, key=lambda model: model.card.created, reverse=True)
-    broken = library.broken()
-    if json:
-        cards = [model.card.model_dump(mode="json") | {"folder": str(model.folder)} for model in found]
-        print_json({"models": cards, "broken": broken})
-        return
-    if not found:
-        say(
-            f"The model library ({library.folder}) is empty. "
-            "'napari-seg-trainer train --help' says how to make a model."
-        )
-    else:
-        print_table(
-            ("name", "engine", "channels", "pixel size", "AP50", "made"),
-            [
-                (
-                    model.name,
-                    model.card.engine,
-                    ", ".join(channel.name for channel in model.card.channels),
-                    f"{model.card.pixel_size:g} µm" if model.card.pixel_size else "any",
-                    f"{model.card.scores['ap50']:.2f}" if "ap50" in model.card.scores else "",
-                    model.card.created.astimezone().strftime("%Y-%m-%d %H:%M"),
-                )
-                for model in found
-            ],
-        )
-    for reason in broken.values():
-        err.print(f"[yellow]Warning:[/] {escape(reason)}")

@@ -1,6 +1,7 @@
 """A run's progress: bars on a screen, lines where there is none, events as JSON on request."""
 
 import sys
+from collections.abc import Iterable
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
@@ -9,37 +10,38 @@ from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema import events
 from napari_seg_trainer.schema.events import Event
 
+Happenings = Iterable[Event | None]
 
-def watch(run: Run, json: bool = False) -> int:
-    """Show a run until it ends or the user presses Ctrl-C; return the command's exit status."""
-    last: Event | None = None
+
+def watch(run: Run, json: bool = False, offset: int = 0) -> int:
+    """Show a run until it ends or the user presses Ctrl-C; return the command's exit status.
+
+    What stands before byte `offset` of its events is not shown.
+    """
+    happenings = run.follow(offset=offset)
     try:
         if json:
-            last = _print_events(run)
+            _print_events(happenings)
         elif out.is_terminal:
-            last = _show_bars(run)
+            _show_bars(happenings)
         else:
-            last = _print_lines(run)
+            _print_lines(happenings)
     except KeyboardInterrupt:
         err.print(f"The training goes on. 'napari-seg-trainer follow {run.id}' shows it, 'stop {run.id}' ends it.")
         return 130
-    return _conclude(run, last, json)
+    return _conclude(run, json)
 
 
-def _print_events(run: Run) -> Event | None:
-    last = None
-    for event in run.follow():
+def _print_events(happenings: Happenings) -> None:
+    for event in happenings:
         if event is not None:
-            last = event
             sys.stdout.write(event.model_dump_json() + "\n")
             sys.stdout.flush()
-    return last
 
 
-def _print_lines(run: Run) -> Event | None:
-    last, epochs, stage = None, 0, ""
-    for event in run.follow():
-        last = event or last
+def _print_lines(happenings: Happenings) -> None:
+    epochs, stage = 0, ""
+    for event in happenings:
         if isinstance(event, events.Started):
             epochs = event.epochs
             say(_started(event))
@@ -50,17 +52,15 @@ def _print_lines(run: Run) -> Event | None:
         elif isinstance(event, events.Progress) and event.stage not in (stage, "training"):
             stage = event.stage
             say(f"{stage}…")
-    return last
 
 
-def _show_bars(run: Run) -> Event | None:
+def _show_bars(happenings: Happenings) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-    last, epochs = None, 0
+    epochs = 0
     with Progress(*columns, console=out, transient=True) as progress:
         whole: TaskID = progress.add_task("preparing", total=None, note="")
         part: TaskID = progress.add_task("", total=1, note="", visible=False)
-        for event in run.follow():
-            last = event or last
+        for event in happenings:
             if isinstance(event, events.Started):
                 epochs = event.epochs
                 progress.console.print(_started(event))
@@ -76,12 +76,12 @@ def _show_bars(run: Run) -> Event | None:
                 progress.update(part, description=event.stage, completed=event.done, total=event.total, visible=True)
             elif isinstance(event, events.Log):
                 progress.console.print(event.message, markup=False)
-    return last
 
 
 def _started(event: events.Started) -> str:
+    begin = "" if event.epoch == 1 else f"going on with epoch {event.epoch}: "
     return (
-        f"{event.epochs} epochs of {event.steps_per_epoch} steps on {event.training_images} images "
+        f"{begin}{event.epochs} epochs of {event.steps_per_epoch} steps on {event.training_images} images "
         f"({event.validation_images} validate), on {event.device}"
     )
 
@@ -93,7 +93,8 @@ def _epoch(event: events.EpochEnded, epochs: int) -> str:
     return f"epoch {event.epoch:>3} of {epochs}  loss {loss:.4f}  validation loss {validation:.4f}  {left}{best}"
 
 
-def _conclude(run: Run, last: Event | None, json: bool) -> int:
+def _conclude(run: Run, json: bool) -> int:
+    last = run.outcome()
     problem = _problem(run, last)
     if problem:
         show_error(problem)
@@ -102,7 +103,7 @@ def _conclude(run: Run, last: Event | None, json: bool) -> int:
         if isinstance(last, events.Stopped):
             say(f"Stopped: {last.reason}.")
         if last.model is None:
-            say("There is no model.")
+            say(f"There is no model. 'napari-seg-trainer resume {run.id}' goes on with the training.")
         else:
             say(f"Model {last.model!r} is in the library (best epoch: {last.best_epoch}).")
             say(f"Use it: napari-seg-trainer segment {last.model} IMAGE.tif --output segmented")
@@ -115,4 +116,7 @@ def _problem(run: Run, last: Event | None) -> str | None:
     if isinstance(last, events.TERMINAL_EVENTS):
         return None
     log = run.folder / "log.txt"
-    return f"Run {run.id!r} was interrupted: its process is gone. '{log}' may say why. Start the training again."
+    return (
+        f"Run {run.id!r} was interrupted: its process is gone. '{log}' may say why. "
+        f"'napari-seg-trainer resume {run.id}' goes on with it."
+    )

@@ -7,13 +7,29 @@ A third party's engine is a package that implements `Engine` and names an `Engin
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.job import Hyperparameters
+
+if TYPE_CHECKING:  # a spec is looked at where nothing is computed, and this takes half a second
+    from napari_seg_trainer.annotations.prepare import PreparedImage
+
+
+class PredictionSettings(FrozenModel):
+    """What a user may change about how a model segments, such as thresholds; by itself, nothing.
+
+    An engine's own settings derive from this. Each has a title, a description and the default None, which means the
+    model's own value.
+    """
+
+    @classmethod
+    def of_model(cls, folder: Path) -> Self:
+        """Return the values that the model in `folder` uses by itself, None where they cannot be told."""
+        return cls()
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,11 @@ class EngineSpec:
         Import names that must be installed.
     install : str
         The command that installs them.
+    architecture : tuple of str
+        Names of the parameters that make the network's shape: a pretrained model settles them.
+    prediction : type of PredictionSettings
+        The engine's pydantic model of what can be set for a prediction. Where it has fields, the engine's models are
+        `AdjustablePredictor`.
     """
 
     id: str
@@ -46,6 +67,8 @@ class EngineSpec:
     location: str
     requires: tuple[str, ...] = ()
     install: str = ""
+    architecture: tuple[str, ...] = ()
+    prediction: type[PredictionSettings] = PredictionSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +85,8 @@ class TrainingData:
         The longer side in pixels of each training object's bounding box.
     """
 
-    training: Sequence[PreparedImage]
-    validation: Sequence[PreparedImage]
+    training: "Sequence[PreparedImage]"
+    validation: "Sequence[PreparedImage]"
     object_diameters: NDArray[np.float64]
     object_extents: NDArray[np.float64]
 
@@ -73,6 +96,14 @@ class Predictor(Protocol):
 
     def predict(self, image: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return the instances (YX, 0 for background) of a normalized image (CYX)."""
+        ...
+
+
+class AdjustablePredictor(Predictor, Protocol):
+    """A model in memory, of an engine whose spec has prediction settings."""
+
+    def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
+        """Do the same with settings of the engine's own type; without them, with the model's own."""
         ...
 
 
@@ -140,7 +171,7 @@ class TrainingTask:
 
 
 class Engine(Protocol):
-    """A kind of network that can be trained; made without arguments."""
+    """A kind of network that can be trained; made without arguments. It may also be a `portable.Portable`."""
 
     def train(self, task: TrainingTask, data: TrainingData, context: TrainingContext) -> None:
         """Train until the last epoch, or until the context says stop.

@@ -5,15 +5,18 @@ import importlib.util
 import logging
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from napari_seg_trainer.engines.protocol import Engine, EngineSpec
+from napari_seg_trainer.engines.protocol import Engine, EngineSpec, PredictionSettings
 from napari_seg_trainer.errors import EngineError, JobError
+from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.job import Hyperparameters
 
 GROUP = "napari_seg_trainer.engines"
 _log = logging.getLogger(__name__)
+_Model = TypeVar("_Model", bound=FrozenModel)
 
 
 def engine_specs() -> dict[str, EngineSpec]:
@@ -70,11 +73,26 @@ def parse_parameters(spec: EngineSpec, values: Mapping[str, JsonValue]) -> Hyper
     JobError
         If a name is unknown or a value impossible; names all of them in one line.
     """
+    return _parse(spec, spec.parameters, values, "parameters")
+
+
+def parse_settings(spec: EngineSpec, values: Mapping[str, JsonValue]) -> PredictionSettings:
+    """Return the engine's prediction settings, checked; None, and what is not given, mean the model's own.
+
+    Raises
+    ------
+    JobError
+        If a name is unknown or a value impossible; names all of them in one line.
+    """
+    return _parse(spec, spec.prediction, values, "settings")
+
+
+def _parse(spec: EngineSpec, model: type[_Model], values: Mapping[str, JsonValue], what: str) -> _Model:
     try:
-        return spec.parameters.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         unknown = any(item["type"] == "extra_forbidden" for item in error.errors())
-        names = f" Its parameters: {', '.join(spec.parameters.model_fields)}." if unknown else ""
+        names = f" Its {what}: {', '.join(model.model_fields) or 'none'}." if unknown else ""
         raise JobError(f"{spec.title}: {describe(error)}.{names}") from error
 
 
@@ -91,6 +109,18 @@ def describe(error: ValidationError) -> str:
     return "; ".join(parts)
 
 
+def missing(spec: EngineSpec) -> tuple[str, ...]:
+    """Return what the engine needs and is not installed, by import name; imports nothing of it."""
+    return tuple(name for name in spec.requires if not _is_installed(name))
+
+
+def check_installed(spec: EngineSpec) -> None:
+    """Raise an `EngineError` with the command that installs it if the engine lacks something; imports nothing of it."""
+    lacking = missing(spec)
+    if lacking:
+        raise EngineError(f"{spec.title} needs {' and '.join(lacking)}, not installed here. Run: {spec.install}")
+
+
 def load_engine(spec: EngineSpec) -> Engine:
     """Import the engine and return it; for training and prediction processes only.
 
@@ -99,9 +129,7 @@ def load_engine(spec: EngineSpec) -> Engine:
     EngineError
         If what it needs is not installed; the message says which command installs it.
     """
-    missing = [name for name in spec.requires if not _is_installed(name)]
-    if missing:
-        raise EngineError(f"{spec.title} needs {' and '.join(missing)}, not installed here. Run: {spec.install}")
+    check_installed(spec)
     module, _, name = spec.location.partition(":")
     try:
         engine: Engine = getattr(importlib.import_module(module), name)()

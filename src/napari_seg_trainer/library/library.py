@@ -6,6 +6,7 @@ rename onto a folder that is there fails on every system. That rename is the onl
 
 import difflib
 import errno
+import itertools
 import logging
 import os
 import shutil
@@ -20,7 +21,7 @@ from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model, write_card
 from napari_seg_trainer.library.problems import disk_problem, explained, first_problem
 from napari_seg_trainer.schema.model_card import ModelCard
-from napari_seg_trainer.schema.names import check_model_name
+from napari_seg_trainer.schema.names import MAX_NAME_LENGTH, check_model_name
 
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY}
 _log = logging.getLogger(__name__)
@@ -72,8 +73,27 @@ class ModelLibrary:
         LibraryError
             If there is none of this name, or it is broken.
         """
-        self._require(name)
+        self.require(name)
         return self._read(name)
+
+    def require(self, name: str) -> None:
+        """Raise a `LibraryError` that says which name was meant, if there is no model, broken or not, of this name."""
+        known = self._entries()
+        if name in known:
+            return
+        close = difflib.get_close_matches(name.lower(), [entry.lower() for entry in known])
+        meant = [entry for entry in known if entry.lower() in close]
+        hint = (
+            f"Did you mean {' or '.join(repr(entry) for entry in meant)}?" if meant else "List the models to see them."
+        )
+        raise LibraryError(f"There is no model {name!r} in the library '{self.folder}'. {hint}")
+
+    def find(self, name: str) -> LibraryModel | None:
+        """Return the model of this name, or None where there is none, or it is broken."""
+        try:
+            return self.get(name)
+        except LibraryError:
+            return None
 
     def check_new_name(self, name: str) -> str:
         """Return `name` if a new model can have it.
@@ -92,6 +112,18 @@ class ModelLibrary:
             same = "" if taken == name else f" as '{taken}'"
             raise LibraryError(f"Model name '{name}' is already in the library{same}. Choose another name.")
         return name
+
+    def free_name(self, name: str) -> str:
+        """Return `name`, or the first of NAME-2, NAME-3 and so on, that a new model can have.
+
+        Raises
+        ------
+        LibraryError
+            If it is no valid name.
+        """
+        taken = {entry.lower() for entry in self._all_entries()}
+        free = next(option for option in numbered(name) if option.lower() not in taken)
+        return self.check_new_name(free)
 
     def register(self, finished: Path, card: ModelCard) -> LibraryModel:
         """Move a finished model into the library, its card with it.
@@ -155,7 +187,7 @@ class ModelLibrary:
         LibraryError
             If there is none of this name, or it may not be deleted.
         """
-        self._require(name)
+        self.require(name)
         doomed = self.folder / f".deleted-{uuid4().hex}"
         with explained(self.folder):
             os.rename(self.folder / name, doomed)
@@ -204,17 +236,6 @@ class ModelLibrary:
     def _entries(self) -> list[str]:
         return [name for name in self._all_entries() if (self.folder / name).is_dir()]
 
-    def _require(self, name: str) -> None:
-        known = self._entries()
-        if name in known:
-            return
-        close = difflib.get_close_matches(name.lower(), [entry.lower() for entry in known])
-        meant = [entry for entry in known if entry.lower() in close]
-        hint = (
-            f"Did you mean {' or '.join(repr(entry) for entry in meant)}?" if meant else "List the models to see them."
-        )
-        raise LibraryError(f"There is no model {name!r} in the library '{self.folder}'. {hint}")
-
     def _read(self, name: str) -> LibraryModel:
         # the folder's name is the model's: somebody may have renamed the folder by hand
         model = read_model(self.folder / name)
@@ -226,6 +247,13 @@ class ModelLibrary:
         except LibraryError as error:
             return str(error)
         return ""
+
+
+def numbered(name: str) -> Iterator[str]:
+    """Yield NAME, NAME-2, NAME-3 and so on, all short enough for a model."""
+    yield name
+    for number in itertools.count(2):
+        yield f"{name[: MAX_NAME_LENGTH - len(str(number)) - 1]}-{number}"
 
 
 def open_model(name_or_path: str | Path, library: ModelLibrary | None = None) -> LibraryModel:

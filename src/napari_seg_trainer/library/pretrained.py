@@ -175,7 +175,10 @@ def _check_engine(text: str, found: str, wanted: str) -> None:
 
 def _unknown(text: str, library: ModelLibrary) -> str:
     if os.path.isfile(_path(text)):
-        return f"Pretrained model '{text}' is a file. Choose the folder that holds the model's files."
+        return (
+            f"Pretrained model '{text}' is a file. Import it into the library first, or choose the folder that holds "
+            "the model's files."
+        )
     own = ", ".join(library.names()) or "none yet"
     builtin = ", ".join(model.name for model in BUILTIN_MODELS)
     return (

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.files import write_text
-from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.run import DISCARD, Run
 from napari_seg_trainer.schema._base import FrozenModel
-from napari_seg_trainer.schema.events import EpochEnded, Log, Progress, Started
+from napari_seg_trainer.schema.events import EpochEnded, Log, Progress, Started, Stopped
 from napari_seg_trainer.schema.job import Hyperparameters
 
 PROGRESS_SECONDS = 0.5
@@ -28,8 +28,14 @@ class CheckpointState(FrozenModel):
     best_value: float = math.inf
 
 
+class Cancelled(BaseException):
+    """The user wants the training to end without a model; no `Exception`, so that no engine takes it for an error."""
+
+
 class RunContext:
     """The `TrainingContext` that writes into a run's folder.
+
+    Its methods raise `Cancelled` once the user wants no model; the checkpoint is then that of the last whole epoch.
 
     Parameters
     ----------
@@ -88,7 +94,7 @@ class RunContext:
                 rest = 1.0 - step / steps + self._parameters.epochs - epoch
                 left = statistics.median(self._seconds[-9:]) * rest
             self._run.append(Progress(stage="training", epoch=epoch, done=step, total=steps, seconds_left=left))
-        return not self._run.stop_requested()
+        return not self.obey()
 
     def end_epoch(self, epoch: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> bool:
         """Keep the epoch's weights, write its event, and return whether to go on."""
@@ -112,7 +118,7 @@ class RunContext:
         self._keep(event, save, (epoch, value) if is_best else (best_epoch, best_value))
         self._run.append(event)
         self.early_stop = self._is_stale(epoch)
-        return not (self.early_stop or self._run.stop_requested())
+        return not (self.early_stop or self.obey())
 
     def log(self, message: str, level: Literal["info", "warning"] = "info") -> None:
         """Write a `Log` event."""
@@ -124,6 +130,20 @@ class RunContext:
         if done in (0, total) or now - self._told >= PROGRESS_SECONDS:
             self._told = now
             self._run.append(Progress(stage=stage, done=done, total=total))
+        self.obey()
+
+    def obey(self) -> bool:
+        """Return whether the user wants the training to stop and keep its best epoch.
+
+        Raises
+        ------
+        Cancelled
+            If the user wants it to end without a model.
+        """
+        wish = self._run.stop_requested()
+        if wish == DISCARD:
+            raise Cancelled
+        return wish is not None
 
     @property
     def best_epoch(self) -> int | None:
@@ -177,3 +197,19 @@ def read_state(run: Run) -> CheckpointState | None:
         return None
     except (OSError, ValidationError) as error:
         raise RunError(f"The checkpoint of run {run.id!r} cannot be read. Start the training anew.") from error
+
+
+def cancelled(run: Run) -> Stopped:
+    """Return the last event of a run that was cancelled."""
+    state = read_state(run)
+    return Stopped(reason="you cancelled it", model=None, best_epoch=None if state is None else state.best_epoch)
+
+
+def tell_missing_epoch(run: Run) -> None:
+    """Write the event of the checkpoint's epoch, if the process was killed after the one and before the other."""
+    state = read_state(run)
+    if state is None:
+        return
+    told = (event.epoch for event in reversed(run.events()) if isinstance(event, EpochEnded))
+    if next(told, 0) < state.last.epoch:
+        run.append(state.last)

@@ -17,13 +17,13 @@ from napari_seg_trainer.annotations.prepare import (
     PreparedImage,
     PreparedImages,
     check_scale,
-    find_channels,
     prepare_image,
     resize_labels,
     scale_factor,
 )
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.runs.inputs import default_inputs, input_places
 from napari_seg_trainer.schema.job import ChannelInput, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
@@ -164,25 +164,6 @@ def open_dataset(job: TrainingJob, parent: ModelCard | None, progress: Progress)
     return dataset
 
 
-def input_places(available: Sequence[str], inputs: Sequence[ChannelInput], where: str) -> tuple[int, ...]:
-    """Return the places of the model's inputs among an image's channels.
-
-    Raises
-    ------
-    DataError
-        If one is missing.
-    """
-    by_name = [given.name for given in inputs if given.index is None]
-    found = iter(find_channels(available, by_name, where))
-    places = tuple(next(found) if given.index is None else given.index for given in inputs)
-    if max(places) >= len(available):
-        raise DataError(
-            f"Image {where!r} has {len(available)} channel(s), so there is no channel {max(places)}. "
-            "Counting begins at 0."
-        )
-    return places
-
-
 def _look(pairs: Sequence[AnnotatedPair], progress: Progress) -> Iterator[ImageFacts]:
     taken: set[str] = set()
     for i, pair in enumerate(pairs, 1):
@@ -229,16 +210,7 @@ def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage, warnings: 
 
 def _inputs(job: TrainingJob, parent: ModelCard | None, first: ImageFacts) -> tuple[ChannelInput, ...]:
     if not job.channels:
-        if parent is None:
-            return tuple(ChannelInput(name=name) for name in first.channels)
-        inputs = tuple(ChannelInput(name=each.name, normalization=each.normalization) for each in parent.channels)
-        if any(given.name not in first.channels for given in inputs) and len(inputs) == len(first.channels):
-            # a foreign model does not name its channels: take them as they come
-            return tuple(
-                given.replace(name=name, index=i)
-                for i, (given, name) in enumerate(zip(inputs, first.channels, strict=True))
-            )
-        return inputs
+        return default_inputs(first.channels, parent)
     places = input_places(first.channels, job.channels, first.name)
     return tuple(given.replace(name=first.channels[place]) for given, place in zip(job.channels, places, strict=True))
 

@@ -4,14 +4,12 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
-
-import psutil
 
 from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.runs import event_file
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, list_runs
 from napari_seg_trainer.schema.job import TrainingJob
 
@@ -22,7 +20,6 @@ _ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "MALLOC_TOP_PAD_": str(256 << 20),
 }
-NICENESS = 5
 
 
 def launch(job: TrainingJob) -> Run:
@@ -45,12 +42,17 @@ def launch(job: TrainingJob) -> Run:
     engine_spec(job.engine)
     library = ModelLibrary()
     library.check_new_name(job.name)
-    rival = next((run for run in list_runs() if run.makes(job.name) and run.state() in ACTIVE_STATES), None)
-    if rival is not None:
-        raise JobError(f"Run {rival.id!r} is making a model named {job.name!r} already. Choose another name.")
+    check_no_rival(job.name)
     run = Run.create(_absolute(job, library))
     start_process(run)
     return run
+
+
+def check_no_rival(model: str) -> None:
+    """Raise a JobError if a run is making a model of this name now."""
+    rival = next((run for run in list_runs() if run.makes(model) and run.state() in ACTIVE_STATES), None)
+    if rival is not None:
+        raise JobError(f"Run {rival.id!r} is making a model named {model!r} already. Choose another name.")
 
 
 def _absolute(job: TrainingJob, library: ModelLibrary) -> TrainingJob:
@@ -66,7 +68,8 @@ def _absolute(job: TrainingJob, library: ModelLibrary) -> TrainingJob:
 
 
 def start_process(run: Run) -> None:
-    """Start the process that trains `run`; its output goes to ``log.txt``."""
+    """Start the process that trains `run`, from its checkpoint if it has one; its output goes to ``log.txt``."""
+    begin = event_file.size(run.events_file)
     command = [sys.executable, "-m", "napari_seg_trainer", "train", "--run", str(run.folder)]
     flags = 0
     if sys.platform == "win32":
@@ -87,14 +90,6 @@ def start_process(run: Run) -> None:
             )
     except OSError as error:
         raise RunError(f"The training process of {run.id!r} cannot be started: {error.strerror}.") from error
-    with suppress(psutil.NoSuchProcess):  # it may have failed already; then its events say why
-        run.claim(process.pid)
+    run.claim(process.pid, begin)  # as the process itself does a little later; by then the state is asked for
     # takes its exit status when it comes, so that it does not stay behind as a zombie while this process lives
     threading.Thread(target=process.wait, name=f"wait for {run.id}", daemon=True).start()
-
-
-def yield_to_others() -> None:
-    """Lower this process's priority, so that a viewer on the same machine stays fluid."""
-    if sys.platform != "win32":
-        with suppress(OSError):
-            os.nice(NICENESS)

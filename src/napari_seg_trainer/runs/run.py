@@ -2,11 +2,11 @@
 
 ======================  ==================================================================
 ``job.json``            what was asked for (`TrainingJob`)
-``process.json``        which process trains, on which machine
+``process.json``        which process trains, on which machine, and where its events begin
 ``split.json``          which images teach and which validate
 ``events.jsonl``        what happened, one event a line (`napari_seg_trainer.schema.events`)
 ``checkpoint/``         ``state.json`` and the folders of the last and the best epoch
-``stop``                exists once somebody asked the training to stop
+``stop``                exists once somebody asked the training to stop: ``keep`` or ``discard``
 ``log.txt``             what the frameworks print, and tracebacks
 ``model/``              the model until it has moved into the library
 ======================  ==================================================================
@@ -17,27 +17,31 @@
                     │ ├────> stopped
                     │ └────> failed
                     └──────> interrupted  (no last word, and the process is gone)
+
+    stopped, failed, interrupted ──> starting  (resumed, with a process of its own)
+
+What one process tells is an attempt. A terminal event is written once in an attempt and is its last; a run that is
+resumed begins another attempt behind it. How the run stands is told by the latest attempt alone.
 """
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-import psutil
 from pydantic import ValidationError
 
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.paths import runs_folder
-from napari_seg_trainer.schema._base import FrozenModel
-from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Event, Failed, Finished, Stopped, parse_event
+from napari_seg_trainer.runs import event_file
+from napari_seg_trainer.runs.process import ProcessInfo
+from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Event, Failed, Finished, Stopped
 from napari_seg_trainer.schema.job import TrainingJob
 
 START_SECONDS = 60.0
@@ -55,34 +59,10 @@ class RunState(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-TAIL_BYTES = 64 * 1024
-"""More than the longest event."""
-
+KEEP: Literal["keep"] = "keep"
+DISCARD: Literal["discard"] = "discard"
 ACTIVE_STATES = (RunState.STARTING, RunState.RUNNING)
 _LAST_STATES = {Finished: RunState.FINISHED, Stopped: RunState.STOPPED, Failed: RunState.FAILED}
-
-
-class ProcessInfo(FrozenModel):
-    """A process, told apart from a later one with the same number by when it began."""
-
-    pid: int
-    created: float
-    host: str
-
-    @classmethod
-    def of(cls, pid: int) -> Self:
-        """Describe a process of this machine."""
-        return cls(pid=pid, created=psutil.Process(pid).create_time(), host=socket.gethostname())
-
-    def is_alive(self) -> bool:
-        """Whether it still runs; a process of another machine is taken to."""
-        if self.host != socket.gethostname():
-            return True
-        try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.created) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
 
 
 @dataclass(frozen=True)
@@ -175,45 +155,41 @@ class Run:
         return self.folder / "checkpoint"
 
     def append(self, event: Event) -> None:
-        """Write an event; called by the training process only."""
-        with self.events_file.open("a", encoding="utf-8") as file:
-            file.write(event.model_dump_json() + "\n")
+        """Write an event; called by the training process, and for it by who ended it."""
+        event_file.append_event(self.events_file, event)
 
     def read_events(self, offset: int = 0) -> tuple[list[Event], int]:
         """Return the whole events from byte `offset` on, and the offset to read on from."""
-        try:
-            with self.events_file.open("rb") as file:
-                file.seek(offset)
-                data = file.read()
-        except FileNotFoundError:
-            return [], offset
-        whole = data[: data.rfind(b"\n") + 1]
-        return [event for event in map(_parse, whole.splitlines()) if event is not None], offset + len(whole)
+        return event_file.read_events(self.events_file, offset)
 
     def events(self) -> list[Event]:
-        """Return all events so far."""
+        """Return all events so far, of all attempts."""
         return self.read_events()[0]
 
+    def attempt_begin(self) -> int:
+        """Return the byte of the events at which the latest attempt begins."""
+        process = self.process()
+        return 0 if process is None else process.events_from
+
     def last_event(self) -> Event | None:
-        """Return the last event so far; reads the end of the file only, as this is asked for often."""
-        try:
-            size = self.events_file.stat().st_size
-        except FileNotFoundError:
-            return None
-        events, _ = self.read_events(max(0, size - TAIL_BYTES))
-        return events[-1] if events else None
+        """Return the last event of the latest attempt."""
+        return event_file.last_event(self.events_file, self.attempt_begin())
+
+    def outcome(self) -> Finished | Stopped | Failed | None:
+        """Return how the latest attempt ended; None while it lasts, or where it was interrupted."""
+        last = self.last_event()
+        return last if isinstance(last, TERMINAL_EVENTS) else None
 
     def state(self) -> RunState:
         """Return where the run stands."""
-        last = self.last_event()
+        process = self.process()
+        alive = process is not None and process.is_alive()  # asked first: what it wrote before it died is then read
+        last = event_file.last_event(self.events_file, 0 if process is None else process.events_from)
         if isinstance(last, TERMINAL_EVENTS):
             return _LAST_STATES[type(last)]
-        process = self.process()
-        if process is None:
-            fresh = time.time() - self.folder.stat().st_mtime < START_SECONDS
+        if not alive:
+            fresh = process is None and time.time() - _modified(self.folder) < START_SECONDS
             return RunState.STARTING if fresh else RunState.INTERRUPTED
-        if not process.is_alive():
-            return RunState.INTERRUPTED
         return RunState.STARTING if last is None else RunState.RUNNING
 
     def process(self) -> ProcessInfo | None:
@@ -223,25 +199,56 @@ class Run:
         except (OSError, ValidationError):
             return None
 
-    def claim(self, pid: int | None = None) -> None:
-        """Write down which process trains; this one by default."""
-        info = ProcessInfo.of(os.getpid() if pid is None else pid)
+    def claim(self, pid: int | None = None, events_from: int | None = None) -> None:
+        """Write down that an attempt begins.
+
+        Parameters
+        ----------
+        pid : int, optional
+            The process that trains; this one by default.
+        events_from : int, optional
+            The byte at which its events begin; the end of those there are by default.
+        """
+        begin = event_file.size(self.events_file) if events_from is None else events_from
+        info = ProcessInfo.of(os.getpid() if pid is None else pid, begin)
         write_text(self.folder / "process.json", info.model_dump_json())
 
-    def request_stop(self) -> None:
-        """Ask the training to stop and keep its best epoch."""
-        (self.folder / "stop").touch()
+    def request_stop(self, keep: bool = True) -> None:
+        """Ask the training to stop and keep its best epoch as a model, or else to make none.
 
-    def stop_requested(self) -> bool:
-        """Whether somebody asked the training to stop."""
-        return (self.folder / "stop").exists()
+        Raises
+        ------
+        RunError
+            If the wish cannot be written down.
+        """
+        try:
+            write_text(self.folder / "stop", KEEP if keep else DISCARD)
+        except OSError as error:
+            raise RunError(
+                f"Run {self.id!r} cannot be asked to stop: {error.strerror} ({str(self.folder)!r}). Check the disk."
+            ) from error
 
-    def follow(self, poll: float = 0.2) -> Iterator[Event | None]:
+    def stop_requested(self) -> Literal["keep", "discard"] | None:
+        """Return whether, and how, somebody asked the training to stop."""
+        try:
+            wish = (self.folder / "stop").read_bytes()
+        except OSError:  # not there, or being written at this moment
+            return None
+        return DISCARD if wish == DISCARD.encode() else KEEP
+
+    def follow(self, poll: float = 0.2, offset: int = 0) -> Iterator[Event | None]:
         """Yield all events, then the new ones as they come, to the last; None at each `poll` (seconds) without news.
 
-        Ends after a terminal event, or when the run is interrupted.
+        Ends when the latest attempt does, with a terminal event or because it is interrupted; `outcome` tells which.
+        Terminal events of earlier attempts may come before.
+
+        Parameters
+        ----------
+        poll : float
+            Seconds between two looks.
+        offset : int
+            The byte of the events to begin at, such as `attempt_begin`.
         """
-        offset = 0
         while True:
             # the state is asked for before the events: what ended the run is then among them
             active = self.state() in ACTIVE_STATES
@@ -254,20 +261,22 @@ class Run:
                 time.sleep(poll)
 
 
-def _parse(line: bytes) -> Event | None:
-    try:
-        return parse_event(line)
-    except ValidationError:  # half a line, left by a process that was killed and went on later
-        return None
-
-
 def list_runs(folder: Path | None = None) -> list[Run]:
     """Return all runs, the newest first."""
     base = folder or runs_folder()
     if not base.is_dir():
         return []
-    found = [path for path in base.iterdir() if (path / "job.json").is_file()]
-    return [Run(path) for path in sorted(found, key=lambda path: (path / "job.json").stat().st_mtime, reverse=True)]
+    # a folder that begins with a dot is being deleted
+    made = {path: _modified(path / "job.json") for path in base.iterdir() if path.name[0] != "."}
+    return [Run(path) for path in sorted(made, key=lambda path: made[path], reverse=True) if made[path]]
+
+
+def _modified(path: Path) -> float:
+    """Return when a file or folder was changed, 0 where it is not there (any more)."""
+    try:
+        return path.stat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return 0.0
 
 
 def find_run(text: str, folder: Path | None = None) -> Run:

@@ -17,9 +17,17 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.pretrained import resolve_pretrained
 from napari_seg_trainer.library.problems import disk_problem
-from napari_seg_trainer.runs.context import RunContext, epoch_folder
+from napari_seg_trainer.runs.context import (
+    Cancelled,
+    RunContext,
+    cancelled,
+    epoch_folder,
+    read_state,
+    tell_missing_epoch,
+)
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
 from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.turn import wait_for_turn
 from napari_seg_trainer.schema.events import Evaluated, Event, Failed, Finished, Stopped
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
@@ -32,13 +40,17 @@ _PACKAGES = ("napari-seg-trainer", "stardist", "csbdeep", "tensorflow", "keras",
 
 
 def train_run(run: Run) -> Event:
-    """Train what the run's job asks for, in this process, and return the run's last event.
+    """Train what the run's job asks for, in this process, and return the attempt's last event.
 
-    Whatever goes wrong becomes a `Failed` event with one line for the user; tracebacks go to the log.
+    A run with a checkpoint goes on from it. Whatever goes wrong becomes a `Failed` event with one line for the user;
+    tracebacks go to the log.
     """
     run.claim()
     try:
         last: Event = _Training(run).work()
+    except Cancelled:
+        shutil.rmtree(run.folder / "model", ignore_errors=True)
+        last = cancelled(run)
     except SegTrainerError as error:
         _log.info("the run failed", exc_info=True)
         last = Failed(message=str(error))
@@ -69,10 +81,15 @@ class _Training:
         parse_parameters(self.spec, self.job.hyperparameters)
 
     def work(self) -> Event:
+        tell_missing_epoch(self.run)
         early = RunContext(self.run, 0, 0)
+        early.obey()
+        if wait_for_turn(self.run, early) and early.last_epoch == 0:
+            return Stopped(reason="stopped while it waited for another training", model=None, best_epoch=None)
         parent = self._parent(early)
         dataset = open_dataset(self.job, parent.card if parent else None, early.progress)
         self._check_channels(dataset)
+        self._check_split(dataset)
         warnings = sum(facts.warnings for facts in dataset.images)
         if warnings:
             early.log(f"The data check has {warnings} warning(s); 'napari-seg-trainer check' lists them.", "warning")
@@ -102,6 +119,16 @@ class _Training:
         if count < least or (most is not None and count > most):
             allowed = f"{least}" if most == least else f"{least} to {most or 'any number of'}"
             raise JobError(f"{self.spec.title} takes {allowed} channels, not {count}. Choose them with --channel.")
+
+    def _check_split(self, dataset: Dataset) -> None:
+        """Refuse to go on with other images: some that taught might now validate."""
+        if read_state(self.run) is None or self.run.split == dataset.split:
+            return
+        before, now = (len(split.training) + len(split.validation) for split in (self.run.split, dataset.split))
+        raise JobError(
+            f"The images are not those that the run began with ({before} then, {now} now). "
+            "Put the folder back as it was, or start a new training."
+        )
 
     def _parameters(self, dataset: Dataset, context: RunContext) -> Hyperparameters:
         parameters = parse_parameters(self.spec, self.job.hyperparameters)
@@ -145,11 +172,12 @@ class _Training:
         write_text(folder / "job.json", self.job.model_dump_json(indent=2))
         write_text(folder / "split.json", dataset.split.model_dump_json(indent=2))
         write_report(folder, card, self.run.events(), examples, scores)
+        stopped = context.obey()
         try:
             model = self.library.register(folder, card)
         except LibraryError as error:
             raise LibraryError(f"{error} The finished model waits in '{folder}'.") from error
-        if self.run.stop_requested():
+        if stopped:
             return Stopped(reason="you asked for it", model=model.name, best_epoch=best)
         if context.early_stop and context.last_epoch < (context.parameters or Hyperparameters()).epochs:
             return Stopped(reason="the validation loss no longer improved", model=model.name, best_epoch=best)

@@ -1,7 +1,8 @@
 """What a run tells, one JSON object a line.
 
 A run's story is ``Started``, then ``Progress`` and ``EpochEnded`` in turn, ``Log`` and ``Evaluated`` between them, and
-one of ``Finished``, ``Stopped`` and ``Failed``, which is written once and is the last.
+one of ``Finished``, ``Stopped`` and ``Failed``, which is written once and is the last. Where a run is resumed, another
+such attempt follows behind it; each epoch's ``EpochEnded`` comes once all the same.
 """
 
 from datetime import UTC, datetime
@@ -113,7 +114,10 @@ class Finished(_Event):
 
 
 class Stopped(_Event):
-    """The user stopped the run, or it stopped early; `model` is the best so far, or none if no epoch had ended."""
+    """The user stopped the run, or it stopped early; `model` is the best so far.
+
+    There is none if the user cancelled the run, or no epoch had ended.
+    """
 
     type: Literal["stopped"] = "stopped"
     reason: str

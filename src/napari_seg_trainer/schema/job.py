@@ -58,7 +58,11 @@ class ChannelInput(FrozenModel):
 
 
 class Hyperparameters(FrozenModel):
-    """What every engine understands; an engine's own parameters derive from this."""
+    """What every engine understands; an engine's own parameters derive from this.
+
+    Forms show a field's title and description. A field that may be None is "automatic" where it is left empty, or what
+    its ``json_schema_extra={"empty": ...}`` says.
+    """
 
     epochs: PositiveInt = Field(100, title="Epochs", description="How often the training goes through all images.")
     batch_size: PositiveInt = Field(
@@ -79,6 +83,7 @@ class Hyperparameters(FrozenModel):
         None,
         title="Stop early after",
         description="End the training when the validation loss has not improved for this many epochs.",
+        json_schema_extra={"empty": "never"},
     )
 
 

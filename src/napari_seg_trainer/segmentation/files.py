@@ -1,14 +1,17 @@
 """Image files in, label files out."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.image_file import ImageFile, read_image
 from napari_seg_trainer.annotations.sidecar import read_sidecar
@@ -17,6 +20,9 @@ from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.segmentation.segment import Segmenter
+
+if TYPE_CHECKING:  # it needs appose
+    from napari_seg_trainer.segmentation.service import SegmentationService
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,9 @@ def segment_files(
     *,
     pixel_size: float | None = None,
     use: Sequence[str] = (),
+    settings: Mapping[str, JsonValue] | None = None,
     overwrite: bool = False,
+    service: "SegmentationService | None" = None,
     ready: Callable[[], None] = lambda: None,
 ) -> Iterator[SegmentedFile]:
     """Segment image files one after the other.
@@ -49,12 +57,14 @@ def segment_files(
         Folder for the label files, ``STEM_labelled.tif`` (int32, axes YX).
     pixel_size : float, optional
         µm per pixel, where the files do not tell it or are wrong.
-    use : sequence of str
+    use, settings
         As for `Segmenter.segment`.
     overwrite : bool
         Replace label files that are there.
+    service : SegmentationService, optional
+        Segment in its process; in this one where not given.
     ready : callable
-        Called when the model is in memory.
+        Called before the first image is read; by then the model is in memory, if it is to be in this process's.
 
     Yields
     ------
@@ -65,23 +75,34 @@ def segment_files(
     SegTrainerError
         If an image or the model cannot be used, or a file may not be written.
     """
-    targets = [output / f"{image.stem}_labelled.tif" for image in images]
+    targets = [label_file(image, output) for image in images]
     _check_targets(images, targets, overwrite)
     with explained(output, DataError):
         output.mkdir(parents=True, exist_ok=True)
-    segmenter = Segmenter(model)
+    segment = Segmenter(model).segment if service is None else partial(service.segment, model)
     ready()
     for path, target in zip(images, targets, strict=True):
-        image = _with_sidecar(read_image(path), path)
+        image = open_image(path)
         size = image.pixel_size if pixel_size is None else pixel_size
-        labels = segmenter.segment(image.data, image.channels, pixel_size=size, use=use, name=str(path))
+        labels = segment(image.data, image.channels, pixel_size=size, use=use, name=str(path), settings=settings)
         write_labels(target, labels)
         yield SegmentedFile(path, target, np.unique(labels[labels > 0]).size)
 
 
-def _with_sidecar(image: ImageFile, path: Path) -> ImageFile:
-    """Take channel names and pixel size from the JSON file beside an image, where it fits the image."""
-    beside = path.with_suffix(".json")
+def label_file(image: Path, output: Path) -> Path:
+    """Return the label file that an image file gets in the folder `output`."""
+    return output / f"{image.stem}_labelled.tif"
+
+
+def open_image(path: Path) -> ImageFile:
+    """Read an image file; channel names and pixel size are those of the JSON file beside it, where it fits the image.
+
+    Raises
+    ------
+    DataError
+        If the image cannot be used.
+    """
+    image, beside = read_image(path), path.with_suffix(".json")
     try:
         sidecar = read_sidecar(beside if beside.is_file() else None)
     except DataError:  # somebody else's file of that name

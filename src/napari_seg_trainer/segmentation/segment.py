@@ -1,10 +1,12 @@
 """The contract between a model and an image: channels, normalization, pixel size, and back to the image's grid."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.prepare import (
     check_scale,
@@ -13,13 +15,13 @@ from napari_seg_trainer.annotations.prepare import (
     resize_labels,
     scale_factor,
 )
-from napari_seg_trainer.engines.registry import engine_spec, load_engine
+from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_settings
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.schema.model_card import ModelCard
 
 if TYPE_CHECKING:
-    from napari_seg_trainer.engines.protocol import Predictor
+    from napari_seg_trainer.engines.protocol import AdjustablePredictor, PredictionSettings, Predictor
 
 MAX_PIXELS = 2**31
 
@@ -41,7 +43,8 @@ class Segmenter:
 
     def __init__(self, model: LibraryModel) -> None:
         self.card: ModelCard = model.card
-        self._predictor: Predictor = load_engine(engine_spec(model.card.engine)).load(model.folder)
+        self._spec = engine_spec(model.card.engine)
+        self._predictor: Predictor = load_engine(self._spec).load(model.folder)
 
     def segment(
         self,
@@ -51,6 +54,7 @@ class Segmenter:
         pixel_size: float | None = None,
         use: Sequence[str] = (),
         name: str = "image",
+        settings: Mapping[str, JsonValue] | None = None,
     ) -> NDArray[np.int32]:
         """Return the instances in an image.
 
@@ -66,6 +70,9 @@ class Segmenter:
             Which channels feed the model's inputs, in their order; by default those with the model's names.
         name : str
             For messages.
+        settings : mapping, optional
+            The engine's prediction settings, such as ``{"probability": 0.4}``; what is not given, or None, is the
+            model's own.
 
         Returns
         -------
@@ -75,21 +82,79 @@ class Segmenter:
         Raises
         ------
         DataError
-            If a channel is missing, the pixel size is impossible, or the scaled image would be too large.
+            If the image is none, a channel is missing, the pixel size is impossible, or the scaled image would be too
+            large.
+        JobError
+            If a setting is unknown or impossible.
         """
-        if pixel_size is not None and not pixel_size > 0:
-            raise DataError(f"Pixel size {pixel_size:g} µm is impossible. Give a number above 0, or leave it out.")
-        places = match_channels(self.card, channels, use, name)
-        factor = scale_factor(pixel_size, self.card.pixel_size)
-        check_scale(factor, pixel_size, self.card.pixel_size, name)
-        shape = (image.shape[1], image.shape[2])
-        if shape[0] * factor * shape[1] * factor > MAX_PIXELS:
-            raise DataError(
-                f"Image {name!r} would be scaled {factor:.3g}-fold, as its pixels are {pixel_size:g} µm and the "
-                f"model's {self.card.pixel_size:g} µm. Check the image's pixel size."
-            )
-        prepared = prepare_image(image, places, self.card.channels, factor)
-        return resize_labels(self._predictor.predict(prepared), shape)
+        chosen = parse_settings(self._spec, settings or {})
+        fit = fit_image(self.card, image, channels, pixel_size=pixel_size, use=use, name=name)
+        prepared = prepare_image(image, fit.places, self.card.channels, fit.factor)
+        return resize_labels(self._predict(prepared, chosen), (image.shape[1], image.shape[2]))
+
+    def _predict(self, image: NDArray[np.float32], settings: "PredictionSettings") -> NDArray[np.int32]:
+        if not self._spec.prediction.model_fields:
+            return self._predictor.predict(image)
+        return cast("AdjustablePredictor", self._predictor).predict(image, settings)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How an image comes to what a model takes.
+
+    Attributes
+    ----------
+    places : tuple of int
+        Which of the image's channels feed the model's inputs.
+    factor : float
+        By how much the image is scaled.
+    """
+
+    places: tuple[int, ...]
+    factor: float
+
+
+def fit_image(
+    card: ModelCard,
+    image: NDArray[Any],
+    channels: Sequence[str],
+    *,
+    pixel_size: float | None = None,
+    use: Sequence[str] = (),
+    name: str = "image",
+) -> Fit:
+    """Check that a model can segment an image, and return how; the parameters are those of `Segmenter.segment`.
+
+    Raises
+    ------
+    DataError
+        If it cannot.
+    """
+    _check_image(image, channels, name)
+    if pixel_size is not None and not pixel_size > 0:
+        raise DataError(f"Pixel size {pixel_size:g} µm is impossible. Give a number above 0, or leave it out.")
+    places = match_channels(card, channels, use, name)
+    factor = scale_factor(pixel_size, card.pixel_size)
+    check_scale(factor, pixel_size, card.pixel_size, name)
+    pixels = image.shape[1] * factor * image.shape[2] * factor
+    if pixels > MAX_PIXELS:
+        scaled = "" if factor == 1 else f" scaled {factor:.3g}-fold to the model's {card.pixel_size:g} µm"
+        raise DataError(
+            f"Image {name!r}{scaled} has {pixels:.3g} pixels, the most is {MAX_PIXELS:.3g}. "
+            "Check its pixel size, or segment it in parts."
+        )
+    return Fit(places, factor)
+
+
+def _check_image(image: NDArray[Any], channels: Sequence[str], name: str) -> None:
+    if image.ndim != 3:
+        raise DataError(f"Image {name!r} has {image.ndim} axes, not three (channels, rows, columns).")
+    if image.size == 0:
+        raise DataError(f"Image {name!r} has no pixels.")
+    if image.dtype.kind not in "buif":
+        raise DataError(f"Image {name!r} holds {image.dtype}, not intensities. Convert it to whole or decimal numbers.")
+    if len(channels) != len(image):
+        raise DataError(f"Image {name!r} has {len(image)} channel(s), but {len(channels)} name(s) are given.")
 
 
 def match_channels(card: ModelCard, available: Sequence[str], use: Sequence[str], name: str) -> tuple[int, ...]:

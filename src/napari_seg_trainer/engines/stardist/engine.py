@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from stardist.models import Config2D, StarDist2D
 
 from napari_seg_trainer.annotations.patches import Patch, PatchPlan, PatchStream, draw_patch
-from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
+from napari_seg_trainer.engines.portable import PortableNetwork
+from napari_seg_trainer.engines.protocol import PredictionSettings, TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.engines.stardist.design import adopt, complete
 from napari_seg_trainer.engines.stardist.network import (
     Trainer,
@@ -20,7 +21,8 @@ from napari_seg_trainer.engines.stardist.network import (
     training_fields,
     use_device,
 )
-from napari_seg_trainer.engines.stardist.spec import StarDistParameters
+from napari_seg_trainer.engines.stardist.portable import write_network
+from napari_seg_trainer.engines.stardist.spec import StarDistParameters, StarDistSettings
 from napari_seg_trainer.engines.stardist.targets import Batch, make_batch
 from napari_seg_trainer.engines.stardist.thresholds import optimize_thresholds
 from napari_seg_trainer.errors import JobError, LibraryError
@@ -68,6 +70,11 @@ class StarDistEngine:
         use_device(0)
         return StarDistPredictor(_open(folder))
 
+    def write_portable(self, model: Path, folder: Path) -> PortableNetwork:
+        """Write a network in Keras's format, as `Portable.write_portable` says."""
+        use_device(0)
+        return write_network(_open(model), folder)
+
 
 class StarDistPredictor:
     """A StarDist model in memory."""
@@ -75,14 +82,19 @@ class StarDistPredictor:
     def __init__(self, model: StarDist2D) -> None:
         self.model = model
 
-    def predict(self, image: NDArray[np.float32]) -> NDArray[np.int32]:
+    def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
         """Return the instances (YX) of a normalized image (CYX); images over 1024 pixels go through in tiles."""
+        chosen = StarDistSettings() if settings is None else settings
+        if not isinstance(chosen, StarDistSettings):
+            raise TypeError(f"StarDist cannot predict with {type(chosen).__name__}")
         tiles = tuple(-(-length // TILE) for length in image.shape[1:])
         labels, _ = self.model.predict_instances(
             np.moveaxis(image, 0, -1),
             axes="YXC",
             n_tiles=(*tiles, 1) if max(tiles) > 1 else None,
             show_tile_progress=False,
+            prob_thresh=chosen.probability,
+            nms_thresh=chosen.overlap,
         )
         return np.asarray(labels, np.int32)
 

@@ -1,11 +1,15 @@
 """What StarDist is good for and which parameters it has; imports no framework."""
 
-from typing import Annotated, Literal
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveInt
 
-from napari_seg_trainer.engines.protocol import EngineSpec
+from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.schema.job import Hyperparameters
+
+ZeroToOne = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
 class StarDistParameters(Hyperparameters):
@@ -35,6 +39,35 @@ class StarDistParameters(Hyperparameters):
     )
 
 
+class StarDistSettings(PredictionSettings):
+    """The thresholds of a prediction; None means those that suited the validation images best.
+
+    In `stardist.models.StarDist2D.predict_instances` they are ``prob_thresh`` and ``nms_thresh``.
+    """
+
+    probability: ZeroToOne | None = Field(
+        None,
+        title="Probability threshold",
+        description="How sure the model must be that there is an object, from 0 to 1. Lower it when objects are "
+        "missed; raise it when there are labels where nothing is.",
+    )
+    overlap: ZeroToOne | None = Field(
+        None,
+        title="Overlap threshold",
+        description="How much two objects may overlap, from 0 to 1. Lower it when one object is found twice; raise it "
+        "when touching objects are missed.",
+    )
+
+    @classmethod
+    def of_model(cls, folder: Path) -> Self:
+        """Return the thresholds in a StarDist model folder."""
+        try:
+            found = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
+            return cls(probability=found["prob"], overlap=found["nms"])
+        except (OSError, ValueError, KeyError, TypeError):  # no such file, or none of StarDist's
+            return cls()
+
+
 SPEC = EngineSpec(
     id="stardist",
     title="StarDist",
@@ -44,4 +77,6 @@ SPEC = EngineSpec(
     location="napari_seg_trainer.engines.stardist.engine:StarDistEngine",
     requires=("stardist", "tensorflow"),
     install='python -m pip install "napari-seg-trainer[stardist]"',
+    architecture=("rays", "grid", "depth", "filters"),
+    prediction=StarDistSettings,
 )

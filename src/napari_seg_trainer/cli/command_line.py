@@ -1,0 +1,93 @@
+"""The command that starts the same training, for a terminal or a cluster."""
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+
+from pydantic import JsonValue
+
+from napari_seg_trainer.cli.options import DEFAULT_ENGINE, parse_value
+from napari_seg_trainer.schema.job import ChannelInput, Normalization, TrainingJob
+
+# hyperparameters with an option of their own, and what the option takes
+_OPTIONS: dict[str, type[int] | type[float]] = {
+    "epochs": int,
+    "batch_size": int,
+    "learning_rate": float,
+    "augmentation": float,
+    "early_stopping": int,
+}
+
+
+def command_line(job: TrainingJob) -> str:
+    """Return the command that trains this job, quoted for this system's shell.
+
+    The job's own fields are left out where they have their default. Of the hyperparameters all that the job gives are
+    told: an engine, and a pretrained model, may tell given ones from others.
+
+    Parameters
+    ----------
+    job : TrainingJob
+
+    Returns
+    -------
+    str
+        ``napari-seg-trainer train --name ...``, with absolute folders, so that it holds in any folder.
+    """
+    words = ["napari-seg-trainer", "train", *_words(job)]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def _words(job: TrainingJob) -> Iterator[str]:
+    for option, value in _options(job):
+        # a value that begins with a dash would look like an option
+        yield from (f"--{option}={value}",) if value.startswith("-") else (f"--{option}", value)
+
+
+def _options(job: TrainingJob) -> Iterator[tuple[str, str]]:
+    yield "name", job.name
+    if job.engine != DEFAULT_ENGINE:
+        yield "engine", job.engine
+    for folder in job.data:
+        yield "data", str(folder.absolute())
+    for name in job.builtin:
+        yield "builtin", name
+    for folder in job.validation_data:
+        yield "validation-data", str(folder.absolute())
+    yield from _channels(job.channels)
+    for field in ("pixel_size", "validation_split", "pretrained", "seed"):
+        value = getattr(job, field)
+        if value != TrainingJob.model_fields[field].default:
+            yield field.replace("_", "-"), str(value)
+    for name, setting in job.hyperparameters.items():
+        yield _hyperparameter(name, setting)
+
+
+def _channels(channels: tuple[ChannelInput, ...]) -> Iterator[tuple[str, str]]:
+    for channel in channels:
+        yield "channel", _channel(channel)
+    scalings = [channel.normalization for channel in channels]
+    if any(scaling != Normalization() for scaling in scalings):
+        for scaling in scalings if len(set(scalings)) > 1 else scalings[:1]:
+            clip = ",clip" if scaling.clip else ""
+            yield "normalization", f"{scaling.mode}:{scaling.low!r},{scaling.high!r}{clip}"
+
+
+def _channel(channel: ChannelInput) -> str:
+    """Return the shortest text that means this channel, as `parse_channel` reads it."""
+    if channel.index is not None:
+        return str(channel.index) if channel.name == f"channel {channel.index}" else f"{channel.index}:{channel.name}"
+    head = channel.name.partition(":")[0]
+    is_plain = channel.name.strip() and head and not head.isdecimal()
+    return channel.name if is_plain else f":{channel.name}"
+
+
+def _hyperparameter(name: str, value: JsonValue) -> tuple[str, str]:
+    kind = _OPTIONS.get(name)
+    whole = type(value) is int and abs(value) < 2**53  # a float holds it exactly
+    if kind is not None and (type(value) is kind or whole):
+        return name.replace("_", "-"), repr(value)
+    is_plain = isinstance(value, str) and "\0" not in value and parse_value(value) == value
+    return "set", f"{name}={value}" if is_plain else f"{name}={json.dumps(value)}"

@@ -1,0 +1,115 @@
+"""The models in the library: listing, renaming, deleting, giving away and taking in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from napari_seg_trainer.cli.console import AsJson, Yes, confirm, err, print_json, print_table, say
+from napari_seg_trainer.library.archive import export_model as write_archive
+from napari_seg_trainer.library.archive import import_model as read_archive
+from napari_seg_trainer.library.library import ModelLibrary
+
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the library.")]
+
+
+def models(json: AsJson = False) -> None:
+    """List the models in the library."""
+    library = ModelLibrary()
+    found = sorted(library, key=lambda model: model.card.created, reverse=True)
+    broken = library.broken()
+    if json:
+        cards = [model.card.model_dump(mode="json") | {"folder": str(model.folder)} for model in found]
+        print_json({"models": cards, "broken": broken})
+        return
+    if not found:
+        say(
+            f"The model library ({library.folder}) is empty. "
+            "'napari-seg-trainer train --help' says how to make a model."
+        )
+    else:
+        print_table(
+            ("name", "engine", "channels", "pixel size", "AP50", "made"),
+            [
+                (
+                    model.name,
+                    model.card.engine,
+                    ", ".join(channel.name for channel in model.card.channels),
+                    f"{model.card.pixel_size:g} µm" if model.card.pixel_size else "any",
+                    f"{model.card.scores['ap50']:.2f}" if "ap50" in model.card.scores else "",
+                    model.card.created.astimezone().strftime("%Y-%m-%d %H:%M"),
+                )
+                for model in found
+            ],
+        )
+    for reason in broken.values():
+        err.print(f"[yellow]Warning:[/] {escape(reason)}")
+
+
+def rename_model(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Name of a model in the library.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it shall have.")],
+    json: AsJson = False,
+) -> None:
+    """Give a model in the library another name."""
+    model = ModelLibrary().rename(old, new)
+    if json:
+        print_json({"model": model.name, "old": old, "folder": model.folder})
+    else:
+        say(f"Model {old!r} is now {model.name!r}.")
+
+
+def delete_model(model: ModelName, yes: Yes = False, json: AsJson = False) -> None:
+    """Delete a model from the library for good."""
+    library = ModelLibrary()
+    library.require(model)
+    confirm(f"Delete model {model!r} for good?", yes)
+    library.delete(model)
+    if json:
+        print_json({"deleted": model})
+    else:
+        say(f"Model {model!r} is deleted.")
+
+
+def export_model(
+    model: ModelName,
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="The zip file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Write a model from the library to a zip file, to give it to others."""
+    found = ModelLibrary().get(model)
+    with _progress("exporting") as progress:
+        path = write_archive(found, file, overwrite=overwrite, progress=progress)
+    if json:
+        print_json({"model": found.name, "file": path})
+    else:
+        say(f"Model {found.name!r} is in {path}.")
+
+
+def import_model(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A zip file or a folder; StarDist's and Celldetective's too.")
+    ],
+    name: Annotated[str | None, typer.Option(help="The name that it shall have in the library.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Copy a model from a zip file or a folder into the library.
+
+    Where its name is taken it gets a number, such as nuclei-2.
+    """
+    with _progress("importing") as progress:
+        model = read_archive(path, name=name, progress=progress)
+    if json:
+        print_json({"model": model.name, "folder": model.folder})
+    else:
+        say(f"Model {model.name!r} is in the library.")
+
+
+@contextmanager
+def _progress(verb: str) -> Iterator[Callable[[int, int], None]]:
+    with err.status(f"{verb}…") as status:
+        yield lambda done, total: status.update(f"{verb}… {done / total:.0%}")

@@ -1,0 +1,58 @@
+"""Passing models on to other programs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from napari_seg_trainer.annotations.image_file import read_image
+from napari_seg_trainer.annotations.prepare import check_scale, rescale_image, scale_factor
+from napari_seg_trainer.cli.console import AsJson, err, print_json, say
+from napari_seg_trainer.cli.quiet import frameworks_logged
+from napari_seg_trainer.cli.use import Channels, Model
+from napari_seg_trainer.library.bioimageio.export import export_bioimageio as write_package
+from napari_seg_trainer.library.bioimageio.process import LICENSES
+from napari_seg_trainer.library.library import open_model
+from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.segmentation.segment import match_channels
+
+
+def export_bioimageio(
+    model: Model,
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="The zip file to write.")],
+    author: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Who made the model; once for each. You, if not given.")
+    ] = None,
+    license: Annotated[str, typer.Option(help=f"What others may do with it: {', '.join(LICENSES)}.")] = LICENSES[0],
+    image: Annotated[
+        Path | None, typer.Option(help="Image whose middle everybody may see as an example; a drawn one if not given.")
+    ] = None,
+    channel: Channels = None,
+    pixel_size: Annotated[float | None, typer.Option(help="µm per pixel of the image, if it does not tell it.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Write a model to a zip file in the format of the BioImage Model Zoo (bioimage.io).
+
+    It holds the network, a test, documentation, and the files with which the engine's own package opens the model.
+    """
+    opened = open_model(model)
+    example = None if image is None else _example(opened.card, image, tuple(channel or ()), pixel_size)
+    with frameworks_logged(), err.status("exporting…"):
+        path = write_package(opened, file, authors=author or (), license=license, image=example, overwrite=overwrite)
+    if json:
+        print_json({"model": opened.name, "file": path})
+    else:
+        say(f"Model {opened.name!r} is in {path}.")
+
+
+def _example(card: ModelCard, path: Path, use: tuple[str, ...], pixel_size: float | None) -> NDArray[Any]:
+    """Return the model's channels of an image (CYX), at the model's pixel size."""
+    image = read_image(path)
+    places = match_channels(card, image.channels, use, str(path))
+    size = image.pixel_size if pixel_size is None else pixel_size
+    factor = scale_factor(size, card.pixel_size)
+    check_scale(factor, size, card.pixel_size, str(path))
+    return rescale_image(image.data[list(places)].astype(np.float32), factor)

@@ -1,0 +1,236 @@
+"""Models that travel: as one zip file out of a library, and from a zip file or a folder into it."""
+
+import itertools
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from uuid import uuid4
+
+from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.library import ModelLibrary, numbered
+from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model
+from napari_seg_trainer.library.pretrained import open_folder
+from napari_seg_trainer.library.problems import explained
+from napari_seg_trainer.library.unpack import MODEL_SUFFIXES, copy_bytes, folder_in, unpack_model
+from napari_seg_trainer.schema.model_card import ModelCard
+
+Progress = Callable[[int, int], None]
+_TEXTS = {".json", ".txt", ".md", ".html", ".csv"}
+
+
+def export_model(model: LibraryModel, path: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Path:
+    """Write a model as a zip file: one folder of its name, with the files of its card and the card.
+
+    Parameters
+    ----------
+    model : LibraryModel
+    path : Path
+        The zip file, which appears whole or not at all.
+    overwrite : bool
+        Replace a file that is there.
+    progress : callable, optional
+        Is told the bytes done, and in all.
+
+    Returns
+    -------
+    Path
+        The zip file.
+
+    Raises
+    ------
+    LibraryError
+        If the file is there already, the model is damaged, or the disk is full or protected.
+    """
+    path = Path(os.path.expanduser(path)).absolute()
+    _check_target(path, overwrite)
+    card = model.card if model.card.files else model.card.replace(files=hash_files(model.folder))
+    LibraryModel(model.folder, card).verify()
+    unfinished = path.with_name(f".{uuid4().hex}.part")
+    with explained(path.parent):
+        try:
+            with zipfile.ZipFile(unfinished, "x", strict_timestamps=False) as archive:
+                archive.writestr(f"{card.name}/{CARD_FILE}", card.model_dump_json(indent=2), zipfile.ZIP_DEFLATED)
+                _pack(archive, model.folder, card, _counted(progress, model.folder, card.files))
+            _check_target(path, overwrite)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return path
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise LibraryError(f"'{path}' is a folder. Give the name of a zip file.")
+    if path.exists() and not overwrite:
+        raise LibraryError(f"'{path}' exists already. Choose another file, or allow it to be overwritten.")
+
+
+def _pack(archive: zipfile.ZipFile, folder: Path, card: ModelCard, done: Callable[[int], None]) -> None:
+    for name in card.files:
+        member = zipfile.ZipInfo.from_file(folder / name, f"{card.name}/{name}", strict_timestamps=False)
+        # weights hardly shrink
+        is_text = PurePosixPath(name).suffix.lower() in _TEXTS
+        member.compress_type = zipfile.ZIP_DEFLATED if is_text else zipfile.ZIP_STORED
+        with (folder / name).open("rb") as source, archive.open(member, "w") as target:
+            copy_bytes(source, target, done)
+
+
+def import_model(
+    path: Path, library: ModelLibrary | None = None, name: str | None = None, progress: Progress | None = None
+) -> LibraryModel:
+    """Copy a model into the library; the original stays as it is.
+
+    Parameters
+    ----------
+    path : Path
+        A zip file or a folder: ours, whose files must be those that its card names, or StarDist's or Celldetective's.
+    library : ModelLibrary, optional
+        The user's library if not given.
+    name : str, optional
+        The model's new name. Without it the model keeps its own, with a number behind where that is taken; but a model
+        of this name with the very same files is not copied again.
+    progress : callable, optional
+        Is told the bytes done, and in all.
+
+    Returns
+    -------
+    LibraryModel
+        The model in the library.
+
+    Raises
+    ------
+    LibraryError
+        If there is no model, it is damaged, the name is taken or impossible, or the disk is full or protected.
+    """
+    library = ModelLibrary() if library is None else library
+    path = Path(os.path.expanduser(path)).absolute()
+    if name is not None:
+        library.check_new_name(name)
+    if not path.exists():
+        raise LibraryError(f"There is no file or folder '{path}'. Choose a model's zip file or folder.")
+    with explained(library.folder), _staging(library) as staging:
+        copy = _copied(path, staging, progress) if path.is_dir() else _unpacked(path, staging, progress)
+        card = copy.card.replace(files=hash_files(copy.folder))
+        if name is not None:
+            return library.register(copy.folder, card.replace(name=name))
+        return _same(library, card) or library.register(copy.folder, card.replace(name=library.free_name(card.name)))
+
+
+@contextmanager
+def _staging(library: ModelLibrary) -> Iterator[Path]:
+    """Make a folder beside the models, in which a copy can be made that is then only renamed."""
+    folder = library.folder / f".importing-{uuid4().hex}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _same(library: ModelLibrary, card: ModelCard) -> LibraryModel | None:
+    """Return the model that an earlier import of the same files made, if it is there."""
+    names = itertools.takewhile(lambda name: name in library, numbered(card.name))
+    return next((model for model in map(library.find, names) if model and model.card.files == card.files), None)
+
+
+def _unpacked(archive: Path, staging: Path, progress: Progress | None) -> LibraryModel:
+    """Unpack the texts to see whose model it is, then what belongs to it."""
+    name = folder_in(archive)
+    texts = unpack_model(archive, staging / "texts", {".json"})
+    folder = staging / "model" / name  # Celldetective's weights are named like the folder
+    with _told_of(archive, instead_of=(texts, folder)):
+        if not (texts / CARD_FILE).is_file():
+            unpack_model(archive, folder, MODEL_SUFFIXES, {name}, progress)
+            return open_folder(folder)
+        card = _own_card(texts, archive)
+        unpack_model(archive, folder, (), {CARD_FILE, *card.files}, progress)
+        return _checked(LibraryModel(folder, card), archive)
+
+
+@contextmanager
+def _told_of(archive: Path, instead_of: Sequence[Path]) -> Iterator[None]:
+    """Let errors name what the user knows, in place of the folders that it is unpacked to."""
+    try:
+        yield
+    except LibraryError as error:
+        message = str(error)
+        for folder in instead_of:
+            message = message.replace(str(folder), str(archive))
+        raise LibraryError(message) from error
+
+
+def _copied(source: Path, staging: Path, progress: Progress | None) -> LibraryModel:
+    """Copy what belongs to a model from a folder."""
+    own = (source / CARD_FILE).is_file()
+    card = _own_card(source, source) if own else open_folder(source).card
+    names = card.files if own else _foreign_files(source)
+    folder, done = staging / source.resolve().name, _counted(progress, source, names)
+    for name in names:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _opened(source, name) as file, target.open("xb") as copy:
+            copy_bytes(file, copy, done)
+    model = LibraryModel(folder, card)
+    return _checked(model, source) if own else model
+
+
+def _own_card(folder: Path, origin: Path) -> ModelCard:
+    """Return the card of a model of ours; its list of files leads nowhere else."""
+    card = read_model(folder).card
+    names = [PurePosixPath(name) for name in card.files]
+    if not names or any(name.is_absolute() or ".." in name.parts or {"\\", ":"} & set(str(name)) for name in names):
+        raise LibraryError(f"The model card in '{origin}' does not tell the model's files. Export the model again.")
+    return card
+
+
+def _checked(model: LibraryModel, origin: Path) -> LibraryModel:
+    """Return a model whose files are those that its card names."""
+    found = hash_files(model.folder)
+    for name, expected in model.card.files.items():
+        if name not in found:
+            raise _lacking(origin, name)
+        if found[name] != expected:
+            raise LibraryError(
+                f"File '{name}' in '{origin}' was changed after the model was made. Export the model again."
+            )
+    return model
+
+
+def _opened(folder: Path, name: str) -> BinaryIO:
+    try:
+        return (folder / name).open("rb")
+    except FileNotFoundError as error:
+        raise _lacking(folder, name) from error
+    except OSError as error:
+        raise LibraryError(f"'{folder / name}' cannot be read: {error.strerror}. Check its permissions.") from error
+
+
+def _lacking(origin: Path, name: str) -> LibraryError:
+    return LibraryError(f"The model in '{origin}' lacks its file '{name}'. Export the model again.")
+
+
+def _foreign_files(folder: Path) -> list[str]:
+    """Return the files of another program's model: by their kind, and Cellpose's weights, named like the folder."""
+    weights = folder.resolve().name
+    return [
+        path.name
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name[0] != "." and (path.suffix.lower() in MODEL_SUFFIXES or path.name == weights)
+    ]
+
+
+def _counted(progress: Progress | None, folder: Path, names: Collection[str]) -> Callable[[int], None]:
+    """Return a function that is told the bytes of each piece, and tells `progress` those of all."""
+    done, total = 0, sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, total)
+
+    return tell

@@ -1,0 +1,1 @@
+"""Models for the BioImage Model Zoo: https://bioimage.io."""

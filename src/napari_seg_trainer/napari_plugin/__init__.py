@@ -1,0 +1,1 @@
+"""What napari shows: widgets, readers, writers and commands; the only room that knows napari and Qt."""

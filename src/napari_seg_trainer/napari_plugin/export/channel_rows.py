@@ -1,0 +1,195 @@
+"""Which image layers become channels, and what each is called."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from napari.layers import Layer
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
+
+from napari_seg_trainer.annotations.metadata import channel_names
+from napari_seg_trainer.napari_plugin.export.defaults import channel_name, usual_names
+from napari_seg_trainer.napari_plugin.layers.planes import Source
+from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
+
+_TICK_TIP = "Tick the images that show what is labelled. Each becomes a channel of the annotated image."
+_NAME_TIP = (
+    "What the channel shows, such as the stain. Name the same stain alike in all images: models find it by name."
+)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A channel that can be chosen, or in `misfit` why it cannot."""
+
+    source: Source
+    misfit: str = ""
+
+
+class ChannelRows(QWidget):
+    """One row for each channel that can be chosen: a box to tick, and a name.
+
+    What the user ticked or typed stays while its layer is there; all else follows the layers.
+    Emits ``changed()``.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[_Row] = []
+        self._known: tuple[str, ...] = ()
+        self._none = QLabel("no image layer")
+        self._end = QWidget()  # a fixed place in the order of the Tab key
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setColumnStretch(0, 1)
+        self._grid.setColumnStretch(1, 1)
+        self._grid.addWidget(self._none, 0, 0, 1, 2)
+        self._grid.addWidget(self._end, 1, 0)
+
+    def chosen(self) -> tuple[tuple[Source, str], ...]:
+        """Return the ticked channels and their names."""
+        return tuple((row.offer.source, row.name.text().strip()) for row in self._rows if row.ticked)
+
+    def reason(self) -> str:
+        """Return what is wrong with the choice; empty if nothing is."""
+        chosen = self.chosen()
+        if not self._rows:
+            return "Open the image that the labels belong to."
+        if not chosen:
+            misfits = [row.offer.misfit for row in self._rows]
+            return misfits[0] if all(misfits) else "Tick at least one image."
+        for source, name in chosen:
+            if not name:
+                return f"Give the channel of {source.name!r} a name."
+        twice = next((name for name, count in Counter(name for _, name in chosen).items() if count > 1), None)
+        return f"Two channels are called {twice!r}. Give each its own name." if twice else ""
+
+    def know(self, names: Sequence[str]) -> None:
+        """Propose the names of the channels that the folder's other images have."""
+        self._known = tuple(names)
+        self._propose_names()
+
+    def offer(self, offers: Sequence[Offer]) -> None:
+        """Show these channels."""
+        kept = {row.key: row for row in self._rows}
+        keys = [_key(offer.source) for offer in offers]
+        rows = [kept.get(key) or _Row(self._edited) for key in keys]
+        for key in kept.keys() - set(keys):
+            kept[key].leave()
+        single = any(not offer.misfit and offer.source.component is None for offer in offers)
+        for row, offer in zip(rows, offers, strict=True):
+            row.show_offer(offer, ticked=offer.source.component is None or not single)
+        if rows != self._rows:
+            self._rows = rows
+            self._arrange()
+        self._propose_names()
+
+    def tick(self, layers: Sequence[Layer]) -> None:
+        """Tick the channels of these layers, and no others."""
+        for row in self._rows:
+            row.decide(row.offer.source.layer in layers)
+        self._propose_names()
+        self.changed.emit()
+
+    def _edited(self) -> None:
+        self._propose_names()
+        self.changed.emit()
+
+    def _propose_names(self) -> None:
+        ticked = [row for row in self._rows if row.ticked]
+        proposals = usual_names([channel_name(row.offer.source) for row in ticked], self._known)
+        for row, name in zip(ticked, channel_names(proposals, len(ticked)), strict=True):
+            row.propose(name)
+
+    def _arrange(self) -> None:
+        self._none.setVisible(not self._rows)
+        for place, row in enumerate(self._rows, start=1):
+            self._grid.addWidget(row.box, place, 0)
+            self._grid.addWidget(row.name, place, 1)
+        tab_through([stop for row in self._rows for stop in (row.box, row.name)], before=self._end)
+
+
+class _Row:
+    def __init__(self, edited: Callable[[], None]) -> None:
+        self.box, self.name = _Box(), QLineEdit()
+        self.name.setToolTip(_NAME_TIP)
+        self.name.setMinimumWidth(60)
+        self._decided = self._named = False
+        self._edited = edited
+        self.box.clicked.connect(self._clicked)
+        self.name.textEdited.connect(self._typed)
+
+    @property
+    def key(self) -> tuple[int, int | None]:
+        return _key(self.offer.source)
+
+    @property
+    def ticked(self) -> bool:
+        return self.box.isChecked()
+
+    def show_offer(self, offer: Offer, *, ticked: bool) -> None:
+        self.offer = offer
+        self.box.set_text(offer.source.name)
+        self.box.setToolTip(f"{offer.source.name}: {offer.misfit or _TICK_TIP}")
+        self.box.setEnabled(not offer.misfit)
+        if offer.misfit or not self._decided:
+            self._tick(ticked and not offer.misfit)
+
+    def decide(self, ticked: bool) -> None:
+        if not self.offer.misfit:
+            self._decided = True
+            self._tick(ticked)
+
+    def propose(self, name: str) -> None:
+        if not self._named and self.name.text() != name:
+            self.name.setText(name)
+            self.name.setCursorPosition(0)
+
+    def leave(self) -> None:
+        for widget in (self.box, self.name):
+            widget.hide()
+            widget.deleteLater()
+
+    def _tick(self, ticked: bool) -> None:
+        self.box.setChecked(ticked)
+        self.name.setEnabled(ticked)
+        if not ticked and not self._named:
+            self.name.clear()
+
+    def _clicked(self, ticked: bool) -> None:
+        self._decided = True
+        self._tick(ticked)
+        self._edited()
+
+    def _typed(self, _text: str) -> None:
+        self._named = True
+        self._edited()
+
+
+class _Box(QCheckBox):
+    """A check box whose text is shortened to the room that there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def set_text(self, text: str) -> None:
+        self._whole = text
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        room = self.width() - 28  # of the box and its margins
+        self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, room))
+
+
+def _key(source: Source) -> tuple[int, int | None]:
+    return id(source.layer), source.component

@@ -1,0 +1,229 @@
+"""The form of the export: which layers, what they are called, where they go, and which parts of them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from magicgui.types import FileDialogMode
+from magicgui.widgets import Container, FileEdit, LineEdit
+from napari import Viewer
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_seg_trainer.napari_plugin.export.channel_rows import ChannelRows, Offer
+from napari_seg_trainer.napari_plugin.export.defaults import (
+    FolderContent,
+    Peek,
+    experiment_folder,
+    known_pixel_size,
+    misfit,
+    population_of,
+)
+from napari_seg_trainer.napari_plugin.export.frames_and_crops import FramesAndCrops
+from napari_seg_trainer.napari_plugin.export.pixel_size import PixelSizeEdit
+from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
+from napari_seg_trainer.napari_plugin.layers.folders import PREFIX
+from napari_seg_trainer.napari_plugin.layers.planes import deepest, sources
+from napari_seg_trainer.napari_plugin.parts.form import Form
+from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
+
+LONGEST_POPULATION = 100
+
+
+class ExportForm(QWidget):
+    """Editor of an `ExportPlan` that follows the viewer's layers; emits ``changed()``.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._peek = Peek()
+        self._proposed: dict[str, str] = {}
+        self._following = False
+        self._problem = ""
+        self._make_fields()
+        self.parts = FramesAndCrops(viewer)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.form.native)
+        column.addWidget(self.parts)
+        active = viewer.layers.selection.active
+        if isinstance(active, Labels):
+            self.labels.value = active
+        self.follow()
+        self.form.changed.connect(self._edited)
+        self.channels.changed.connect(self.follow)
+        self.parts.edited.connect(self.follow)
+
+    def _make_fields(self) -> None:
+        self.labels = LayerChoice(
+            self._viewer,
+            Labels,
+            name="labels",
+            label="Labels",
+            tooltip="The layer in which each object has a number of its own, corrected by you.",
+        )
+        self.channels = ChannelRows()
+        channels: Container[Any] = Container(
+            labels=False,
+            name="channels",
+            label="Channels",
+            tooltip="The images that the labels belong to, and what each of them shows.",
+        )
+        channels.margins = (0, 0, 0, 0)
+        channels.native.layout().addWidget(self.channels)
+        self.population = LineEdit(
+            name="population",
+            label="Population",
+            tooltip="What is labelled, such as nuclei or bacteria. It names the annotation folder.",
+        )
+        self.folder = FileEdit(
+            name="folder",
+            label="Folder",
+            mode=FileDialogMode.EXISTING_DIRECTORY,
+            tooltip="The folder of your experiment. The annotation folder is made inside it.",
+        )
+        self.folder.choose_btn.text = "…"
+        self.folder.choose_btn.max_width = 30
+        self.folder.choose_btn.tooltip = "Choose the folder."
+        self.pixel_size = PixelSizeEdit()
+        self.form = Form(self.labels, channels, self.population, self.folder, self.pixel_size)
+        row = channels.native.parentWidget().layout()
+        row.setAlignment(row.itemAt(0).widget(), Qt.AlignmentFlag.AlignTop)
+
+    @property
+    def problem(self) -> str:
+        """Why there is nothing to export as it stands; empty if there is."""
+        return self._problem
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether there is a Labels layer at all."""
+        return self.labels.value is not None
+
+    @property
+    def content(self) -> FolderContent:
+        """What the annotation folder holds already."""
+        return self._peek.content(self._target)
+
+    def plan(self) -> ExportPlan:
+        """Return what is to be exported, if there is no `problem`."""
+        labels = self.labels.value
+        return ExportPlan(
+            labels=labels,
+            channels=self.channels.chosen(),
+            folder=self._target,
+            frames=self.parts.frames(self._deepest(labels)),
+            crops=self.parts.crops(),
+            pixel_size=self.pixel_size.value(),
+        )
+
+    def select_layers(self, layers: Sequence[Layer]) -> None:
+        """Choose the labels layer and tick the image layers among `layers`."""
+        labels = next((layer for layer in layers if isinstance(layer, Labels)), None)
+        images = [layer for layer in layers if isinstance(layer, Image)]
+        if labels is not None:
+            self.labels.value = labels
+        if images:
+            self.channels.tick(images)
+
+    def reset_choices(self) -> None:
+        """Follow layers that came, went, moved or were renamed."""
+        for choice in (self.labels, self.parts.shapes):
+            choice.reset_choices()
+        self.follow()
+
+    def follow(self) -> None:
+        """Bring what the user has not set in line with the layers, and check all."""
+        if self._following:
+            return
+        self._following = True
+        try:
+            if self.has_labels:
+                self._follow_layers(self.labels.value)
+                self._check(self.labels.value)
+        finally:
+            self._following = False
+        self.changed.emit()
+
+    def follow_frame(self) -> None:
+        """Take the frame that the viewer shows now."""
+        if self.has_labels and self.parts.follows_viewer:
+            self.parts.sum_up(self._deepest(self.labels.value))
+            self.changed.emit()
+
+    def _edited(self, _value: Any) -> None:
+        self.follow()
+
+    def _follow_layers(self, labels: Labels) -> None:
+        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        self.channels.offer([Offer(source, misfit(labels, source.layer)) for source in sources(images)])
+        chosen = self._chosen_layers()
+        self._propose(self.folder.line_edit, "folder", str(experiment_folder([*chosen, labels])))
+        self._propose(self.population, "population", population_of(labels))
+        self.channels.know(self.content.channels)
+        self.pixel_size.propose(known_pixel_size([*chosen, labels]))
+        self.parts.follow(labels, self._deepest(labels))
+
+    def _propose(self, field: LineEdit, name: str, text: str) -> None:
+        if field.value == self._proposed.get(name, ""):
+            field.value = text
+        self._proposed[name] = text
+
+    def _check(self, labels: Labels) -> None:
+        reasons = {
+            "channels": self.channels.reason(),
+            "population": _population_reason(self.population.value),
+            "folder": _folder_reason(self.folder.line_edit.value),
+            "pixel_size": self.pixel_size.reason(),
+        }
+        self.form.show_reasons(reasons)
+        parts = self.parts.check()
+        self.parts.sum_up(self._deepest(labels))
+        marked = "Mend what is marked in red." if any(reasons.values()) else ""
+        self._problem = marked or parts
+
+    def _chosen_layers(self) -> list[Image]:
+        return list(dict.fromkeys(source.layer for source, _ in self.channels.chosen()))
+
+    def _deepest(self, labels: Labels) -> Layer:
+        return deepest([labels, *self._chosen_layers()])
+
+    @property
+    def _target(self) -> Path:
+        return _folder(self.folder.line_edit.value) / f"{PREFIX}{self.population.value.strip()}"
+
+
+def _folder(text: str) -> Path:
+    return Path(text.strip()).expanduser()
+
+
+def _population_reason(text: str) -> str:
+    name, way_out = text.strip(), "Use letters, digits, '-', '_'."
+    if not name:
+        return f"Say what is labelled, such as nuclei. {way_out}"
+    if len(name) > LONGEST_POPULATION:
+        return f"The name has {len(name)} characters; {LONGEST_POPULATION} is the limit."
+    bad = re.search(r"[^\w-]", name)
+    return f"Population {name!r} cannot be used: {bad[0]!r} is not allowed. {way_out}" if bad else ""
+
+
+def _folder_reason(text: str) -> str:
+    if not text.strip():
+        return "Choose the folder of your experiment."
+    folder = _folder(text)
+    if not folder.is_absolute():
+        return f"{text!r} is only a part of a path. Choose the folder with the button beside it."
+    if folder.name.startswith(PREFIX):
+        return f"{folder.name!r} is an annotation folder itself. Choose the folder that it is in."
+    if folder.exists() and not folder.is_dir():
+        return f"{folder.name!r} is a file. Choose a folder."
+    return ""

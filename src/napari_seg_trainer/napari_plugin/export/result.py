@@ -1,0 +1,97 @@
+"""What an export tells while it writes, and after."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_seg_trainer.annotations.findings import Finding
+from napari_seg_trainer.napari_plugin.export.texts import progress
+from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+
+
+class ExportProgress(QWidget):
+    """How many images are written; hidden while nothing is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began = 0.0
+        self._bar = QProgressBar()
+        self._bar.setTextVisible(False)
+        self.line = QLabel()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self._bar)
+        column.addWidget(self.line)
+        self.hide()
+
+    def start(self, items: int) -> None:
+        """Begin to count."""
+        self._began = time.monotonic()
+        self._bar.setRange(0, items)
+        self.advance(0)
+        self.show()
+
+    def advance(self, done: int) -> None:
+        """Show that so many are written."""
+        self._bar.setValue(done)
+        self.line.setText(progress(done, self._bar.maximum(), time.monotonic() - self._began))
+
+
+class ExportResult(QWidget):
+    """What was written, what the data doctor says of it, and the way on; hidden before the first export.
+
+    Emits ``train_wanted(Path)`` with the annotation folder, and ``chosen(Finding)``.
+    """
+
+    train_wanted = Signal(object)
+    chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder: Path | None = None
+        self._text = self._problem = ""
+        self.line, self._doctor = wrap(QLabel()), wrap(QLabel())
+        self.train = QPushButton("Train on this")
+        self.train.setToolTip("Open the training with this annotation folder.")
+        self.train.clicked.connect(self._ask_for_training)
+        self.findings = FindingList()
+        self.findings.chosen.connect(self.chosen)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 6, 0, 0)
+        column.addWidget(self.line)
+        column.addWidget(self.train, alignment=Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self._doctor)
+        column.addWidget(self.findings)
+        self.hide()
+        on_theme_change(self, self._paint)
+
+    def show_outcome(self, text: str, folder: Path | None, problem: str = "") -> None:
+        """Say what was written, and what went wrong; `folder` if there is something in it to train on."""
+        self._text, self._problem, self._folder = text, problem, folder
+        self.line.setToolTip(str(folder) if folder else "")
+        self.train.setVisible(folder is not None)
+        self._paint()
+        self.show()
+
+    def show_problem(self, problem: str) -> None:
+        """Say what went wrong since."""
+        self._problem = problem
+        self._paint()
+
+    def show_findings(self, findings: Sequence[Finding], *, done: bool) -> None:
+        """Show findings, worst first; once `done`, say it too if there is none."""
+        self.findings.set_findings(sorted(findings, key=lambda finding: -finding.severity))
+        self._doctor.setText("Nothing in them needs a look.")
+        self._doctor.setVisible(done and not findings)
+
+    def _ask_for_training(self) -> None:
+        self.train_wanted.emit(self._folder)
+
+    def _paint(self) -> None:
+        problem = coloured(self._problem, colours().error) if self._problem else ""
+        self.line.setText(" ".join(filter(None, (coloured(self._text, colours().text), problem))))

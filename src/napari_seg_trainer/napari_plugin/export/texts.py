@@ -1,0 +1,64 @@
+"""What the export says: before, while it writes, and after."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_seg_trainer.napari_plugin.export.defaults import FolderContent
+from napari_seg_trainer.napari_plugin.export.plan import Item
+
+EMPTY = "Open an image and add a Labels layer, or try File > Open Sample."
+_BREAK = "\u200b"  # where a long file name may be broken into lines
+
+
+def preview(items: Sequence[Item], folder: Path, content: FolderContent) -> str:
+    """Say what an export would write, and where."""
+    taken = existing(items, content)
+    after = content.images + len(items) - len(taken)
+    if len(items) == 1:
+        what = f"{items[0].stem}.tif and its mask".replace("_", f"_{_BREAK}")
+    else:
+        what = f"{len(items)} images and their masks"
+    text = f"Writes {what} to {short(folder)} ({content.images} → {_images(after)})."
+    if not taken:
+        return text
+    count = "It exists" if len(items) == 1 else f"{len(taken)} of them exist"
+    return f"{text} {count} already: you will be asked."
+
+
+def existing(items: Sequence[Item], content: FolderContent) -> list[Item]:
+    """Return the items of which a file is there already."""
+    return [item for item in items if any(os.path.normcase(name) in content.names for name in item.file_names)]
+
+
+def question(taken: int, items: int, folder: Path) -> str:
+    """Ask what is to happen with images that exist."""
+    which = "This image exists" if items == 1 else f"{taken} of {items} images exist"
+    return f"{which} already in {short(folder)}, with a mask. What is replaced cannot be brought back."
+
+
+def progress(done: int, items: int, seconds: float) -> str:
+    """Say how far it is, and from the third image on, how long it takes yet."""
+    text = f"{done} of {items}"
+    return f"{text}, {_duration(seconds / done * (items - done))} left" if 2 < done < items else text
+
+
+def outcome(done: int, items: int, folder: Path) -> str:
+    """Say what was written; not all of it where the user stopped, or something went wrong."""
+    if done == items:
+        return f"Wrote {done} annotated image{'s' if done > 1 else ''} to {short(folder)}."
+    return f"Wrote {done} of {items} annotated images to {short(folder)}."
+
+
+def short(folder: Path) -> str:
+    """Return the end of a path, which tells more than its beginning."""
+    return str(folder) if len(folder.parts) <= 3 else f"…{os.sep}{os.path.join(*folder.parts[-2:])}"
+
+
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

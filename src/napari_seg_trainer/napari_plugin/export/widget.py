@@ -1,0 +1,208 @@
+"""The dock that exports annotations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from napari import Viewer
+from napari.layers import Layer
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QLabel, QPushButton
+
+from napari_seg_trainer.annotations.findings import Finding
+from napari_seg_trainer.napari_plugin.export.defaults import FolderContent
+from napari_seg_trainer.napari_plugin.export.form import ExportForm
+from napari_seg_trainer.napari_plugin.export.plan import Examined, ExportPlan, Item, Step
+from napari_seg_trainer.napari_plugin.export.result import ExportProgress, ExportResult
+from napari_seg_trainer.napari_plugin.export.texts import EMPTY, existing, outcome, preview, question
+from napari_seg_trainer.napari_plugin.layers.finding_list import show_finding
+from napari_seg_trainer.napari_plugin.layers.look_at import look_at
+from napari_seg_trainer.napari_plugin.parts.ask import ask_which
+from napari_seg_trainer.napari_plugin.parts.background import step_by_step
+from napari_seg_trainer.napari_plugin.parts.docks import TRAIN, is_alive, open_dock
+from napari_seg_trainer.napari_plugin.parts.follow import follow
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.panel import Panel
+
+_AT_ONCE = {"scale", "translate", "rotate", "shear", "affine", "units"}
+_SOON = {"data"}
+"""Events of layers that can change what is exported; data change with each movement of the mouse that draws shapes.
+
+That layers come, go or are renamed is told by napari.
+"""
+
+PAUSE = 50
+"""Milliseconds after which changed data are looked at."""
+
+
+class ExportWidget(Panel):
+    """Writes a Labels layer and its images into an annotation folder.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__("Export", "Write the images and their labels into the annotation folder.")
+        self._viewer = viewer
+        self._export: _Export | None = None
+        self._exported: _Export | None = None
+        self._stop = Event()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE)
+        self.form = ExportForm(viewer)
+        self.hint, self.preview = wrap(QLabel(EMPTY)), wrap(QLabel())
+        self.progress, self.result = ExportProgress(), ExportResult()
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("Stop after the image that is being written. What is written is kept.")
+        self._lay_out()
+        self._connect()
+        self._describe()
+
+    def _lay_out(self) -> None:
+        for part in (self.hint, self.form, self.result):
+            self.add(part)
+        for line in (self.preview, self.progress):
+            self.add_in_sight(line)
+        self.add_beside(self.stop_button)
+        self.stop_button.hide()
+
+    def _connect(self) -> None:
+        self.button.clicked.connect(self._export_or_ask)
+        self.stop_button.clicked.connect(self._stop_soon)
+        self.form.changed.connect(self._describe)
+        self._timer.timeout.connect(self.form.follow)
+        self.result.train_wanted.connect(self._train)
+        self.result.chosen.connect(self._look)
+        follow(self, self._viewer.dims.events.point, self._frame_moved)
+        follow(self, self._viewer.layers.events, self._layer_changed)
+
+    def select_layers(self, layers: Sequence[Layer]) -> None:
+        """Choose the labels layer and tick the image layers among `layers`."""
+        self.form.select_layers(layers)
+
+    def reset_choices(self, _event: object = None) -> None:
+        """Follow the viewer's layers; napari calls this."""
+        if is_alive(self):
+            self.form.reset_choices()
+
+    def _frame_moved(self, _event: object) -> None:
+        self.form.follow_frame()
+
+    def _layer_changed(self, event: Any) -> None:
+        if event.type in _AT_ONCE:
+            self.form.follow()
+        elif event.type in _SOON and not self._timer.isActive():
+            self._timer.start()
+
+    def _describe(self) -> None:
+        labels = self.form.has_labels
+        ready = labels and not self.form.problem
+        self.hint.setVisible(not labels)
+        self.form.setVisible(labels)
+        self.preview.setVisible(ready and self._export is None)
+        if not ready:
+            self.refuse(self.form.problem if labels else "There are no labels to export yet.")
+            return
+        self.allow()
+        plan = self.form.plan()
+        self.preview.setText(preview(plan.items(), plan.folder, self.form.content))
+        self.preview.setToolTip(str(plan.folder))
+
+    def _export_or_ask(self) -> None:
+        self.form.follow()
+        if not self.button.isEnabled():
+            return
+        plan = self.form.plan()
+        items = plan.items()
+        taken = existing(items, FolderContent.of(plan.folder))
+        if not taken:
+            self._start(plan, items)
+            return
+        new = [item for item in items if item not in taken]
+        answers = {
+            "Replace them" if len(taken) > 1 else "Replace it": partial(self._start, plan, items, overwrite=True)
+        }
+        if new:
+            answers["Write only the new ones"] = partial(self._start, plan, new)
+        ask_which(self, question(len(taken), len(items), plan.folder), answers)
+
+    def _start(self, plan: ExportPlan, items: Sequence[Item], *, overwrite: bool = False) -> None:
+        self._export = _Export(plan, tuple(items))
+        self._stop.clear()
+        self._show_running()
+        self.progress.start(len(items))
+        self.result.hide()
+        write = plan.start(items, self._stop.is_set, overwrite=overwrite)
+        step_by_step(self, write, self._step, self._done, self._finish)
+
+    def _step(self, step: Step) -> None:
+        export = self._export
+        if export is None:
+            return
+        if isinstance(step, Examined):
+            export.findings.extend(step.findings)
+            return
+        export.written[step.file] = step.item
+        self.progress.advance(len(export.written))
+        if len(export.written) == len(export.items):
+            self._tell(export)
+
+    def _stop_soon(self) -> None:
+        self._stop.set()
+        self.stop_button.setEnabled(False)
+
+    def _done(self, _nothing: None) -> None:
+        self._finish()
+
+    def _finish(self, problem: str = "") -> None:
+        export, self._export = self._export, None
+        if export is not None:
+            self._exported = export
+            self._tell(export, problem)
+            self.result.show_findings(export.findings, done=not problem and bool(export.written))
+        self._show_running()
+        self._describe()
+        self.scroll_to(self.result)
+
+    def _tell(self, export: "_Export", problem: str = "") -> None:
+        done, items, folder = len(export.written), len(export.items), export.plan.folder
+        text = outcome(done, items, folder) if done or not problem else ""
+        self.result.show_outcome(text, folder if done else None, problem)
+
+    def _train(self, folder: Path) -> None:
+        open_dock(self._viewer, TRAIN).add_data(folder)
+
+    def _look(self, finding: Finding) -> None:
+        export = self._exported
+        item = export.written.get(finding.file) if export and finding.file else None
+        if export is None or item is None or export.plan.labels not in self._viewer.layers:
+            show_finding(self._viewer, finding, failed=self.result.show_problem)
+            return
+        plan = export.plan
+        frames = plan.deepest if plan.deepest in self._viewer.layers else plan.labels
+        offset = (item.crop.y0, item.crop.x0) if item.crop else (0, 0)
+        look_at(self._viewer, plan.labels, finding, frame=item.frame, frames=frames, offset=offset)
+
+    def _show_running(self) -> None:
+        running = self._export is not None
+        self.button.setVisible(not running)
+        self.stop_button.setVisible(running)
+        self.stop_button.setEnabled(running)
+        self.progress.setVisible(running)
+        self.preview.setVisible(not running)
+
+
+@dataclass(eq=False)
+class _Export:
+    """An export that runs, or the last one that ran."""
+
+    plan: ExportPlan
+    items: tuple[Item, ...]
+    written: dict[Path, Item] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)

@@ -1,0 +1,276 @@
+"""From napari layers to annotated images: which planes and channels they hold, and on what grid. Knows no Qt."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
+
+from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
+from napari_seg_trainer.annotations.layouts import stem_of
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, finest, shape_of, to_layer
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from napari_seg_trainer.napari_plugin.layers.crops import Crop
+
+ORIGINS = "annotated images"
+"""Key in a layer's metadata for the tuple of `Origin` that our reader puts there, one for each frame."""
+
+_COLOURS = ("red", "green", "blue")
+_MASK_ENDINGS = re.compile(r"(_labelled|_cp_masks|_masks|_seg)+$", re.IGNORECASE)
+_LARGEST_LABEL = int(np.iinfo(np.int32).max)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The annotated image that one frame of a layer was opened from.
+
+    Attributes
+    ----------
+    stem : str
+        Its file name without extension.
+    field_of_view : str
+        Its field of view.
+    frame : int, optional
+        Frame of the time lapse that it was once taken from.
+    """
+
+    stem: str
+    field_of_view: str
+    frame: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One channel of an image layer.
+
+    Attributes
+    ----------
+    layer : Image
+    component : int, optional
+        Which colour of an RGB layer.
+    name : str
+        The layer's name, and the colour's.
+    """
+
+    layer: Image
+    component: int | None
+    name: str
+
+
+def sources(layers: Sequence[Image]) -> tuple[Source, ...]:
+    """Return the channels of image layers: one each, or red, green and blue of an RGB layer."""
+    found: list[Source] = []
+    for layer in layers:
+        if layer.rgb:
+            found += [Source(layer, i, f"{layer.name} {colour}") for i, colour in enumerate(_COLOURS)]
+        else:
+            found.append(Source(layer, None, layer.name))
+    return tuple(found)
+
+
+def pixel_size(layer: Layer) -> float | None:
+    """Return a layer's pixel size in µm.
+
+    None where its unit is no length, such as "pixel", or where pixels are not square (by more than 1 %).
+    """
+    y, x = (_micrometres(step, unit) for step, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True))
+    if y is None or x is None or not math.isclose(y, x, rel_tol=0.01):
+        return None
+    return x
+
+
+def frame_count(layer: Layer) -> int:
+    """Return how many planes a layer holds: frames of a time lapse times slices of a stack; 1 if it is 2D."""
+    return math.prod(shape_of(layer)[:-2])
+
+
+def deepest(layers: Sequence[Layer]) -> Layer:
+    """Return the layer with the most planes: what is exported from these layers is counted in its frames."""
+    return max(layers, key=frame_count)
+
+
+def shown_frame(viewer: "Viewer", layer: Layer) -> int:
+    """Return which of a layer's planes the viewer shows now, counted through all axes but the last two."""
+    leading = shape_of(layer)[:-2]
+    position = to_layer(viewer.dims.point, viewer.dims.units, layer)[: len(leading)]
+    index = [min(max(round(at), 0), size - 1) for at, size in zip(position, leading, strict=True)]
+    return int(np.ravel_multi_index(index, leading)) if leading else 0
+
+
+def plane(channel: Source | Layer, frame: int) -> NDArray[Any]:
+    """Return one plane of a channel or layer, read into memory.
+
+    Parameters
+    ----------
+    channel : Source or Layer
+        An RGB layer gives its colours only as sources.
+    frame : int
+        Counted through all axes but the last two; a 2D layer has the same plane in every frame.
+
+    Returns
+    -------
+    NDArray, axes YX
+
+    Raises
+    ------
+    DataError
+        If the layer has no such frame.
+    """
+    layer, component = (channel.layer, channel.component) if isinstance(channel, Source) else (channel, None)
+    count = frame_count(layer)
+    if count > 1 and not 0 <= frame < count:
+        raise DataError(f"Layer {layer.name!r} has the frames 0 to {count - 1}, not {frame}. Choose one of them.")
+    leading = shape_of(layer)[:-2]
+    return _read(layer, component, np.unravel_index(frame if count > 1 else 0, leading) if leading else ())
+
+
+def annotate(
+    labels: Labels,
+    sources: Sequence[Source],
+    frame: int,
+    *,
+    stem: str,
+    names: Sequence[str] | None = None,
+    pixel_size: float | None = None,
+    crop: "Crop | None" = None,
+) -> AnnotatedImage:
+    """Make an annotated image of one frame.
+
+    Parameters
+    ----------
+    labels : Labels
+    sources : sequence of Source
+        Layers of the labels' height and width, in the same place of the world. The leading axes may be fewer than
+        those of the other layers, or of length 1: such a layer has the same plane in all frames.
+    frame : int
+        Counted in the `deepest` of the layers.
+    stem : str
+        File name without extension.
+    names : sequence of str, optional
+        Of the channels; by default the sources' own.
+    pixel_size : float, optional
+        µm per pixel; None if it is not known.
+    crop : Crop, optional
+        The part to take; the whole plane if not given.
+
+    Returns
+    -------
+    AnnotatedImage
+
+    Raises
+    ------
+    DataError
+        If no channel is given, layers differ in size or place, there is no such frame, or labels exceed 32 bits.
+    """
+    if not sources:
+        raise DataError(f"Labels {labels.name!r} have no image. Choose at least one image layer.")
+    check_same_grid(labels, [source.layer for source in sources])
+    leading = _common_frames(labels, [source.layer for source in sources])
+    count = math.prod(leading)
+    if not 0 <= frame < count:
+        raise DataError(f"Layer {labels.name!r} and its images have {count} frames; there is no frame {frame}.")
+    index = np.unravel_index(frame, leading) if leading else ()
+    part = crop.slices if crop else (slice(None), slice(None))
+    planes = [_read(source.layer, source.component, _own(index, source.layer))[part] for source in sources]
+    image_layers = dict.fromkeys(source.layer.name for source in sources)
+    origin = origin_of(sources[0].layer, frame, count)
+    return AnnotatedImage(
+        image=np.stack(planes),
+        labels=_int32(_read(labels, None, _own(index, labels))[part], labels),
+        channels=tuple(source.name for source in sources) if names is None else tuple(names),
+        stem=stem,
+        pixel_size=pixel_size,
+        field_of_view=origin.field_of_view if origin else group_of_stem(_base_name(sources[0].layer)),
+        frame=origin.frame if origin else (frame if count > 1 else None),
+        sources=(*image_layers, labels.name),
+    )
+
+
+def stem_for(layer: Layer, frame: int, frames: int, crop: "Crop | None") -> str:
+    """Return a file name for a frame or crop, such as ``nuclei_t004_roi_0_64_32_96`` (X0, X1, Y0, Y1).
+
+    Parameters
+    ----------
+    layer : Layer
+        Named after its file, else after itself; one that was opened from an annotation folder keeps its images' names.
+    frame, frames : int
+        Which one of how many; left out of the name if there is only one.
+    crop : Crop, optional
+
+    Returns
+    -------
+    str
+        Without extension and without what a file system refuses.
+    """
+    origin = origin_of(layer, frame, frames)
+    digits = max(3, len(str(frames - 1)))
+    numbered = _base_name(layer) + (f"_t{frame:0{digits}}" if frames > 1 else "")
+    stem = origin.stem if origin else numbered
+    return stem + (f"_roi_{crop.x0}_{crop.x1}_{crop.y0}_{crop.y1}" if crop else "")
+
+
+def origin_of(layer: Layer, frame: int, frames: int) -> Origin | None:
+    """Return which annotated image a frame of a layer was opened from, if our reader opened it from one.
+
+    Parameters
+    ----------
+    layer : Layer
+    frame, frames : int
+        Which one of how many; a layer with another number of frames cannot tell.
+    """
+    origins = layer.metadata.get(ORIGINS, ())
+    return origins[frame] if len(origins) == frames and 0 <= frame < frames else None
+
+
+def _micrometres(step: float, unit: Any) -> float | None:
+    return float((float(step) * unit).to("micrometer").magnitude) if unit.is_compatible_with("micrometer") else None
+
+
+def _read(layer: Layer, component: int | None, index: tuple[Any, ...]) -> NDArray[Any]:
+    place = (*index, slice(None), slice(None), *([] if component is None else [component]))
+    return np.asarray(finest(layer)[place])
+
+
+def _common_frames(labels: Labels, images: Sequence[Layer]) -> tuple[int, ...]:
+    """Return the sizes of the leading axes after matching them from the last one, as napari does."""
+    leading = shape_of(labels)[:-2]
+    for image in images:
+        try:
+            leading = np.broadcast_shapes(leading, shape_of(image)[:-2])
+        except ValueError as error:
+            raise DataError(
+                f"Labels {labels.name!r} ({size_text(shape_of(labels))}) and image {image.name!r} "
+                f"({size_text(shape_of(image))}) differ in their frames. Choose layers of one time lapse or stack."
+            ) from error
+    return leading
+
+
+def _own(index: tuple[Any, ...], layer: Layer) -> tuple[Any, ...]:
+    leading = shape_of(layer)[:-2]
+    own = index[len(index) - len(leading) :]
+    return tuple(at if size > 1 else 0 for at, size in zip(own, leading, strict=True))
+
+
+def _int32(values: NDArray[Any], labels: Labels) -> NDArray[np.int32]:
+    for number in (int(values.max(initial=0)), int(values.min(initial=0))):
+        if abs(number) > _LARGEST_LABEL:
+            raise DataError(
+                f"Labels {labels.name!r} hold the number {number}; {_LARGEST_LABEL} is the limit. Renumber the objects."
+            )
+    return np.ascontiguousarray(values, np.int32)
+
+
+def _base_name(layer: Layer) -> str:
+    path = layer.source.path
+    name = _MASK_ENDINGS.sub("", stem_of(Path(path)) if path else layer.name)
+    safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\s]+', "_", name).strip("._")
+    return safe or "image"

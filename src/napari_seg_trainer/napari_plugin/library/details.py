@@ -1,0 +1,131 @@
+"""What is known of the chosen models: of one in detail, of several side by side."""
+
+from collections.abc import Sequence
+from html import escape
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_seg_trainer.napari_plugin.library.comparison import compare, validation_note
+from napari_seg_trainer.napari_plugin.models.summary import Facts, ListedModel, facts, hyperparameters
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.section import Section
+from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.there import there
+
+_MOST_HEIGHT, _SCROLL_BAR = 420, 20
+_DIFFERENT = "≠ "
+
+
+class ModelDetails(QWidget):
+    """The card of one model, or what is wrong with a broken one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._problem = ""
+        self.title, self.problem, self.card = wrap(QLabel()), wrap(QLabel()), wrap(QLabel())
+        self._training = wrap(QLabel())
+        self._section = Section("Hyperparameters", self._training)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.title, self.problem, self.card, self._section):
+            column.addWidget(widget)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.clear()
+        on_theme_change(self, self._paint)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.hide()
+
+    def show_model(self, listed: ListedModel) -> None:
+        """Show a model's card."""
+        training = hyperparameters(listed)
+        self._show(listed.name, "")
+        self.card.setText(_as_table(facts(listed)))
+        self.card.show()
+        self._training.setText(_as_table(training))
+        self._section.setVisible(bool(training))
+
+    def show_broken(self, name: str, problem: str) -> None:
+        """Show why a model cannot be used."""
+        self._show(name, problem)
+        self.card.hide()
+        self._section.hide()
+
+    def _show(self, title: str, problem: str) -> None:
+        self.title.setText(f"<b>{escape(title)}</b>")
+        self._problem = problem
+        self._paint()
+        self.show()
+
+    def _paint(self) -> None:
+        self.problem.setText(coloured(self._problem, colours().error))
+        self.problem.setVisible(bool(self._problem))
+
+
+class ComparisonTable(QWidget):
+    """Models side by side; the facts in which they differ are bold and marked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.note = wrap(QLabel())
+        self.table = QTableWidget()
+        self.table.setToolTip("The chosen models side by side. Where they differ, a fact is bold.")
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setTabKeyNavigation(False)
+        self.table.setShowGrid(False)
+        rows, self._headings = there(self.table.verticalHeader()), there(self.table.horizontalHeader())
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self._headings.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self._headings.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self._headings.setMinimumSectionSize(86)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.note)
+        column.addWidget(self.table)
+        self.hide()
+
+    def show_models(self, models: Sequence[ListedModel]) -> None:
+        """Show these models."""
+        compared = compare(models)
+        self.note.setText(validation_note([listed.model for listed in models]))
+        self.table.setColumnCount(1 + len(models))
+        self.table.setRowCount(len(compared))
+        for column, name in enumerate(["", *(listed.name for listed in models)]):
+            self.table.setHorizontalHeaderItem(column, _cell(name))
+        for row, fact in enumerate(compared):
+            cells = [_DIFFERENT + fact.title if fact.differs else fact.title, *(value or "–" for value in fact.values)]
+            for column, text in enumerate(cells):
+                self.table.setItem(row, column, _cell(text, bold=fact.differs and column == 0))
+        self.show()
+        height = self._headings.sizeHint().height() + there(self.table.verticalHeader()).length()
+        self.table.setFixedHeight(min(height + _SCROLL_BAR, _MOST_HEIGHT))
+
+
+def _cell(text: str, *, bold: bool = False) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    item.setToolTip(text)
+    font = item.font()
+    font.setBold(bold)
+    item.setFont(font)
+    return item
+
+
+def _as_table(told: Facts) -> str:
+    rows = (
+        f"<tr><td style='padding-right:8px'>{escape(title)}</td><td>{escape(text).replace(chr(10), '<br>')}</td></tr>"
+        for title, text in told.items()
+    )
+    return f"<table>{''.join(rows)}</table>"

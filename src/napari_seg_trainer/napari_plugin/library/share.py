@@ -1,0 +1,119 @@
+"""Models that leave the library and come into it, as files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import QUrl, Signal
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+
+from napari_seg_trainer.library.archive import export_model, import_model
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.napari_plugin.library.zoo import ZooDialog, ZooPackage
+from napari_seg_trainer.napari_plugin.parts.background import in_background
+from napari_seg_trainer.napari_plugin.parts.there import there
+
+_ZIP = "Zip file (*.zip)"
+
+
+class ShareButton(QPushButton):
+    """A menu: a zip file out of the library, a zip file or a folder into it, and where the files are.
+
+    Emits ``said(str)`` while it works and after, ``failed(str)`` with one line, and ``imported(str)`` with the model's
+    name.
+    """
+
+    said = Signal(str)
+    failed = Signal(str)
+    imported = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__("Share")
+        self.setToolTip("Give models to others as files, or take in models of others.")
+        self._model: LibraryModel | None = None
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        self.export_action = there(menu.addAction("Export as zip…", self._ask_where_to))
+        self.export_action.setToolTip("Write the chosen model into one file, to send or to keep.")
+        self.zoo_action = there(menu.addAction("Export for the Model Zoo…", self._ask_for_zoo))
+        self.zoo_action.setToolTip("Write the chosen model in the format of the BioImage Model Zoo (bioimage.io).")
+        self.import_zip_action = there(menu.addAction("Import a zip…", self._ask_for_zip))
+        self.import_zip_action.setToolTip("Add a model that somebody exported, or StarDist's or Celldetective's.")
+        self.import_folder_action = there(menu.addAction("Import a folder…", self._ask_for_folder))
+        self.import_folder_action.setToolTip("Add a model that lies in a folder, also StarDist's or Celldetective's.")
+        menu.addSeparator()
+        self.show_action = there(menu.addAction("Show the files", self._show_files))
+        self.show_action.setToolTip("Open the folder with the chosen model's files.")
+        self.setMenu(menu)
+        self.set_model(None)
+
+    def set_model(self, model: LibraryModel | None) -> None:
+        """Choose what is exported or shown; without a model, the library's folder can be shown."""
+        self._model = model
+        for action in (self.export_action, self.zoo_action):
+            action.setEnabled(model is not None)
+
+    def _ask_where_to(self) -> None:
+        model = self._chosen()
+        self._ask_for_target(
+            model.name, lambda path: self._export(model, lambda: export_model(model, path, overwrite=True))
+        )
+
+    def _ask_for_zoo(self) -> None:
+        model = self._chosen()
+
+        def agreed(package: ZooPackage) -> None:
+            name = f"{model.name}.bioimageio"
+            self._ask_for_target(name, lambda path: self._export(model, lambda: package.write(model.name, path)))
+
+        ZooDialog(self, model.name, agreed).open()
+
+    def _ask_for_target(self, name: str, chosen: Callable[[Path], None]) -> None:
+        dialog = self._dialog("Export a model", chosen)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)  # asks before it replaces a file
+        dialog.setNameFilter(_ZIP)
+        dialog.setDefaultSuffix("zip")
+        dialog.selectFile(f"{name}.zip")
+        dialog.open()
+
+    def _chosen(self) -> LibraryModel:
+        assert self._model is not None, "the menu offers it only then"
+        return self._model
+
+    def _ask_for_zip(self) -> None:
+        dialog = self._dialog("Import a model", self._import)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setNameFilter(_ZIP)
+        dialog.open()
+
+    def _ask_for_folder(self) -> None:
+        dialog = self._dialog("Import a model's folder", self._import)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        dialog.open()
+
+    def _dialog(self, title: str, chosen: Callable[[Path], None]) -> QFileDialog:
+        dialog = QFileDialog(self, title, str(Path.home()))
+        dialog.fileSelected.connect(lambda name: chosen(Path(name)))
+        dialog.finished.connect(dialog.deleteLater)
+        return dialog
+
+    def _export(self, model: LibraryModel, write: Callable[[], Path]) -> None:
+        def done(path: Path) -> None:
+            self.said.emit(f"'{model.name}' is in '{path}'.")
+
+        self.said.emit(f"Exporting '{model.name}'…")
+        in_background(self, write, done, self.failed.emit)
+
+    def _import(self, path: Path) -> None:
+        def done(model: LibraryModel) -> None:
+            self.said.emit(f"'{model.name}' is in the library.")
+            self.imported.emit(model.name)
+
+        self.said.emit(f"Importing '{path.name}'…")
+        in_background(self, lambda: import_model(path), done, self.failed.emit)
+
+    def _show_files(self) -> None:
+        folder = ModelLibrary().folder if self._model is None else self._model.folder
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

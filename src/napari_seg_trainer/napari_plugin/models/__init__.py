@@ -1,0 +1,1 @@
+"""What several docks know of the models in the library."""

@@ -1,0 +1,42 @@
+"""Trained models that are opened like a file."""
+
+from pathlib import Path
+
+from napari import Viewer
+from napari.utils.notifications import show_error, show_info
+
+from napari_seg_trainer.library.archive import import_model
+from napari_seg_trainer.library.foreign import CELLDETECTIVE_CONFIG, STARDIST_CONFIG
+from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel
+from napari_seg_trainer.napari_plugin.parts.background import in_background
+from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, open_dock
+
+_WEIGHTS = ("*.h5", "*.hdf5")
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Tell by the names of its files whether a folder holds a trained model: ours, StarDist's or Celldetective's."""
+    if (folder / CARD_FILE).is_file() or (folder / CELLDETECTIVE_CONFIG).is_file():
+        return True
+    # others call a file config.json, too
+    return (folder / STARDIST_CONFIG).is_file() and any(next(folder.glob(kind), None) for kind in _WEIGHTS)
+
+
+def open_model(path: Path, viewer: Viewer) -> None:
+    """Add a trained model to the library in the background, then select it in the dock that segments.
+
+    A model that the library has already is not added again. What goes wrong is told in a notification.
+
+    Parameters
+    ----------
+    path : Path
+        A zip file, or a model's folder.
+    viewer : Viewer
+        Where the dock opens.
+    """
+
+    def select(model: LibraryModel) -> None:
+        open_dock(viewer, SEGMENT).select_model(model.name)
+
+    show_info(f"Opening the model in '{path.name}'…")
+    in_background(viewer.window.main_menu, lambda: import_model(path), select, show_error)

@@ -1,0 +1,37 @@
+"""The end of a dock's widget."""
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_seg_trainer.napari_plugin.parts.there import there
+
+
+class Docked(QWidget):
+    """A widget that Qt deletes once the user closes its dock; napari only takes it out of the window."""
+
+    def event(self, event: QEvent | None) -> bool:
+        """Handle an event, as Qt asks for it."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
+            self.deleteLater()
+        return super().event(event)
+
+
+def at_the_end(widget: QWidget, callback: Callable[[], None]) -> None:
+    """Call `callback` when Qt deletes the widget, and when the last window is closed.
+
+    Where the application quits then, it may not come to the deletion before napari waits for all its threads.
+    """
+    application = there(QApplication.instance())
+    assert isinstance(application, QApplication)
+
+    def end(_gone: object = None) -> None:
+        callback()
+
+    def leave(_gone: object = None) -> None:
+        application.lastWindowClosed.disconnect(end)
+        callback()
+
+    application.lastWindowClosed.connect(end)
+    widget.destroyed.connect(leave)

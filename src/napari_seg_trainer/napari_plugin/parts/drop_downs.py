@@ -1,0 +1,22 @@
+"""Drop-downs that behave in a narrow dock that scrolls."""
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QComboBox, QSizePolicy
+
+
+def tame(box: QComboBox) -> QComboBox:
+    """Let a drop-down be narrower than its longest choice, and the wheel scroll the dock rather than choose."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(4)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
+    box.installEventFilter(_WheelPasser(box))
+    return box
+
+
+class _WheelPasser(QObject):
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
+        if event is None or event.type() != QEvent.Type.Wheel:
+            return False
+        event.ignore()  # it goes to the parent
+        return True

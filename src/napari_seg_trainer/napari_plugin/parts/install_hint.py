@@ -1,0 +1,36 @@
+"""What to do where an engine is not installed."""
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_seg_trainer.engines.protocol import EngineSpec
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.there import there
+
+
+class InstallHint(QWidget):
+    """The command that installs an engine, with a button that copies it; hidden while nothing is lacking."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._command = ""
+        self.text = wrap(QLabel())
+        self.button = QPushButton("Copy the command")
+        self.button.setToolTip("Copy it, to paste it into a terminal.")
+        self.button.clicked.connect(self._copy)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.text)
+        column.addWidget(self.button, alignment=Qt.AlignmentFlag.AlignLeft)
+        self.hide()
+
+    def show_missing(self, spec: EngineSpec) -> None:
+        """Say how to install an engine."""
+        self._command = spec.install
+        way = "run this in a terminal, then start napari again:" if spec.install else "install it as its makers say."
+        self.text.setText(f"To use this model, {way}\n{spec.install}".strip())
+        self.button.setVisible(bool(spec.install))
+        self.show()
+
+    def _copy(self) -> None:
+        there(QApplication.clipboard()).setText(self._command)

@@ -1,0 +1,113 @@
+"""The frame of every dock: a column that scrolls, and below it what is always in sight."""
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_seg_trainer.napari_plugin.parts.docked import Docked
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.tab_order import tab_last
+from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.there import there
+
+NARROWEST = 320
+"""Width in pixels at which every dock can still be used."""
+
+
+class Panel(Docked):
+    """A column of widgets that scrolls, with the main button below it, always in sight.
+
+    Parameters
+    ----------
+    verb : str
+        On the main button.
+    tooltip : str
+        Of the main button.
+
+    Attributes
+    ----------
+    button : QPushButton
+        The main button.
+    """
+
+    def __init__(self, verb: str, tooltip: str) -> None:
+        super().__init__()
+        self.setMinimumWidth(NARROWEST - 20)
+        self._reason = ""
+        self.button = QPushButton(verb)
+        self.button.setToolTip(tooltip)
+        self._reason_line = wrap(QLabel())
+        self._column = QVBoxLayout()
+        self._column.setContentsMargins(4, 4, 4, 4)
+        self._column.addStretch(1)
+        self._in_sight = QVBoxLayout()
+        self._in_sight.setContentsMargins(4, 0, 4, 0)
+        self._buttons = QHBoxLayout()
+        self._buttons.addWidget(self.button)
+        self._arrange()
+        self.allow()
+        on_theme_change(self, self._paint)
+
+    def add(self, widget: QWidget) -> None:
+        """Append a widget to the column that scrolls."""
+        self._column.insertWidget(self._column.count() - 1, widget)
+
+    def add_in_sight(self, widget: QWidget) -> None:
+        """Append a low widget between the column and the main button, where it is always in sight."""
+        self._in_sight.addWidget(widget)
+
+    def scroll_to(self, widget: QWidget) -> None:
+        """Bring a widget of the column into sight, as soon as it has its place there."""
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.timeout.connect(lambda: self._area.ensureWidgetVisible(widget, 0, 0))
+        timer.timeout.connect(timer.deleteLater)
+        timer.start()
+
+    def add_beside(self, widget: QWidget) -> None:
+        """Append a small widget to the row of the main button."""
+        self._buttons.addWidget(widget)
+
+    def allow(self) -> None:
+        """Enable the main button."""
+        self._reason = ""
+        self.button.setEnabled(True)
+        self._paint()
+
+    def refuse(self, reason: str) -> None:
+        """Disable the main button and say why."""
+        self._reason = reason
+        self.button.setEnabled(False)
+        self._paint()
+
+    @property
+    def reason(self) -> str:
+        """Why the main button is disabled; empty if it is not."""
+        return self._reason
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Let the Tab key come to the main button last, as the eye does."""
+        super().showEvent(event)
+        row = [there(self._buttons.itemAt(place)).widget() for place in range(self._buttons.count())]
+        tab_last([widget for widget in row if widget is not None], of=self)
+
+    def _arrange(self) -> None:
+        inside = QWidget()
+        inside.setLayout(self._column)
+        self._area = area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        area.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 4)
+        layout.addWidget(area)
+        layout.addLayout(self._in_sight)
+        layout.addWidget(self._reason_line)
+        layout.addLayout(self._buttons)
+
+    def _paint(self) -> None:
+        self._reason_line.setText(coloured(self._reason, colours().error) if self._reason else "")
+        self._reason_line.setVisible(bool(self._reason))

@@ -1,0 +1,1 @@
+"""One training, and the list of all of them."""

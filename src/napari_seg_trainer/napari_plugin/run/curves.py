@@ -1,0 +1,183 @@
+"""The curves of a run: losses, and scores where there are some."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyqtgraph
+from numpy.typing import NDArray
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.run.canvas import Canvas
+from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Event
+
+Values = Mapping[str, Mapping[int, float]]
+"""Of each curve, by the metric's name and the epoch."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One curve: what it is called, which of the theme's colours it has, and whether it is the one that matters."""
+
+    name: str
+    colour: str
+    bold: bool = False
+
+
+_LOSSES = {"loss": _Look("training", "training"), "val_loss": _Look("validation", "validation", bold=True)}
+_SCORES = {"ap50": _Look("AP", "training"), "f1_50": _Look("F1", "validation", bold=True)}
+
+
+class Curves(QWidget):
+    """Losses and scores over the epochs; the numbers where the mouse is are told in the line above a plot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._values: dict[str, dict[int, float]] = {}
+        self._best: int | None = None
+        self.logarithmic = QCheckBox("log")
+        self.logarithmic.setToolTip("Logarithmic axis: shows small differences late in the training.")
+        self._losses = _Plot("Loss", _LOSSES, self.logarithmic)
+        self._losses.setToolTip("How wrong the model is. Where validation rises while training falls, it overfits.")
+        self._scores = _Plot("IoU 0.5", _SCORES)
+        self._scores.setToolTip("How well objects of whole validation images are found; 1 is perfect.")
+        self._scores.canvas.view.setYRange(0, 1)
+        self._scores.canvas.view.setXLink(self._losses.canvas.view)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._losses)
+        layout.addWidget(self._scores)
+        self._scores.hide()
+        self.logarithmic.toggled.connect(self._losses.canvas.set_logarithmic)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Draw what these events tell, in addition to what is drawn."""
+        for event in events:
+            if isinstance(event, EpochEnded):
+                self._best = event.epoch if event.is_best else self._best
+                self._add(event.epoch, event.metrics)
+            elif isinstance(event, Evaluated) and self._best is not None:
+                self._add(self._best, event.scores)  # the best epoch's weights become the model
+        self._draw()
+
+    def clear(self) -> None:
+        """Draw nothing any more."""
+        self._values, self._best = {}, None
+        self._draw()
+
+    def points(self) -> dict[str, list[tuple[int, float]]]:
+        """Return what is drawn: epochs and values of each curve by the metric's name, such as ``val_loss``."""
+        return {name: list(values.items()) for name, values in self._values.items()}
+
+    def _add(self, epoch: int, values: Mapping[str, float]) -> None:
+        for name in values.keys() & (_LOSSES.keys() | _SCORES.keys()):
+            self._values.setdefault(name, {})[epoch] = values[name]
+
+    def _draw(self) -> None:
+        self._losses.draw(self._values, self._best)
+        scored = not _SCORES.keys().isdisjoint(self._values)
+        self._scores.setVisible(scored)
+        if scored:
+            self._scores.draw(self._values, self._best)
+
+
+class _Plot(QWidget):
+    """A plot below a line that names its curves, or tells their values where the mouse is."""
+
+    def __init__(self, title: str, looks: Mapping[str, _Look], corner: QWidget | None = None) -> None:
+        super().__init__()
+        self._title, self._looks = title, looks
+        self._values: Values = {}
+        self._best: int | None = None
+        self._hovered: int | None = None
+        self._head = QLabel()
+        self.canvas = Canvas()
+        self._curves = {name: self.canvas.add_curve(antialias=True, autoDownsample=True) for name in looks}
+        self._spot = self.canvas.add_curve(pen=None, symbol="o", symbolSize=8)
+        self._best_line, self._cursor = self.canvas.add_upright(), self.canvas.add_upright()
+        self._arrange(corner)
+        self.canvas.scene().sigMouseMoved.connect(self._hover)
+        on_theme_change(self, self._paint)
+        self._paint()
+
+    def draw(self, values: Values, best: int | None) -> None:
+        """Draw these values, and mark the best epoch."""
+        self._values, self._best = values, best
+        for name, curve in self._curves.items():
+            x, y = _arrays(values.get(name, {}))
+            curve.setData(x, y, symbol="o" if len(x) == 1 else None)  # a single point makes no line
+        main = values.get(next(name for name, look in self._looks.items() if look.bold), {})
+        self._spot.setData(*_arrays({best: main[best]} if best is not None and best in main else {}))
+        self._best_line.setVisible(best is not None)
+        self._best_line.setPos(best or 0)
+        self._tell()
+
+    def leaveEvent(self, event: QEvent | None) -> None:
+        """Name the curves again once the mouse has left."""
+        self._hovered = None
+        self._tell()
+        super().leaveEvent(event)
+
+    def _hover(self, position: QPointF) -> None:
+        view = self.canvas.view
+        epochs = np.array(sorted({epoch for name in self._looks for epoch in self._values.get(name, {})}))
+        inside = view.sceneBoundingRect().contains(position) and epochs.size
+        x = view.mapSceneToView(position).x()
+        self._hovered = int(epochs[np.abs(epochs - x).argmin()]) if inside else None
+        self._tell()
+
+    def _tell(self) -> None:
+        """Name the curves, or tell their values at the epoch below the mouse."""
+        colour, at = colours(), self._hovered
+        self._cursor.setVisible(at is not None)
+        self._cursor.setPos(at or 0)
+        parts = [f"<b>{self._title}</b>" if at is None else f"<b>epoch {at}</b>"]
+        for name, look in self._looks.items():
+            if name in self._values:
+                sign = "━" if look.bold else "─"
+                text = f"{sign} {look.name}" if at is None else f"{look.name} {_number(self._values[name].get(at))}"
+                parts.append(coloured(text, getattr(colour, look.colour)))
+        if at is None and self._best is not None:
+            parts.append(coloured(f"● best {self._best}", colour.best))
+        self._head.setText("&nbsp; ".join(parts))
+
+    def _paint(self) -> None:
+        colour = colours()
+        self.canvas.paint_axes(colour)
+        for name, look in self._looks.items():
+            own = getattr(colour, look.colour)
+            self._curves[name].setPen(pyqtgraph.mkPen(own, width=2.5 if look.bold else 1))
+            self._curves[name].setSymbolBrush(own)
+            self._curves[name].setSymbolPen(own)
+        self._spot.setSymbolBrush(colour.best)
+        self._spot.setSymbolPen(colour.best)
+        self._best_line.setPen(pyqtgraph.mkPen(colour.best, style=Qt.PenStyle.DashLine))
+        self._cursor.setPen(pyqtgraph.mkPen(colour.text))
+        self._tell()
+
+    def _arrange(self, corner: QWidget | None) -> None:
+        self._head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        foot = QHBoxLayout()
+        foot.addWidget(QLabel("epoch"), stretch=1, alignment=Qt.AlignmentFlag.AlignHCenter)
+        if corner is not None:
+            foot.addWidget(corner)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        for widget in (self._head, self.canvas):
+            layout.addWidget(widget)
+        layout.addLayout(foot)
+
+
+def _arrays(values: Mapping[int, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return epochs and values; what is no finite number leaves a gap."""
+    x = np.fromiter(values.keys(), np.float64, len(values))
+    y = np.fromiter(values.values(), np.float64, len(values))
+    y[~np.isfinite(y)] = np.nan
+    return x, y
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

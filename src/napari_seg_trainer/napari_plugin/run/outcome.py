@@ -1,0 +1,71 @@
+"""How a run ended, and what can be done next."""
+
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+
+
+class RunOutcome(QWidget):
+    """A line that says how a run ended, and below it the buttons that make sense then.
+
+    Attributes
+    ----------
+    segment, report, train_again, resume, show_log, change : QPushButton
+        `segment`, `report` and `train_again` are there where there is a model, the others where there is none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text, self._is_error = "", False
+        self._line = wrap(QLabel())
+        self.segment = _button("Segment with it", "Opens the dock that segments, with this model chosen.")
+        self.report = _button("Open report", "Shows curves, scores and examples in your browser.")
+        self.train_again = _button("Train again from it", "Opens the form with this model as the pretrained model.")
+        self.resume = _button("Resume", "Goes on after the last whole epoch, with the same settings.")
+        self.show_log = _button("Show log", "Shows what the training printed, with details of errors.")
+        self.change = _button("Change settings", "Opens the form with this training's settings, for another try.")
+        self._with_model = (self.segment, self.report, self.train_again)
+        self._without = (self.resume, self.show_log, self.change)
+        grid = QGridLayout()
+        for column, button in enumerate((self.segment, self.report)):
+            grid.addWidget(button, 0, column)
+        grid.addWidget(self.train_again, 1, 0, 1, 2)
+        for column, button in enumerate((self.resume, self.show_log)):
+            grid.addWidget(button, 2, column)
+        grid.addWidget(self.change, 3, 0, 1, 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._line)
+        layout.addLayout(grid)
+        on_theme_change(self, self._paint)
+
+    @property
+    def text(self) -> str:
+        """How the run ended; empty while it lasts."""
+        return self._text
+
+    def tell(self, text: str, *, has_model: bool, is_error: bool = False) -> None:
+        """Show how a run ended."""
+        self._text, self._is_error = text, is_error
+        for button in self._with_model:
+            button.setVisible(has_model)
+        for button in self._without:
+            button.setVisible(not has_model)
+        self._paint()
+        self.show()
+
+    def clear(self) -> None:
+        """Hide, as the run goes on."""
+        self._text = ""
+        self.hide()
+
+    def _paint(self) -> None:
+        colour = colours()
+        self._line.setText(coloured(self._text, colour.error if self._is_error else colour.text))
+
+
+def _button(verb: str, tooltip: str) -> QPushButton:
+    button = QPushButton(verb)
+    button.setToolTip(tooltip)
+    return button

@@ -1,0 +1,97 @@
+"""How far a run is."""
+
+from collections.abc import Iterable
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QSizePolicy, QWidget
+
+from napari_seg_trainer.napari_plugin.parts.clock import clock
+from napari_seg_trainer.napari_plugin.run.monitor import TimeLeft
+from napari_seg_trainer.napari_plugin.run.texts import stage_text
+from napari_seg_trainer.schema.events import EpochEnded, Event, Progress, Started
+
+_FINE = 1000
+"""Parts that a bar is divided into."""
+
+
+class RunProgress(QWidget):
+    """A bar for the whole training with the time left, and one for the epoch or what else is being done.
+
+    Attributes
+    ----------
+    epochs : int
+        How many there will be; 0 until the training begins.
+    ended : int
+        How many of them are over.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole, self.part = _bar("How much of the training is done."), _bar("How much of this step is done.")
+        self.epoch_line, self.stage_line, self.time_line = QLabel(), QLabel(), QLabel()
+        self.time_line.setToolTip("Estimated from the last epochs.")
+        layout = QGridLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.epoch_line, 0, 0)
+        layout.addWidget(self.whole, 0, 1)
+        layout.addWidget(self.time_line, 0, 2, Qt.AlignmentFlag.AlignRight)
+        layout.addWidget(self.stage_line, 1, 0, 1, 3)
+        layout.addWidget(self.part, 2, 0, 1, 3)
+        layout.setColumnStretch(1, 1)
+        self.clear()
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._tell_time)
+        self._timer.start(1000)
+
+    def clear(self) -> None:
+        """Show that nothing has begun."""
+        self.epochs = self.ended = 0
+        self._fraction = 0.0
+        self._left = TimeLeft()
+        self._tell("starting…", 0.0)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Show what these events tell."""
+        stage, part = self.stage_line.text(), self.part.value() / _FINE
+        for event in events:
+            self._left.add(event)
+            if isinstance(event, Started):
+                self.epochs, self.ended, self._fraction = event.epochs, event.epoch - 1, 0.0
+                stage, part = f"on {event.device}", 0.0
+            elif isinstance(event, EpochEnded):
+                self.ended, self._fraction, part = event.epoch, 0.0, 1.0
+            elif isinstance(event, Progress):
+                part = event.done / event.total if event.total else 0.0
+                stage = stage_text(event)
+                self._fraction = part if event.epoch is not None else self._fraction
+        self._tell(stage, part)
+
+    def _tell(self, stage: str, part: float) -> None:
+        # else each bar draws itself at once, and with it the whole window
+        self.setUpdatesEnabled(False)
+        self.stage_line.setText(stage)
+        self.part.setValue(round(part * _FINE))
+        if self.epochs:
+            self.epoch_line.setText(f"epoch {min(self.ended + 1, self.epochs)} of {self.epochs}")
+            self.whole.setValue(round((self.ended + self._fraction) / self.epochs * _FINE))
+        else:
+            self.epoch_line.setText("preparing")
+            self.whole.setValue(0)
+        self._tell_time()
+        self.setUpdatesEnabled(True)
+
+    def _tell_time(self) -> None:
+        left = self._left.seconds()
+        if not self.epochs or self.ended >= self.epochs:
+            self.time_line.setText("")
+        else:
+            self.time_line.setText("measuring…" if left is None else f"{clock(left)} left")
+
+
+def _bar(tooltip: str) -> QProgressBar:
+    bar = QProgressBar()
+    bar.setRange(0, _FINE)
+    bar.setTextVisible(False)
+    bar.setToolTip(tooltip)
+    bar.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return bar

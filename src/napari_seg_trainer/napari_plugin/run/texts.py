@@ -1,0 +1,54 @@
+"""What is said of a run, in plain words."""
+
+from napari_seg_trainer.schema.events import Evaluated, Finished, Progress, Stopped
+
+MANY = 10_000
+"""Items, such as bytes, that are told in percent."""
+
+
+def stage_text(event: Progress) -> str:
+    """Return what is being done, such as ``reading images 3 of 24``."""
+    if event.epoch is not None:
+        return f"step {event.done} of {event.total}"
+    if event.total <= 1:
+        return f"{event.stage}…"
+    if event.total >= MANY:
+        return f"{event.stage} {event.done / event.total:.0%}"
+    return f"{event.stage} {event.done} of {event.total}"
+
+
+def success_text(event: Finished | Stopped) -> str:
+    """Return how a run ended that did not fail."""
+    if isinstance(event, Finished):
+        return f"Finished: model '{event.model}' is in the library. Best epoch {event.best_epoch}."
+    why = event.reason.removeprefix("stopped ")
+    begin = f"Stopped: {why}." if why == event.reason else f"Stopped {why}."
+    if event.model is None:
+        return f"{begin} There is no model."
+    return f"{begin} Model '{event.model}' is in the library. Best epoch {event.best_epoch}."
+
+
+def interrupted_text(last_epoch: int) -> str:
+    """Return what happened to a run that never said its last word, and what to do."""
+    if not last_epoch:
+        return "Interrupted: its process is gone. Resume begins the training anew."
+    return (
+        f"Interrupted: its process is gone. Its weights are kept: Resume goes on after epoch {last_epoch}. "
+        "For a model of the best epoch so far, resume, then stop."
+    )
+
+
+def scores_text(event: Evaluated) -> str:
+    """Return scores in plain words."""
+    scores = event.scores
+    parts = []
+    if "recall50" in scores and "precision50" in scores:
+        parts.append(
+            f"Finds {100 * scores['recall50']:.0f} of 100 objects; "
+            f"{100 - 100 * scores['precision50']:.0f} of 100 that it finds are not real."
+        )
+    named = [f"{name} {scores[key]:.2f}" for key, name in (("f1_50", "F1"), ("ap50", "AP")) if key in scores]
+    if named:
+        images = "1 validation image" if event.images == 1 else f"{event.images} validation images"
+        parts.append(f"{', '.join(named)} at IoU 0.5, on {images}.")
+    return " ".join(parts)

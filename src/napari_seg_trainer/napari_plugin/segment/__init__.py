@@ -1,0 +1,1 @@
+"""The dock that segments with a trained model."""

@@ -1,0 +1,205 @@
+"""The form of the segmentation: which model, on which images, how."""
+
+from collections.abc import Sequence
+
+from magicgui.widgets import ComboBox, Label
+from napari import Viewer
+from napari.layers import Image, Layer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_seg_trainer.napari_plugin.layers.grids import shape_of
+from napari_seg_trainer.napari_plugin.layers.planes import (
+    Source,
+    deepest,
+    frame_count,
+    pixel_size,
+    shown_frame,
+    sources,
+)
+from napari_seg_trainer.napari_plugin.models.summary import ListedModel
+from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
+from napari_seg_trainer.napari_plugin.parts.form import Form, wrap
+from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.segment.folders import FolderFields
+from napari_seg_trainer.napari_plugin.segment.frames import ALL, FOLDER, SHOWN, FramesChoice
+from napari_seg_trainer.napari_plugin.segment.inputs import InputFields, file_offers, layer_offers
+from napari_seg_trainer.napari_plugin.segment.labels import memory_problem
+from napari_seg_trainer.napari_plugin.segment.pixel_size import ImagePixelSize
+from napari_seg_trainer.napari_plugin.segment.settings import SettingsSection
+from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, LayerTask, Task, frames_misfit
+
+NO_IMAGE = "Open an image first, or try File > Open Sample."
+
+
+class SegmentForm(QWidget):
+    """Editor of a `Task` that follows the viewer's layers; emits ``changed()``.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._models: dict[str, ListedModel] = {}
+        self._make_fields()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.form.native)
+        column.addWidget(self.thresholds)
+        self.model.changed.connect(self._model_changed)
+        self.frames.changed.connect(self._frames_changed)
+        self.pixel_size.number.changed.connect(self.follow)
+        self.folders.changed.connect(self.follow)
+        on_theme_change(self, self.follow)
+
+    def _make_fields(self) -> None:
+        self.model = ComboBox(
+            name="model",
+            label="Model",
+            choices=lambda _field: list(self._models),
+            tooltip="A model of your library; the newest comes first.",
+        )
+        tame(self.model.native)
+        self.card = Label(name="card", label=" ")
+        self.pixel_size = ImagePixelSize()
+        self.hint = Label(name="hint", label=" ", visible=False)
+        for line in (self.card, self.hint):
+            wrap(line.native)
+        self.frames = FramesChoice()
+        self.folders = FolderFields(self)
+        self.form = Form(
+            self.model, self.card, self.pixel_size, self.hint, self.frames, self.folders.images, self.folders.output
+        )
+        self.inputs = InputFields(self.form, "card", self.follow)
+        self.thresholds = SettingsSection(self.follow)
+
+    @property
+    def chosen(self) -> ListedModel | None:
+        """The chosen model."""
+        return self._models.get(self.model.value or "")
+
+    def show_models(self, models: Sequence[ListedModel], choose: str = "") -> None:
+        """Offer these models and choose one by name; by default the one that is chosen stays, or the first is."""
+        before = self.chosen
+        self._models = {listed.name: listed for listed in models}
+        name = choose if choose in self._models else self._same(before)
+        with self.model.changed.blocked():
+            self.model.native.clear()  # magicgui would keep their order
+            self.model.reset_choices()
+            if self._models:
+                self.model.value = name or next(iter(self._models))
+        if self.chosen != before:
+            self._model_changed()
+
+    def select_layers(self, layers: Sequence[Layer]) -> None:
+        """Choose the images among these layers, as far as it is clear what they show."""
+        if self.frames.value() == FOLDER:
+            self.frames.choose(SHOWN)
+        self.inputs.prefer(layer_offers(sources([layer for layer in self._images() if layer in layers])))
+
+    def follow(self, _change: object = None) -> None:
+        """Follow the viewer's layers, and what the user chose."""
+        if self.frames.value() == FOLDER:
+            self.inputs.offer(file_offers(self.folders.content.channels))
+            known = self.folders.content.pixel_size
+        else:
+            active = [layer for layer in self._images() if layer == self._viewer.layers.selection.active]
+            self.inputs.offer(layer_offers(sources(self._images())), layer_offers(sources(active)))
+            chosen = self._sources()
+            known = pixel_size(deepest([source.layer for source in chosen])) if chosen else None
+        self.pixel_size.show_known(known)
+        self._show_hint()
+        self.form.show_reasons(self._reasons())
+        self.changed.emit()
+
+    def reason(self) -> str:
+        """Return why nothing can be segmented; empty if it can."""
+        return next(iter(self._reasons().values()), "") or self.thresholds.reason()
+
+    def task(self) -> Task:
+        """Return what is to be done; only where there is no `reason` against it."""
+        listed = self.chosen
+        assert listed is not None, "there was no reason against it"
+        size, settings = self.pixel_size.value(), self.thresholds.value()
+        if self.frames.value() == FOLDER:
+            names = self.inputs.use()
+            return FolderTask(
+                listed.model, self.folders.content.images, self.folders.output_path(), names, size, settings
+            )
+        chosen = self._sources()
+        reference = deepest([source.layer for source in chosen])
+        every = self.frames.value() == ALL
+        frames = range(frame_count(reference)) if every else (shown_frame(self._viewer, reference),)
+        return LayerTask(listed.model, chosen, tuple(frames), size, settings)
+
+    def _same(self, before: ListedModel | None) -> str | None:
+        """Return what a model is called now; somebody may have renamed it."""
+        if before is None or before.name in self._models:
+            return before.name if before else None
+        return next((name for name, new in self._models.items() if new.card.created == before.card.created), None)
+
+    def _images(self) -> list[Image]:
+        return [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+
+    def _sources(self) -> tuple[Source, ...]:
+        """Return what feeds the model, in layers; nothing as long as that is not complete."""
+        chosen = [offer.source for offer in self.inputs.chosen() if offer is not None and offer.source is not None]
+        return tuple(chosen) if len(chosen) == len(self.inputs.chosen()) else ()
+
+    def _model_changed(self, _name: object = None) -> None:
+        listed = self.chosen
+        self.card.value = _unbroken(listed.line) if listed else ""
+        self.card.tooltip = listed.spec.good_for if listed and listed.spec else ""
+        self.inputs.show_inputs([channel.name for channel in listed.card.channels] if listed else [])
+        self.inputs.arrange_tabs(self.pixel_size.number.native)
+        self.thresholds.show_model(listed)
+        self.folders.propose(listed.name if listed else "")
+        self.follow()
+
+    def _frames_changed(self, _change: object) -> None:
+        self.folders.show(self.frames.value() == FOLDER)
+        self.follow()
+
+    def _show_hint(self) -> None:
+        listed = self.chosen
+        text = self.pixel_size.hint(listed.card.pixel_size) if listed and any(self.inputs.chosen()) else ""
+        self.hint.value = coloured(text, colours().warning) if text else ""
+        self.hint.visible = bool(text)
+
+    def _reasons(self) -> dict[str, str]:
+        listed = self.chosen
+        if listed is None:
+            return {"model": ""}
+        reasons = {}
+        if listed.spec is None:
+            reasons["model"] = f"There is no engine {listed.card.engine!r} here. Install the package that brings it."
+        elif listed.lacks:
+            reasons["model"] = f"{listed.kind} is not installed here."
+        by_folder = self.frames.value() == FOLDER
+        reasons |= (self.folders.reasons() or self.inputs.reasons()) if by_folder else self._layer_reasons()
+        reasons |= {"pixel_size": self.pixel_size.reason()}
+        return {name: reason for name, reason in reasons.items() if reason}
+
+    def _layer_reasons(self) -> dict[str, str]:
+        if not self._images():
+            return {"input_0": NO_IMAGE}
+        unclear = self.inputs.reasons()
+        if unclear:
+            return unclear
+        layers = [source.layer for source in self._sources()]
+        last = f"input_{len(layers) - 1}"
+        every = self.frames.value() == ALL
+        return {
+            last: frames_misfit(layers),
+            "frames": memory_problem(shape_of(deepest(layers))) if every else "",
+        }
+
+
+def _unbroken(line: str) -> str:
+    """Return a line that is broken only at its dots."""
+    return " · ".join(part.replace(" ", "\u00a0") for part in line.split(" · "))

@@ -1,0 +1,261 @@
+"""What is to be segmented, and doing it step by step. Knows no Qt; run it in a thread."""
+
+import os
+import threading
+import time
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from napari_seg_trainer.annotations.annotated_image import size_text
+from napari_seg_trainer.errors import DataError, SegTrainerError
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.library.problems import explained
+from napari_seg_trainer.napari_plugin.layers.grids import plane_shape
+from napari_seg_trainer.napari_plugin.layers.planes import Source, deepest, frame_count, plane
+
+if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
+    from napari_seg_trainer.segmentation.service import SegmentationService
+
+
+class WarmService:
+    """A segmentation service that is made when it is first needed."""
+
+    def __init__(self) -> None:
+        self._service: SegmentationService | None = None
+        self._guard = threading.Lock()
+        self._stop = threading.Event()
+
+    def begin(self) -> threading.Event:
+        """Return what is set once the task that begins now is to stop."""
+        self._stop = threading.Event()
+        return self._stop
+
+    def get(self) -> "SegmentationService":
+        """Return the service; slow at the first time."""
+        from napari_seg_trainer.segmentation.service import SegmentationService
+
+        with self._guard:
+            self._service = self._service or SegmentationService()
+            return self._service
+
+    def stop(self) -> None:
+        """Stop the task that runs now; the next image takes longer."""
+        self._stop.set()
+        with self._guard:
+            if self._service is not None:
+                self._service.cancel()
+
+    def close(self) -> None:
+        """Stop, end all processes, and wait until they are gone."""
+        self._stop.set()
+        with self._guard:
+            service, self._service = self._service, None
+        if service is not None:
+            service.close()
+
+
+@dataclass(frozen=True)
+class LayerTask:
+    """Planes of image layers.
+
+    Attributes
+    ----------
+    model : LibraryModel
+    inputs : tuple of Source
+        What feeds the model, in the order of its inputs.
+    frames : tuple of int
+        Which planes, counted in `reference`.
+    pixel_size : float, optional
+        µm per pixel.
+    settings : mapping
+        The engine's prediction settings that the user gave.
+    """
+
+    model: LibraryModel
+    inputs: tuple[Source, ...]
+    frames: tuple[int, ...]
+    pixel_size: float | None = None
+    settings: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Image:
+        """The layer whose frames and grid the labels have."""
+        return deepest([source.layer for source in self.inputs])
+
+    @property
+    def steps(self) -> int:
+        """How many planes."""
+        return len(self.frames)
+
+
+@dataclass(frozen=True)
+class FolderTask:
+    """Image files.
+
+    Attributes
+    ----------
+    model : LibraryModel
+    images : tuple of Path
+    output : Path
+        Folder of the label files.
+    use : tuple of str
+        The channels that feed the model.
+    pixel_size : float, optional
+        µm per pixel, where the files do not tell it.
+    settings : mapping
+        As for `LayerTask`.
+    """
+
+    model: LibraryModel
+    images: tuple[Path, ...]
+    output: Path
+    use: tuple[str, ...] = ()
+    pixel_size: float | None = None
+    settings: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """How many images."""
+        return len(self.images)
+
+    def taken(self) -> list[int]:
+        """Return which images have label files already.
+
+        Raises
+        ------
+        DataError
+            If two images would have the same one.
+        """
+        from napari_seg_trainer.segmentation.files import label_file
+
+        targets = [label_file(image, self.output) for image in self.images]
+        doubled = next((target for target in targets if targets.count(target) > 1), None)
+        if doubled is not None:
+            raise DataError(f"Two images would both become '{doubled.name}'. Put them into two folders.")
+        return [place for place, target in enumerate(targets) if os.path.exists(target)]
+
+    def without(self, places: Collection[int]) -> "FolderTask":
+        """Return the task without some of its images."""
+        return replace(self, images=tuple(image for i, image in enumerate(self.images) if i not in set(places)))
+
+
+Task = LayerTask | FolderTask
+
+
+@dataclass(frozen=True)
+class Step:
+    """One plane or file is done.
+
+    Attributes
+    ----------
+    frame : int
+        Which plane, or which file of the task.
+    objects : int
+        How many were found.
+    seconds : float
+        How long it took.
+    labels : NDArray of int32, axes YX, optional
+        Of a plane.
+    problem : str
+        Why a file could not be segmented.
+    """
+
+    frame: int
+    objects: int
+    seconds: float
+    labels: NDArray[np.int32] | None = None
+    problem: str = ""
+
+
+Steps = Generator[Step, None, None]
+
+
+def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event) -> Steps:
+    """Segment one plane after the other, until all are done or `stop` is set.
+
+    Raises
+    ------
+    SegTrainerError
+        If a plane or the model cannot be used; the planes before were told.
+    """
+    from napari_seg_trainer.segmentation.service import CancelledError
+
+    service, names = warm.get(), [channel.name for channel in task.model.card.channels]
+    for frame in task.frames:
+        if stop.is_set():
+            return
+        began = time.monotonic()
+        image = np.stack([plane(source, frame) for source in task.inputs])
+        try:
+            labels = service.segment(
+                task.model, image, names, pixel_size=task.pixel_size, name=task.reference.name, settings=task.settings
+            )
+        except CancelledError:
+            return
+        yield Step(frame, count_objects(labels), time.monotonic() - began, labels)
+
+
+def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event) -> Steps:
+    """Segment one file after the other, also after one that cannot be, until all are done or `stop` is set.
+
+    Raises
+    ------
+    SegTrainerError
+        If the folder of the labels cannot be made.
+    """
+    from napari_seg_trainer.segmentation.files import label_file, open_image, write_labels
+    from napari_seg_trainer.segmentation.service import CancelledError
+
+    service = warm.get()
+    with explained(task.output, DataError):
+        task.output.mkdir(parents=True, exist_ok=True)
+    for place, path in enumerate(task.images):
+        if stop.is_set():
+            return
+        began, problem = time.monotonic(), ""
+        labels = np.zeros((0, 0), np.int32)
+        try:
+            image = open_image(path)
+            size = image.pixel_size or task.pixel_size
+            labels = service.segment(
+                task.model,
+                image.data,
+                image.channels,
+                pixel_size=size,
+                use=task.use,
+                name=str(path),
+                settings=task.settings,
+            )
+            write_labels(label_file(path, task.output), labels)
+        except CancelledError:
+            return
+        except SegTrainerError as error:
+            problem = str(error)
+        yield Step(place, count_objects(labels), time.monotonic() - began, problem=problem)
+
+
+def count_objects(labels: NDArray[np.int32]) -> int:
+    """Return how many different numbers other than 0 there are."""
+    if labels.max(initial=0) <= labels.size:  # much faster than sorting
+        return int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
+    return int(np.count_nonzero(np.unique(labels)))
+
+
+def frames_misfit(layers: Sequence[Image]) -> str:
+    """Return why the planes of some layers cannot be segmented together; empty if they can."""
+    first = layers[0]
+    for other in layers[1:]:
+        if plane_shape(first) != plane_shape(other):
+            sizes = " and ".join(f"{layer.name!r} is {size_text(plane_shape(layer))}" for layer in (first, other))
+            return f"{sizes} pixels. Choose images of one size."
+        if 1 < frame_count(first) != frame_count(other) > 1:
+            counts = " and ".join(f"{layer.name!r} has {frame_count(layer)} frames" for layer in (first, other))
+            return f"{counts}. Choose images of one time lapse or stack."
+    return ""

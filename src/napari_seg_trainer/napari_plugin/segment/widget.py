@@ -1,0 +1,212 @@
+"""The dock that segments with a trained model."""
+
+from collections.abc import Sequence
+from functools import partial
+from threading import Event
+from typing import Any
+
+from napari import Viewer
+from napari.layers import Labels, Layer
+from qtpy.QtWidgets import QPushButton
+
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatcher
+from napari_seg_trainer.napari_plugin.models.no_model import NoModel
+from napari_seg_trainer.napari_plugin.models.summary import ListedModel, list_models
+from napari_seg_trainer.napari_plugin.parts.ask import ask_which
+from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
+from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
+from napari_seg_trainer.napari_plugin.parts.docks import is_alive
+from napari_seg_trainer.napari_plugin.parts.follow import follow
+from napari_seg_trainer.napari_plugin.parts.install_hint import InstallHint
+from napari_seg_trainer.napari_plugin.parts.panel import Panel
+from napari_seg_trainer.napari_plugin.segment.form import SegmentForm
+from napari_seg_trainer.napari_plugin.segment.labels import new_labels, show_plane
+from napari_seg_trainer.napari_plugin.segment.progress import SegmentProgress, Tally
+from napari_seg_trainer.napari_plugin.segment.tasks import (
+    FolderTask,
+    Step,
+    Steps,
+    Task,
+    WarmService,
+    segment_folder,
+    segment_layers,
+)
+
+_EMPTY = "No model yet: train one on your own images, or open somebody else's with File > Open."
+_OF_INTEREST = {"scale", "units", "data"}
+"""Events of layers that change what is shown; that layers come, go or are renamed is told by napari."""
+
+
+class SegmentWidget(Panel):
+    """Segments image layers, or the images in a folder, with a model of the library.
+
+    The model stays in memory, in a process of its own, until the dock is closed.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__("Segment", "Find the objects with the chosen model, and show them in a new Labels layer.")
+        self._viewer = viewer
+        self._warm = WarmService()
+        self._used: set[object] = set()
+        self._tally: Tally | None = None
+        self._labels: Labels | None = None
+        self._wanted = ""
+        self._wanted_layers: list[Layer] = []
+        self.no_model, self.install = NoModel(viewer, _EMPTY), InstallHint()
+        self.form, self.progress = SegmentForm(viewer), SegmentProgress()
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("Stop now. What is segmented so far is kept.")
+        for piece in (self.no_model, self.form, self.install):
+            self.add(piece)
+        self.add_in_sight(self.progress)
+        self.add_beside(self.stop_button)
+        self.stop_button.hide()
+        self._connect()
+        self._describe()
+        self.refresh()
+
+    def _connect(self) -> None:
+        self.button.clicked.connect(self._start_or_ask)
+        self.stop_button.clicked.connect(self._stop)
+        self.form.changed.connect(self._describe)
+        LibraryWatcher(self).changed.connect(self.refresh)
+        follow(self, self._viewer.layers.events, self._layer_changed)
+        at_the_end(self, self._warm.close)
+
+    @property
+    def model_name(self) -> str:
+        """The chosen model's name; empty if there is none."""
+        listed = self.form.chosen
+        return listed.name if listed else ""
+
+    def select_model(self, name: str) -> None:
+        """Choose a model of the library, also one that has just come into it."""
+        self._wanted = name
+        self.refresh()
+
+    def select_layers(self, layers: Sequence[Layer]) -> None:
+        """Choose the image layers among `layers`."""
+        self._wanted_layers = list(layers)
+        self._choose_layers()
+
+    def _choose_layers(self) -> None:
+        if self.form.chosen is not None:  # without a model there is no field yet
+            self.form.select_layers(self._wanted_layers)
+            self._wanted_layers = []
+
+    def reset_choices(self, _event: object = None) -> None:
+        """Follow the viewer's layers; napari calls this."""
+        if is_alive(self):
+            self.form.follow()
+
+    def refresh(self) -> None:
+        """Read the library again, in the background."""
+        in_background(self, lambda: list_models(ModelLibrary()), self._show_models, self.refuse)
+
+    def _show_models(self, models: list[ListedModel]) -> None:
+        self.form.show_models(models, self._wanted)
+        if any(listed.name == self._wanted for listed in models):
+            self._wanted = ""
+        if self._wanted_layers:
+            self._choose_layers()
+        self.no_model.setVisible(not models)
+        self.form.setVisible(bool(models))
+        self._describe()
+
+    def _layer_changed(self, event: Any) -> None:
+        if event.type in _OF_INTEREST:
+            self.form.follow()
+
+    def _describe(self) -> None:
+        listed = self.form.chosen
+        if listed is not None and listed.spec is not None and listed.lacks:
+            self.install.show_missing(listed.spec)
+        else:
+            self.install.hide()
+        reason = self.form.reason()
+        if listed is None or reason:
+            self.refuse(reason)
+        elif self._tally is not None:
+            self.refuse("")
+        else:
+            self.allow()
+
+    def _start_or_ask(self) -> None:
+        task = self.form.task()
+        if not isinstance(task, FolderTask):
+            self._start(task)
+            return
+        in_background(self, task.taken, partial(self._start_folder, task), self.refuse)
+
+    def _start_folder(self, task: FolderTask, taken: Sequence[int]) -> None:
+        if not taken:
+            self._start(task)
+            return
+        answers = {"Replace them": partial(self._start, task)}
+        if len(taken) < task.steps:
+            answers["Segment only the others"] = partial(self._start, task.without(taken))
+        ask_which(self, f"{len(taken)} of {task.steps} label files are already in '{task.output}'.", answers)
+
+    def _start(self, task: Task) -> None:
+        if self._tally is not None:  # two clicks while a folder was looked at
+            return
+        key = (task.model.folder, task.model.card.created)
+        self._tally, self._labels = Tally(task, loading=key not in self._used), None
+        self._used.add(key)
+        self.progress.show_tally(self._tally)
+        self.stop_button.show()
+        self._describe()
+        steps = partial(_steps, self._warm, task, self._warm.begin())
+        step_by_step(self, steps, self._step, self._done, self._failed)
+
+    def _step(self, step: Step) -> None:
+        tally = self._tally
+        if tally is None:
+            return
+        tally.steps.append(step)
+        if step.labels is not None:
+            self._show_labels(tally.task, step)
+        if len(tally.steps) < tally.task.steps:
+            self.progress.show_tally(tally)
+
+    def _show_labels(self, task: Task, step: Step) -> None:
+        assert not isinstance(task, FolderTask) and step.labels is not None, "a plane of layers is done"
+        if self._labels is None:
+            self._labels = new_labels(task)
+            show_plane(self._labels, step.frame, step.labels)
+            self._viewer.add_layer(self._labels)
+        else:
+            show_plane(self._labels, step.frame, step.labels)
+
+    def _stop(self) -> None:
+        if self._tally is not None:
+            self._tally.stopped = True
+            self._used.clear()
+            in_background(self, self._warm.stop)
+
+    def _done(self, _nothing: object) -> None:
+        self._end("")
+
+    def _failed(self, problem: str) -> None:
+        self._used.clear()
+        self._end(problem)
+
+    def _end(self, problem: str) -> None:
+        tally, self._tally, self._labels = self._tally, None, None
+        self.stop_button.hide()
+        if tally is not None:
+            self.progress.show_outcome(tally, problem)
+        self._describe()
+
+
+def _steps(warm: WarmService, task: Task, stop: Event) -> Steps:
+    with lent_thread():
+        if isinstance(task, FolderTask):
+            yield from segment_folder(warm, task, stop)
+        else:
+            yield from segment_layers(warm, task, stop)

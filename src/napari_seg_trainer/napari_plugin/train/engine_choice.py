@@ -1,0 +1,108 @@
+"""Which kind of network is trained."""
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QApplication,
+    QButtonGroup,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QRadioButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_seg_trainer.engines.protocol import EngineSpec
+from napari_seg_trainer.engines.registry import check_installed, missing
+from napari_seg_trainer.errors import EngineError
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+
+_FIRST = "stardist"
+
+
+class EngineChoice(QWidget):
+    """A radio button for each engine, what each is good for, and how to install what the chosen one lacks.
+
+    Emits ``changed()``.
+
+    Parameters
+    ----------
+    specs : mapping of str to EngineSpec
+        All engines that are known.
+    """
+
+    changed = Signal()
+
+    def __init__(self, specs: Mapping[str, EngineSpec]) -> None:
+        super().__init__()
+        self._specs = sorted(specs.values(), key=lambda spec: (spec.id != _FIRST, spec.title.casefold()))
+        self.buttons = {spec.id: QRadioButton(spec.title) for spec in self._specs}
+        self._sentences = {spec.id: wrap(QLabel(spec.good_for)) for spec in self._specs}
+        self.which_button = QPushButton("Which?")
+        self.which_button.setCheckable(True)
+        self.which_button.setToolTip("Read what each kind is good for.")
+        self.copy_button = QPushButton("Copy the command")
+        self.copy_button.setToolTip("Copy it, to paste it into a terminal.")
+        self._group = QButtonGroup(self)
+        self._arrange()
+        ready = next((spec for spec in self._specs if not missing(spec)), self._specs[0])
+        self.buttons[ready.id].setChecked(True)
+        self._group.buttonClicked.connect(self._chosen)
+        self.which_button.toggled.connect(self._explain)
+        self.copy_button.clicked.connect(self._copy)
+        self._explain(False)
+        self._show_install()
+
+    def spec(self) -> EngineSpec:
+        """Return the chosen engine's."""
+        return next(spec for spec in self._specs if self.buttons[spec.id].isChecked())
+
+    def set_value(self, engine: str) -> None:
+        """Choose the engine with this id, which must be known."""
+        self.buttons[engine].setChecked(True)
+        self._show_install()
+
+    def reason(self) -> str:
+        """Return what the chosen engine lacks, and which command installs it; empty if it is ready."""
+        try:
+            check_installed(self.spec())
+        except EngineError as error:
+            return str(error)
+        return ""
+
+    def _arrange(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for place, spec in enumerate(self._specs):
+            button = self.buttons[spec.id]
+            button.setToolTip(spec.good_for)
+            self._group.addButton(button)
+            line = QHBoxLayout()
+            line.addWidget(button)
+            line.addStretch(1)
+            if place == 0:
+                line.addWidget(self.which_button)
+            layout.addLayout(line)
+            layout.addWidget(self._sentences[spec.id])
+        self.copy_button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        layout.addWidget(self.copy_button)
+
+    def _chosen(self) -> None:
+        self._show_install()
+        self.changed.emit()
+
+    def _explain(self, unfolded: bool) -> None:
+        for sentence in self._sentences.values():
+            sentence.setVisible(unfolded)
+
+    def _show_install(self) -> None:
+        spec = self.spec()
+        self.copy_button.setVisible(bool(spec.install and missing(spec)))
+
+    def _copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self.spec().install)

@@ -1,0 +1,217 @@
+"""What a training starts from: nothing, or a model that was trained before."""
+
+from functools import partial
+
+from magicgui.types import FileDialogMode
+from magicgui.widgets import FileEdit
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
+
+from napari_seg_trainer.engines.protocol import EngineSpec
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.library.pretrained import BUILTIN_MODELS, resolve_pretrained
+from napari_seg_trainer.napari_plugin.models.summary import ListedModel
+from napari_seg_trainer.napari_plugin.parts.background import in_background
+from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.schema.model_card import ModelCard
+
+SCRATCH, FOLDER = "from scratch", "a folder…"
+PAUSE = 300
+"""Milliseconds without a change after which a model is read."""
+
+_TOOLTIP = "A model that has learned something alike needs fewer images and less time than one from scratch."
+_FOLDER_TOOLTIP = "The folder of a model's files, as this plugin, StarDist or Celldetective writes them."
+_MEGABYTE = 1_000_000
+
+
+class PretrainedField(QWidget):
+    """Edits what a job starts from, and reads the model's card in the background.
+
+    Emits ``changed()`` when the user has chosen, ``loaded()`` when the choice has been read or could not be.
+
+    Parameters
+    ----------
+    spec : EngineSpec
+        Only models of this engine are offered.
+
+    Attributes
+    ----------
+    card : ModelCard, optional
+        Of the chosen model, once it is read.
+    by_user : bool
+        Whether a user chose it, rather than a job.
+    """
+
+    changed = Signal()
+    loaded = Signal()
+
+    def __init__(self, spec: EngineSpec) -> None:
+        super().__init__()
+        self._spec = spec
+        self.card: ModelCard | None = None
+        self.by_user = False
+        self._problem = ""
+        self._reading = 0
+        self._is_reading = False
+        self._fetched: list[tuple[int, int | None]] = []
+        self._names: tuple[str, ...] = ()
+        self.box = tame(QComboBox())
+        self.box.setToolTip(_TOOLTIP)
+        self.folder = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, nullable=True)
+        self._note = wrap(QLabel())
+        self._pause, self._clock = QTimer(self), QTimer(self)
+        self._pause.setSingleShot(True)
+        for timer in (self._pause, self._clock):
+            timer.setInterval(PAUSE)
+        self._arrange()
+        self._offer(SCRATCH)
+        self._connect()
+        self.list_models()
+
+    def value(self) -> str | None:
+        """Return a name in the library, a folder, a built-in name, or None for a start from scratch."""
+        chosen: str = self.box.currentData()
+        if chosen == FOLDER:
+            return str(self.folder.line_edit.native.text().strip())
+        return None if chosen == SCRATCH else chosen
+
+    def set_value(self, pretrained: str | None, *, by_user: bool = False) -> None:
+        """Choose what to start from."""
+        known = pretrained in {model.name for model in BUILTIN_MODELS} or pretrained in ModelLibrary()
+        if pretrained is None or known:
+            self._offer(pretrained or SCRATCH)
+        else:
+            self._offer(FOLDER)
+            with self.folder.line_edit.changed.blocked():
+                self.folder.line_edit.value = pretrained
+        self._read(by_user)
+
+    def set_engine(self, spec: EngineSpec) -> None:
+        """Offer models of another engine, and start from scratch."""
+        self._spec = spec
+        self._names = ()
+        self.set_value(None)
+        self.list_models()
+
+    def list_models(self) -> None:
+        """Offer the models that are in the library now."""
+        engine = self._spec.id
+
+        def names() -> tuple[str, ...]:
+            return tuple(model.name for model in ModelLibrary() if model.card.engine == engine)
+
+        def keep(found: tuple[str, ...]) -> None:
+            if engine == self._spec.id:
+                chosen = self.box.currentData()
+                is_gone = chosen in self._names and chosen not in found
+                self._names = found
+                self._offer(chosen)
+                if is_gone:
+                    self._read(by_user=False)
+
+        in_background(self, names, keep)
+
+    def reason(self) -> str:
+        """Return why a training cannot start from the choice, as far as is known; empty if it can."""
+        if self.value() == "":
+            return "Choose the folder of the pretrained model."
+        return "The pretrained model is being read." if self._is_reading else self._problem
+
+    def _arrange(self) -> None:
+        line = self.folder.line_edit.native
+        line.setPlaceholderText("folder of a model")
+        line.setToolTip(_FOLDER_TOOLTIP)
+        self.folder.choose_btn.text = "…"
+        self.folder.choose_btn.native.setMaximumWidth(28)
+        self.folder.choose_btn.tooltip = "Choose a folder."
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        for part in (self.box, self.folder.native, self._note):
+            layout.addWidget(part)
+
+    def _connect(self) -> None:
+        self.box.activated.connect(self._chosen)
+        self.folder.line_edit.changed.connect(self._typed)
+        self._pause.timeout.connect(partial(self._read, True))
+        self._clock.timeout.connect(self._tell_progress)
+
+    def _chosen(self) -> None:
+        self._read(by_user=True)
+        self.changed.emit()
+
+    def _typed(self) -> None:
+        self._forget()
+        self._is_reading = bool(self.value())
+        self._pause.start()
+        self.changed.emit()
+
+    def _offer(self, chosen: str) -> None:
+        """Fill the drop-down, with this choice."""
+        builtin = [model for model in BUILTIN_MODELS if model.engine == self._spec.id and model.name not in self._names]
+        self.box.clear()
+        self.box.addItem(SCRATCH, SCRATCH)
+        for name in self._names:
+            self.box.addItem(name, name)
+        for model in builtin:
+            self.box.addItem(f"{model.name} (built in)", model.name)
+            self.box.setItemData(self.box.count() - 1, model.title, Qt.ItemDataRole.ToolTipRole)
+        if self.box.findData(chosen) < 0 and chosen != FOLDER:
+            self.box.addItem(chosen, chosen)
+        self.box.addItem(FOLDER, FOLDER)
+        self.box.setCurrentIndex(self.box.findData(chosen))
+        self.folder.native.setVisible(chosen == FOLDER)
+
+    def _forget(self) -> None:
+        self._pause.stop()
+        self._reading += 1  # what an earlier reading still has to say is too late
+        self._is_reading = False
+        self._clock.stop()
+        self.card, self._problem = None, ""
+        self._say("")
+
+    def _read(self, by_user: bool) -> None:
+        self._forget()
+        self.by_user = by_user
+        self.folder.native.setVisible(self.box.currentData() == FOLDER)
+        text = self.value()
+        if not text:
+            self.loaded.emit()
+            return
+        self._is_reading = True
+        self._fetched = []
+        self._clock.start()
+        number, spec = self._reading, self._spec
+        work = partial(resolve_pretrained, text, spec.id, progress=partial(_remember, self._fetched))
+
+        def done(model: LibraryModel) -> None:
+            if number == self._reading:
+                self._finish(model.card, "", ListedModel(model, spec).line)
+
+        def failed(problem: str) -> None:
+            if number == self._reading:
+                self._finish(None, problem, "")
+
+        in_background(self, work, done, failed)
+
+    def _finish(self, card: ModelCard | None, problem: str, note: str) -> None:
+        self._clock.stop()
+        self._is_reading = False
+        self.card, self._problem = card, problem
+        self._say(note)
+        self.loaded.emit()
+
+    def _tell_progress(self) -> None:
+        if self._fetched:
+            done, total = self._fetched[-1]
+            of = "" if total is None else f" of {total / _MEGABYTE:.1f}"
+            self._say(f"Downloading: {done / _MEGABYTE:.1f}{of} MB")
+
+    def _say(self, text: str) -> None:
+        self._note.setText(text)
+        self._note.setVisible(bool(text))
+
+
+def _remember(fetched: list[tuple[int, int | None]], done: int, total: int | None) -> None:
+    fetched.append((done, total))

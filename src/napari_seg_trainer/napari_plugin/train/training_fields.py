@@ -1,0 +1,171 @@
+"""How the training goes: the engine's parameters, and which images validate."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pydantic import JsonValue
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_seg_trainer.engines.protocol import EngineSpec
+from napari_seg_trainer.napari_plugin.parts.parameter_fields import ParameterFields
+from napari_seg_trainer.napari_plugin.parts.parameters import Parameter, parameters_of, problems
+from napari_seg_trainer.napari_plugin.parts.section import Section
+from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
+from napari_seg_trainer.napari_plugin.train.folder_list import FolderList
+from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
+from napari_seg_trainer.schema.model_card import ModelCard
+
+Values = Mapping[str, JsonValue]
+
+_JOB = "job:"
+"""Before the names of the job's own fields, as an engine may have a parameter of the same name."""
+
+_DESCRIPTIONS = {
+    "validation_split": "Share of the images that the network does not learn from: they tell when it is at its best.",
+    "seed": "The same number gives the same split of the images and the same training. Others show what is chance.",
+}
+_FOLDERS = "Images in these folders validate, in place of a share of the others."
+_LOCKED = "Settled by the pretrained model {!r}, whose network has this shape."
+
+
+class TrainingFields(QWidget):
+    """Edits hyperparameters, validation and seed of a job; emits ``changed()``.
+
+    Parameters
+    ----------
+    spec : EngineSpec
+        The fields are those of its parameters.
+    """
+
+    changed = Signal()
+
+    def __init__(self, spec: EngineSpec) -> None:
+        super().__init__()
+        self._card: ModelCard | None = None
+        self.validation = FolderList("folder of annotated images", _FOLDERS)
+        self.validation.changed.connect(self._edited)
+        label = QLabel("Validate on folders of their own")
+        label.setToolTip(_FOLDERS)
+        more = QWidget()
+        self._more_column, self._column = QVBoxLayout(more), QVBoxLayout(self)
+        self._ends = QWidget(), QWidget()  # fixed places in the order of the Tab key
+        self._build(spec)
+        self.more_section = Section("More", more)
+        for part in (self._ends[0], label, self.validation, self.more_section):
+            self._column.addWidget(part)
+        self._more_column.addWidget(self._ends[1])
+        for layout in (self._column, self._more_column, self.more_section.layout()):
+            assert layout is not None
+            layout.setContentsMargins(0, 0, 0, 0)
+
+    def hyperparameters(self) -> dict[str, JsonValue]:
+        """Return what differs from the engine's defaults, or was given by a job; also what is wrong."""
+        return {name: value for name, value in self._values().items() if not name.startswith(_JOB)}
+
+    def job_fields(self) -> dict[str, JsonValue]:
+        """Return the job's own fields that differ from its defaults."""
+        return {name.removeprefix(_JOB): value for name, value in self._values().items() if name.startswith(_JOB)}
+
+    def set_value(self, job: TrainingJob) -> None:
+        """Show a job's values."""
+        own: dict[str, JsonValue] = {f"{_JOB}seed": job.seed, f"{_JOB}validation_split": job.validation_split}
+        self._load(own | job.hyperparameters)
+        self.validation.set_value(job.validation_data)
+        self._enable()
+
+    def set_hyperparameters(self, values: Values) -> None:
+        """Show these hyperparameters, and the defaults of others."""
+        self._load({f"{_JOB}{name}": value for name, value in self.job_fields().items()} | dict(values))
+
+    def set_engine(self, spec: EngineSpec) -> None:
+        """Show another engine's parameters; a value stays where both engines mean the same by it."""
+        before, values = parameters_of(self._spec.parameters), self._values()
+        for fields in (self.basic, self.more):
+            fields.form.native.hide()
+            fields.form.native.deleteLater()
+        self._build(spec)
+        for fields, end in zip((self.basic, self.more), self._ends, strict=True):
+            tab_through(fields.stops(), before=end)
+        now = parameters_of(spec.parameters)
+        self._load({n: value for n, value in values.items() if n.startswith(_JOB) or now.get(n) == before.get(n)})
+
+    def start_from(self, card: ModelCard | None) -> None:
+        """Lock the parameters that make the network's shape, if there is a pretrained model."""
+        self._card = card
+        self._enable()
+
+    def taken_over(self, card: ModelCard) -> dict[str, JsonValue]:
+        """Return those hyperparameters of a model that the engine has and that are no defaults."""
+        known = parameters_of(self._spec.parameters)
+        wrong = problems(self._spec.parameters, card.hyperparameters)
+        return {
+            name: value
+            for name, value in card.hyperparameters.items()
+            if name in known and name not in wrong and value is not None and value != known[name].default
+        }
+
+    def problems(self) -> dict[str, str]:
+        """Return which values no job can have, by the field's name."""
+        own = self.job_fields()
+        wrong = {name: text for name, text in problems(TrainingJob, own).items() if name in own}
+        return wrong | problems(self._spec.parameters, self.hyperparameters())
+
+    def reasons(self) -> dict[str, str]:
+        """Return what is wrong, by the field's name: also what contradicts the pretrained model."""
+        return self._shape() | self.problems()
+
+    def show_reasons(self, reasons: Mapping[str, str]) -> None:
+        """Show under each field what is wrong with it."""
+        named = {**reasons, **{f"{_JOB}{name}": text for name, text in reasons.items()}}
+        for fields in (self.basic, self.more):
+            fields.form.show_reasons(named)
+
+    def summary(self) -> str:
+        """Return the two numbers that matter most."""
+        epochs, batch = self.basic.value("epochs"), self.basic.value("batch_size")
+        return f"{epochs} epochs, batch size {batch}"
+
+    def _shape(self) -> dict[str, str]:
+        """Return which parameters contradict the pretrained model."""
+        if self._card is None:
+            return {}
+        has, known = self._card.hyperparameters, parameters_of(self._spec.parameters)
+        return {
+            name: f"{known[name].title} is {has[name]} in the pretrained model, not {value}. Choose that model again."
+            for name, value in self.hyperparameters().items()
+            if name in self._spec.architecture and name in has and value not in (None, has[name])
+        }
+
+    def _build(self, spec: EngineSpec) -> None:
+        self._spec = spec
+        shared = Hyperparameters.model_fields.keys()
+        known = parameters_of(spec.parameters)
+        basic = [known[name] for name in known if name in shared]
+        more = [known[name] for name in known if name not in shared]
+        self.basic = ParameterFields([*basic, _own("validation_split")], self._edited)
+        self.more = ParameterFields([*more, _own("seed")], self._edited)
+        self._column.insertWidget(0, self.basic.form.native)
+        self._more_column.insertWidget(0, self.more.form.native)
+
+    def _values(self) -> dict[str, JsonValue]:
+        return self.basic.given | self.more.given
+
+    def _load(self, values: Values) -> None:
+        self.basic.load(values)
+        self.more.load(values)
+
+    def _edited(self) -> None:
+        self._enable()
+        self.changed.emit()
+
+    def _enable(self) -> None:
+        why = _LOCKED.format(self._card.name) if self._card else ""
+        for fields in (self.basic, self.more):
+            fields.lock(self._spec.architecture if self._card else (), why)
+        self.basic.form.field(f"{_JOB}validation_split").enabled = not self.validation.folders()
+
+
+def _own(name: str) -> Parameter:
+    known = parameters_of(TrainingJob)[name]
+    return replace(known, name=f"{_JOB}{name}", description=_DESCRIPTIONS[name])

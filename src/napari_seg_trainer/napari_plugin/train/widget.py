@@ -1,0 +1,206 @@
+"""The dock that trains: a form, and the run that comes of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari import Viewer
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+
+from napari_seg_trainer.errors import SegTrainerError
+from napari_seg_trainer.napari_plugin.parts.background import in_background
+from napari_seg_trainer.napari_plugin.parts.docked import Docked
+from napari_seg_trainer.napari_plugin.parts.panel import Panel
+from napari_seg_trainer.napari_plugin.parts.section import Section
+from napari_seg_trainer.napari_plugin.run.run_list import RunList
+from napari_seg_trainer.napari_plugin.run.summaries import active_run
+from napari_seg_trainer.napari_plugin.train.job_form import JobForm
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema.job import TrainingJob
+
+if TYPE_CHECKING:
+    from napari_seg_trainer.napari_plugin.run.view import RunView
+
+COPIED_MILLISECONDS = 1500
+
+
+class TrainWidget(Docked):
+    """Two pages: the form with the list of earlier runs, and one run.
+
+    A run that is active when the widget opens is shown at once.
+
+    Parameters
+    ----------
+    viewer : Viewer
+
+    Attributes
+    ----------
+    job_form : JobForm
+    run_list : RunList
+    run_view : RunView, optional
+        There once a run has been opened.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._to_open: Run | None = None
+        self.run_view: RunView | None = None
+        self.job_form = JobForm(viewer)
+        self.run_list = RunList()
+        self.form_page = Panel("Train", "Starts the training in a process of its own; napari can be used meanwhile.")
+        self.copy_button = QPushButton("Copy as command")
+        self.copy_button.setToolTip("Copies the command that does the same in a terminal, also on another computer.")
+        self.back_button = QPushButton("New training")
+        self.back_button.setToolTip("Shows the form; the training goes on.")
+        self._copied_timer = QTimer(self)
+        self._copied_timer.setSingleShot(True)
+        self._copied_timer.timeout.connect(lambda: self.copy_button.setText("Copy as command"))
+        self._arrange()
+        self.job_form.changed.connect(self._check)
+        self.form_page.button.clicked.connect(self._train)
+        self.copy_button.clicked.connect(self._copy)
+        self.back_button.clicked.connect(self.show_form)
+        self.run_list.chosen.connect(self.open_run)
+        self._check()
+        in_background(self, active_run, self._open_if_idle)
+
+    def _arrange(self) -> None:
+        self.form_page.add(self.job_form)
+        section = Section("Earlier trainings", self.run_list)
+        section.toggled.connect(self.run_list.set_unfolded)
+        self.run_list.set_unfolded(False)
+        self.form_page.add(section)
+        self.form_page.add_beside(self.copy_button)
+        self.run_page = QWidget()
+        self._run_layout = QVBoxLayout(self.run_page)
+        self._run_layout.setContentsMargins(0, 0, 0, 0)
+        self._run_layout.addWidget(self.back_button, alignment=Qt.AlignmentFlag.AlignLeft)
+        self._pages = QStackedWidget()
+        # else napari adds empty room below
+        self._pages.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        for page in (self.form_page, self.run_page):
+            self._pages.addWidget(page)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._pages)
+
+    def open_run(self, run: Run) -> None:
+        """Show a run in place of the form; at the first time a moment later, as the plots must be loaded."""
+        self._to_open = run
+        if self.run_view is None:
+            in_background(self, _load_view, self._make_view, self._tell_problem)
+        else:
+            self._show_run()
+
+    def show_form(self) -> None:
+        """Show the form in place of a run; the run goes on."""
+        self._to_open = None
+        self._pages.setCurrentWidget(self.form_page)
+        self._check()
+
+    def add_data(self, folder: Path) -> None:
+        """Add an annotation folder to the form, and show it."""
+        self.show_form()
+        self.job_form.add_data(folder)
+
+    def start_from(self, model: str) -> None:
+        """Fill the form for a training that starts from a model of the library, and show it."""
+        self.show_form()
+        self._fill(lambda: self.job_form.start_from(model))
+
+    def change(self, job: TrainingJob) -> None:
+        """Fill the form with a job, and show it."""
+        self.show_form()
+        self._fill(lambda: self.job_form.set_value(job))
+
+    def _make_view(self, view: "type[RunView]") -> None:
+        if self.run_view is None:
+            self.run_view = view(self._viewer)
+            self.run_view.train_again.connect(self.start_from)
+            self.run_view.change.connect(self.change)
+            self._run_layout.addWidget(self.run_view)
+        self._show_run()
+
+    def _show_run(self) -> None:
+        run, self._to_open = self._to_open, None
+        if run is not None and self.run_view is not None:
+            self.run_view.show_run(run)
+            self._pages.setCurrentWidget(self.run_page)
+
+    def _open_if_idle(self, run: Run | None) -> None:
+        if run is not None and self._to_open is None and self.run_view is None:
+            self.open_run(run)
+
+    def _check(self, *_: object) -> None:
+        reasons = self.job_form.reasons()
+        if reasons:
+            self.form_page.refuse(next(iter(reasons.values())))
+        else:
+            self.form_page.allow()
+        self.copy_button.setEnabled(not reasons)
+
+    def _train(self) -> None:
+        job = self._job()
+        if job is not None:
+            self.form_page.button.setEnabled(False)
+            in_background(self, lambda: _launch(job), self._started, self._tell_problem)
+
+    def _started(self, run: Run) -> None:
+        self.form_page.allow()
+        self.open_run(run)
+
+    def _copy(self) -> None:
+        job = self._job()
+        if job is not None:
+            in_background(self, lambda: _command(job), self._copied, self._tell_problem)
+
+    def _copied(self, command: str) -> None:
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(command)
+            self.copy_button.setText("Copied")
+            self._copied_timer.start(COPIED_MILLISECONDS)
+
+    def _job(self) -> TrainingJob | None:
+        try:
+            return self.job_form.value()
+        except SegTrainerError as error:
+            self._tell_problem(str(error))
+            return None
+
+    def _fill(self, fill: Callable[[], None]) -> None:
+        try:
+            fill()
+        except SegTrainerError as error:
+            self._tell_problem(str(error))
+
+    def _tell_problem(self, problem: str) -> None:
+        # the button stays usable: a full disk, say, is mended elsewhere
+        self.form_page.refuse(problem)
+        self.form_page.button.setEnabled(True)
+
+
+# What these import is slow to import, and is so in a thread.
+
+
+def _load_view() -> "type[RunView]":
+    from napari_seg_trainer.napari_plugin.run.view import RunView
+
+    return RunView
+
+
+def _launch(job: TrainingJob) -> Run:
+    from napari_seg_trainer.runs.launch import launch
+
+    run = launch(job)
+    _load_view()
+    return run
+
+
+def _command(job: TrainingJob) -> str:
+    from napari_seg_trainer.cli.command_line import command_line
+
+    return command_line(job)

@@ -1,0 +1,66 @@
+"""Saves image layers with a Labels layer as an annotated image."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Labels, Layer
+
+from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX
+from napari_seg_trainer.annotations.layouts import stem_of
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.layers.planes import annotate, deepest, frame_count, pixel_size, sources
+
+_ENDING = ".tif"
+
+
+def write_annotated(path: str, layer_data: Sequence[tuple[Any, dict[str, Any], str]]) -> list[str]:
+    """Write ``STEM.tif`` with the images as channels, ``STEM_labelled.tif`` and ``STEM.json``.
+
+    Parameters
+    ----------
+    path : str
+        Of ``STEM.tif``, which is replaced if it is there: napari has asked. The other two are never replaced.
+    layer_data : sequence of tuple
+        Data, attributes and type of one or more image layers, whose names become the channels' names, and of one
+        Labels layer.
+
+    Returns
+    -------
+    list of str
+        The paths of the three files.
+
+    Raises
+    ------
+    DataError
+        If the layers hold several frames or do not fit together, or a file may not be written.
+    """
+    folder, stem = _place(Path(path))
+    layers = [Layer.create(data, attributes, kind) for data, attributes, kind in layer_data]
+    (labels,) = (layer for layer in layers if isinstance(layer, Labels))
+    images = [layer for layer in layers if layer is not labels]
+    frames = frame_count(deepest(layers))
+    if frames > 1:
+        raise DataError(
+            f"These layers hold {frames} frames, and '{stem}{_ENDING}' can hold one. "
+            "Use Layers > Annotate > Export annotations, which makes a file for each frame."
+        )
+    item = annotate(labels, sources(images), 0, stem=stem, pixel_size=pixel_size(images[0]))
+    return [str(written) for written in item.write(folder, overwrite=True)]
+
+
+def _place(path: Path) -> tuple[Path, str]:
+    """Return folder and stem, after a look at what is there."""
+    name = path.name
+    stem = name[: -len(_ENDING)] if name.lower().endswith(_ENDING) else name
+    if stem_of(Path(stem + _ENDING)) != stem:
+        raise DataError(f"'{name}' would not be found by its labels. Choose '{stem_of(path)}{_ENDING}'.")
+    names = [f"{stem}{_ENDING}", f"{stem}{LABELS_SUFFIX}{_ENDING}", f"{stem}.json"]
+    taken = next((other for other in names if other != name and os.path.lexists(path.with_name(other))), None)
+    if taken is not None:
+        raise DataError(
+            f"'{taken}' exists already in '{path.parent}'. Choose another name, "
+            "or use Layers > Annotate > Export annotations, which asks before it replaces."
+        )
+    return path.parent, stem

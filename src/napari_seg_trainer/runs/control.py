@@ -1,0 +1,200 @@
+"""What can be done with a run that was started: go on with it, end it without a model, delete it."""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import uuid4
+
+import psutil
+
+from napari_seg_trainer.engines.registry import engine_spec
+from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.problems import explained
+from napari_seg_trainer.runs.context import cancelled, read_state
+from napari_seg_trainer.runs.launch import check_no_rival, start_process
+from napari_seg_trainer.runs.process import ProcessInfo
+from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
+from napari_seg_trainer.schema.events import Failed, Finished, Stopped
+
+CANCEL_SECONDS = 5.0
+"""How long a training may take to obey before its process is killed."""
+
+_KILL_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+_log = logging.getLogger(__name__)
+
+
+def resume(run: Run) -> None:
+    """Start the training process again: it goes on after the last whole epoch, or from the start without one.
+
+    When this returns the run is starting, and `Run.follow` shows it to its next end.
+
+    Parameters
+    ----------
+    run : Run
+        One that was interrupted, stopped or cancelled, or failed.
+
+    Raises
+    ------
+    SegTrainerError
+        If the run is active or finished, the library has a model of its name by now, another run makes one, its
+        checkpoint is broken, or the process cannot be started.
+    """
+    state, process = run.state(), run.process()
+    if state in ACTIVE_STATES:
+        raise RunError(f"Run {run.id!r} is {state} already: there is nothing to resume.")
+    if state == RunState.FINISHED:
+        raise RunError(f"Run {run.id!r} is finished: there is nothing to resume. Start a new training from its model.")
+    _check(run)
+    with explained(run.folder, RunError):
+        if process is None:
+            _start(run)
+        else:
+            _start_once(run)
+
+
+def _check(run: Run) -> None:
+    """Find out what the training process would refuse."""
+    job, library = run.job, ModelLibrary()
+    engine_spec(job.engine)
+    if job.name in library:
+        raise RunError(
+            f"Run {run.id!r} cannot go on: the library has a model {job.name!r}. Rename or delete that model first."
+        )
+    library.check_new_name(job.name)
+    check_no_rival(job.name)
+    read_state(run)
+
+
+def _start_once(run: Run) -> None:
+    """Start the process, unless somebody else does so at this moment: of two who rename a file, one finds it gone."""
+    before, aside = run.folder / "process.json", run.folder / f".process-{uuid4().hex}.json"
+    try:
+        os.rename(before, aside)
+    except FileNotFoundError as error:
+        raise RunError(f"Run {run.id!r} is being resumed already.") from error
+    try:
+        _start(run)
+    except BaseException:
+        if not before.exists():
+            os.rename(aside, before)
+        raise
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _start(run: Run) -> None:
+    (run.folder / "stop").unlink(missing_ok=True)
+    start_process(run)
+
+
+def cancel(run: Run, timeout: float = CANCEL_SECONDS) -> Finished | Stopped | Failed:
+    """End a run without making a model; its checkpoint stays, so that it can be resumed.
+
+    Blocks until the training has obeyed or, where it does not, its process was killed.
+
+    Parameters
+    ----------
+    run : Run
+        One that is starting or running.
+    timeout : float
+        Seconds that the training has to obey.
+
+    Returns
+    -------
+    Finished, Stopped or Failed
+        The run's last event: it may have come to its end a moment before.
+
+    Raises
+    ------
+    RunError
+        If the run is not active, or its process is out of reach: on another computer, or another user's.
+    """
+    state = run.state()
+    if state not in ACTIVE_STATES:
+        raise RunError(f"Run {run.id!r} is {state} already: there is nothing to cancel.")
+    run.request_stop(keep=False)
+    _wait(lambda: run.state() not in ACTIVE_STATES, timeout)
+    process = run.process()
+    if process is not None and run.state() in ACTIVE_STATES:
+        _kill(run, process)
+    last = run.outcome() or _last_word(run)
+    if isinstance(last, Stopped) and last.model is None:
+        for name in ("prepared", "model"):
+            shutil.rmtree(run.folder / name, ignore_errors=True)
+    return last
+
+
+def _wait(condition: Callable[[], bool], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
+def _kill(run: Run, info: ProcessInfo) -> None:
+    if not info.is_local:
+        raise RunError(
+            f"Run {run.id!r} trains on the computer {info.host!r} and has not answered yet. "
+            f"It ends when it reads the request, or when you end process {info.pid} there."
+        )
+    try:
+        with suppress(psutil.NoSuchProcess):
+            _kill_processes(run, info)
+    except psutil.AccessDenied as error:
+        raise RunError(
+            f"Run {run.id!r} is trained by another user's process ({info.pid}). Ask them to cancel it."
+        ) from error
+    _wait(lambda: not info.is_alive(), _KILL_SECONDS)
+
+
+def _kill_processes(run: Run, info: ProcessInfo) -> None:
+    """Suspend a process, write its last word, and kill it: who follows the run never sees it interrupted."""
+    process = info.find()
+    if process is None:
+        return
+    process.suspend()
+    try:
+        if run.outcome() is None:
+            _last_word(run)
+    finally:
+        for victim in (*process.children(recursive=True), process):
+            with suppress(psutil.NoSuchProcess):
+                victim.kill()
+
+
+def _last_word(run: Run) -> Stopped:
+    with explained(run.folder, RunError):
+        last = cancelled(run)
+        run.append(last)
+    return last
+
+
+def check_deletable(run: Run) -> None:
+    """Raise a `RunError` if there is no such run, or it is active."""
+    if not (run.folder / "job.json").is_file():
+        raise RunError(f"'{run.folder}' is no run: it has no job.json. 'napari-seg-trainer runs' lists the runs.")
+    state = run.state()
+    if state in ACTIVE_STATES:
+        raise RunError(f"Run {run.id!r} is {state}. Stop it first, then delete it.")
+
+
+def delete_run(run: Run) -> None:
+    """Delete a run's folder for good, with its checkpoint; a model that it has made stays in the library.
+
+    Raises
+    ------
+    RunError
+        If there is no such run, it is active, or it may not be deleted.
+    """
+    check_deletable(run)
+    doomed = run.folder.with_name(f".deleted-{uuid4().hex}")
+    with explained(run.folder, RunError):
+        os.rename(run.folder, doomed)
+    try:
+        shutil.rmtree(doomed)
+    except OSError as error:
+        _log.warning("Run '%s' is deleted, but some of its files stay in '%s': %s", run.id, doomed, error)

@@ -1,0 +1,48 @@
+"""Which channels feed the model; light, as forms ask it, too."""
+
+from collections.abc import Sequence
+
+from napari_seg_trainer.annotations.prepare import find_channels
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.schema.job import ChannelInput
+from napari_seg_trainer.schema.model_card import ModelCard
+
+
+def default_inputs(available: Sequence[str], parent: ModelCard | None) -> tuple[ChannelInput, ...]:
+    """Return the model's inputs where the job names none: the pretrained model's, or else all of the first image.
+
+    Parameters
+    ----------
+    available : sequence of str
+        The first image's channels.
+    parent : ModelCard, optional
+        Of the pretrained model.
+    """
+    if parent is None:
+        return tuple(ChannelInput(name=name) for name in available)
+    inputs = tuple(ChannelInput(name=each.name, normalization=each.normalization) for each in parent.channels)
+    if any(given.name not in available for given in inputs) and len(inputs) == len(available):
+        # a foreign model does not name its channels: take them as they come
+        return tuple(
+            given.replace(name=name, index=i) for i, (given, name) in enumerate(zip(inputs, available, strict=True))
+        )
+    return inputs
+
+
+def input_places(available: Sequence[str], inputs: Sequence[ChannelInput], where: str) -> tuple[int, ...]:
+    """Return the places of the model's inputs among an image's channels.
+
+    Raises
+    ------
+    DataError
+        If one is missing.
+    """
+    by_name = [given.name for given in inputs if given.index is None]
+    found = iter(find_channels(available, by_name, where))
+    places = tuple(next(found) if given.index is None else given.index for given in inputs)
+    if max(places) >= len(available):
+        raise DataError(
+            f"Image {where!r} has {len(available)} channel(s), so there is no channel {max(places)}. "
+            "Counting begins at 0."
+        )
+    return places

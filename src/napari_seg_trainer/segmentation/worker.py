@@ -1,0 +1,158 @@
+"""The prediction process: it keeps models in memory and segments what a `PredictionProcess` hands it.
+
+It talks as appose's workers do: a JSON object a line on stdin and stdout, arrays in shared memory. appose's own Python
+worker is not used, because it looks for work only 20 times a second, keeps the memory of every image mapped, and reads
+stdin in one thread while another imports, which can hang on Windows (https://github.com/numpy/numpy/issues/24290).
+Here one thread does one thing after the other.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+from appose.python_worker import Worker
+from appose.util.message import decode, encode
+
+from napari_seg_trainer import errors
+from napari_seg_trainer.errors import DataError, LibraryError, SegTrainerError
+from napari_seg_trainer.library.model_folder import LibraryModel, read_model
+from napari_seg_trainer.priority import yield_to_others
+from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.segmentation.segment import Segmenter
+
+MAX_MODELS = 3
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Answer requests until stdin ends; the arguments are the log file and the number of the process that asks."""
+    requests, answers = _take_pipes(Path(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the shell concerns the process that asks
+    threading.Thread(target=_leave_after, args=(int(sys.argv[2]),), daemon=True).start()
+    yield_to_others()
+    Worker()  # tells appose that shared memory is not ours to remove
+    models = Models()
+    for line in requests:
+        request = decode(line)
+        response = {"task": request["task"], "responseType": "COMPLETION", "outputs": answer(models, request["inputs"])}
+        answers.write(encode(response) + "\n")
+        answers.flush()
+
+
+def _take_pipes(log: Path) -> tuple[IO[str], IO[str]]:
+    """Return what comes in and what goes out, and send all that anything prints to the log."""
+    requests, answers = os.fdopen(os.dup(0), "r"), os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    target = 2
+    with suppress(OSError):  # where there is no place for a log, appose keeps the words for the error message
+        log.parent.mkdir(parents=True, exist_ok=True)
+        target = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    for descriptor in (1, 2):
+        os.dup2(target, descriptor)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return requests, answers
+
+
+def _leave_after(pid: int) -> None:
+    """End this process when another one is gone, even in the middle of a prediction."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(1)
+    os._exit(1)
+
+
+def answer(models: "Models", inputs: dict[str, Any]) -> dict[str, str]:
+    """Segment an image of shared memory into labels in shared memory.
+
+    Parameters
+    ----------
+    models : Models
+    inputs : dict
+        ``folder`` and ``card`` (JSON) of the model; ``image`` (CYX, one channel for each of the model's inputs) and
+        ``labels`` (YX, to be filled), both `appose.NDArray`; ``pixel_size``, ``name`` and ``settings`` as for
+        `Segmenter.segment`.
+
+    Returns
+    -------
+    dict
+        Empty, or ``error`` (the type of the `SegTrainerError`, empty for any other) and its ``message`` in one line.
+    """
+    image, labels = inputs["image"], inputs["labels"]
+    try:
+        model = LibraryModel(Path(inputs["folder"]), ModelCard.model_validate_json(inputs["card"]))
+        labels.ndarray()[...] = models.get(model).segment(
+            image.ndarray().copy(),
+            [channel.name for channel in model.card.channels],
+            pixel_size=inputs["pixel_size"],
+            name=inputs["name"],
+            settings=inputs["settings"],
+        )
+    except SegTrainerError as error:
+        return {"error": _kind(error), "message": str(error)}
+    except MemoryError:
+        _log.exception("The memory is full")
+        return {
+            "error": DataError.__name__,
+            "message": f"The memory is full. Segment a part of image {inputs['name']!r}, or close other programs.",
+        }
+    except Exception as error:  # noqa: BLE001 - whatever an engine raises is told in one line, and its traceback kept
+        _log.exception("A prediction broke off")
+        return {"error": "", "message": f"{type(error).__name__}: {error}".splitlines()[0]}
+    finally:
+        for array in (image, labels):
+            array.shm.close()
+    return {}
+
+
+def _kind(error: SegTrainerError) -> str:
+    """Return the type's name; for an engine's own type, that of the one that it derives from."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+
+
+class Models:
+    """The models that were used last, in memory.
+
+    A model is the same as long as its folder, its card and its files are.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[object, ...], Segmenter] = OrderedDict()
+
+    def get(self, model: LibraryModel) -> Segmenter:
+        """Return the model, loaded if it is not in memory yet.
+
+        Raises
+        ------
+        SegTrainerError
+            If it cannot be loaded, or its folder now holds another model.
+        """
+        key = (model.folder, model.card.model_dump_json(), *(_stamp(model.folder / name) for name in model.card.files))
+        if key not in self._kept:
+            _check_same(model)
+            while len(self._kept) >= MAX_MODELS:
+                self._kept.popitem(last=False)
+            self._kept[key] = Segmenter(model)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return when a file was changed and how large it is; None where it is gone."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_mtime_ns, status.st_size
+    return None
+
+
+def _check_same(model: LibraryModel) -> None:
+    if read_model(model.folder).card.files != model.card.files:
+        raise LibraryError(f"Model {model.name!r} was replaced by another after it was chosen. Choose it again.")

@@ -1,0 +1,152 @@
+"""Curves of losses and scores."""
+
+import math
+import time
+
+import numpy as np
+import pyqtgraph
+import pytest
+from napari.settings import get_settings
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtWidgets import QLabel
+
+from napari_seg_trainer.napari_plugin.parts.theme import colours
+from napari_seg_trainer.napari_plugin.run.curves import Curves
+from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Started
+
+
+def epoch(number, loss=1.0, val_loss=1.0, is_best=False, **scores):
+    metrics = {"loss": loss, "val_loss": val_loss, "dist_loss": 7.0, **scores}
+    return EpochEnded(epoch=number, metrics=metrics, learning_rate=0.1, is_best=is_best, seconds=1)
+
+
+@pytest.fixture
+def curves(viewer, qtbot):
+    widget = Curves()
+    viewer.window.add_dock_widget(widget, name="under test")
+    qtbot.waitExposed(widget)
+    return widget
+
+
+def items(curves, title):
+    """The plot of this title: its lines by the colour of the pen, and its head."""
+    plot = {"Loss": curves._losses, "IoU 0.5": curves._scores}[title]
+    return plot._curves, plot._head
+
+
+def test_losses_are_drawn_epoch_by_epoch(curves):
+    curves.add([Started(epochs=9, steps_per_epoch=1, training_images=1, validation_images=1), epoch(1, 0.9, 0.8)])
+    curves.add([epoch(2, 0.7, 0.6, is_best=True), Log(message="hello"), epoch(3, 0.5, 0.65)])
+    assert curves.points() == {
+        "loss": [(1, 0.9), (2, 0.7), (3, 0.5)],
+        "val_loss": [(1, 0.8), (2, 0.6), (3, 0.65)],
+    }
+    lines, head = items(curves, "Loss")
+    x, y = lines["val_loss"].getData()
+    np.testing.assert_allclose((x, y), ([1, 2, 3], [0.8, 0.6, 0.65]))
+    assert lines["loss"].opts["pen"].widthF() < lines["val_loss"].opts["pen"].widthF()
+    assert "best 2" in head.text()
+
+
+def test_an_epoch_that_is_trained_again_replaces_the_former(curves):
+    curves.add([epoch(1), epoch(2, 0.5, 0.5)])
+    curves.add([epoch(2, 0.4, 0.4)])
+    assert curves.points()["loss"] == [(1, 1.0), (2, 0.4)]
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_what_is_no_number_leaves_a_gap(curves, qtbot, logarithmic):
+    curves.logarithmic.setChecked(logarithmic)
+    values = [1.0, math.nan, math.inf, 0.0, -1.0, 0.5]
+    curves.add([epoch(number, value, math.nan) for number, value in enumerate(values, 1)])
+    qtbot.wait(50)
+    curves.grab()
+    low, high = curves._losses.canvas.view.viewRange()[1]
+    assert math.isfinite(low) and math.isfinite(high)
+    assert len(curves.points()["loss"]) == 6
+
+
+def test_scores_have_a_plot_of_their_own_once_there_are_some(curves, qtbot):
+    curves.add([epoch(1, is_best=True), epoch(2)])
+    assert not curves._scores.isVisible()
+    curves.add([Evaluated(dataset="validation", images=2, scores={"ap50": 0.8, "f1_50": 0.9, "pq50": 0.7})])
+    qtbot.waitUntil(curves._scores.isVisible)
+    assert curves.points()["f1_50"] == [(1, 0.9)]  # the best epoch's model was scored
+    assert "pq50" not in curves.points()
+    curves.add([epoch(3, f1_50=0.5)])
+    assert curves.points()["f1_50"] == [(1, 0.9), (3, 0.5)]
+    curves.clear()
+    assert curves.points() == {}
+    assert not curves._scores.isVisible()
+
+
+def test_the_mouse_tells_the_numbers(curves, qtbot):
+    curves.add([epoch(number, 1 / number, 2 / number) for number in range(1, 11)])
+    qtbot.wait(50)
+    plot, head = curves._losses.canvas, curves._losses._head
+    view = curves._losses.canvas.view
+    place = plot.mapFromScene(view.mapViewToScene(QPointF(3.9, 1.0)))
+    qtbot.mouseMove(plot.viewport(), QPoint(place.x() - 5, place.y()))
+    qtbot.mouseMove(plot.viewport(), place)
+    qtbot.waitUntil(lambda: "epoch 4" in head.text())
+    assert "training 0.25" in head.text()
+    assert "validation 0.5" in head.text()
+    qtbot.mouseMove(curves.logarithmic)
+    curves._losses.leaveEvent(None)
+    assert "Loss" in head.text()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_colours_are_the_themes(curves, qtbot, theme):
+    curves.add([epoch(1), epoch(2)])
+    get_settings().appearance.theme = {"light": "dark", "dark": "light"}[theme]
+    get_settings().appearance.theme = theme
+    lines, head = items(curves, "Loss")
+    assert lines["val_loss"].opts["pen"].color().name() == colours().validation
+    assert colours().training in head.text()
+    qtbot.wait(20)
+    corner = curves._losses.canvas.grab().toImage().pixelColor(1, 1)
+    assert corner.name() == colours().background
+
+
+def test_other_plugins_plots_stay_as_they_are(curves):
+    before = dict(pyqtgraph.CONFIG_OPTIONS)
+    curves.add([epoch(1), epoch(2)])
+    curves.logarithmic.setChecked(True)
+    assert pyqtgraph.CONFIG_OPTIONS == before
+    assert pyqtgraph.getConfigOption("antialias") is False
+    assert pyqtgraph.getConfigOption("background") == "k"
+
+
+def test_the_wheel_is_left_to_the_dock(curves, qtbot):
+    curves.add([epoch(1), epoch(2)])
+    before = curves._losses.canvas.view.viewRange()
+    qtbot.mouseClick(curves._losses.canvas.viewport(), Qt.MouseButton.RightButton)
+    assert curves._losses.canvas.view.state["mouseEnabled"] == [False, False]
+    assert curves._losses.canvas.view.viewRange() == before
+
+
+def test_a_thousand_epochs_are_updated_in_place(curves, qtbot):
+    curves.add([epoch(number, 1 / number, 1.1 / number) for number in range(1, 1001)])
+    lines, _ = items(curves, "Loss")
+    before = dict(lines)
+    seconds = []
+    for number in range(1001, 1021):
+        begin = time.perf_counter()
+        curves.add([epoch(number)])
+        seconds.append(time.perf_counter() - begin)
+        qtbot.wait(1)
+    print(f"an update with 1,000 epochs: {1000 * np.median(seconds):.1f} ms")
+    assert lines == before
+    assert len(curves.points()["loss"]) == 1020
+
+
+def test_the_head_fits_a_narrow_dock(curves, qtbot):
+    curves.resize(320, 400)
+    curves.add([epoch(1000, 0.12345, 0.23456, is_best=True)])
+    for label in curves.findChildren(QLabel):
+        if "Loss" in label.text():
+            assert label.sizeHint().width() <= 320
+    curves._losses._hovered = 1000
+    curves._losses._tell()
+    assert curves._losses._head.sizeHint().width() <= 320

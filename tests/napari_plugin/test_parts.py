@@ -1,0 +1,90 @@
+"""Pieces of widgets."""
+
+import itertools
+import logging
+import time
+
+import pytest
+from magicgui.widgets import LineEdit
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.parts.background import in_background, step_by_step
+from napari_seg_trainer.napari_plugin.parts.form import Form
+from napari_seg_trainer.napari_plugin.parts.panel import Panel
+from napari_seg_trainer.napari_plugin.parts.section import Section
+
+
+@pytest.fixture
+def docked(viewer):
+    def dock(widget):
+        viewer.window.add_dock_widget(widget, name="under test")
+        return widget
+
+    return dock
+
+
+def test_a_reason_stands_under_its_field_until_it_is_mended(docked, qtbot):
+    form = Form(LineEdit(name="a", label="First"), LineEdit(name="b", label="Second"))
+    docked(form)
+    form.show_reasons({"b": "3 <is> wrong"})
+    assert form.reasons == {"b": "3 <is> wrong"}
+    line = form["_reason_b"]
+    qtbot.wait(20)
+    assert line.native.isVisible()
+    assert "3 &lt;is&gt; wrong" in line.value
+    form.show_reasons({})
+    qtbot.wait(20)
+    assert not line.native.isVisible()
+
+
+def test_a_refused_button_says_why(docked):
+    panel = docked(Panel("Train", "Start."))
+    panel.refuse("No data.")
+    assert not panel.button.isEnabled()
+    assert panel.reason == "No data."
+    panel.allow()
+    assert panel.button.isEnabled()
+
+
+def test_a_section_is_folded_and_tells_its_summary(docked, qtbot):
+    content = QLabel("inside")
+    section = docked(Section("Training", content))
+    section.summarize("100 epochs")
+    assert section.text() == "Training (100 epochs)"
+    assert not section.isExpanded()
+    section.expand(animate=False)
+    qtbot.wait(20)
+    assert content.isVisible()
+
+
+def test_work_in_the_background_returns_and_fails_in_one_line(docked, qtbot, caplog):
+    owner, results, problems = docked(QWidget()), [], []
+    in_background(owner, lambda: 42, results.append, problems.append)
+    qtbot.waitUntil(lambda: results == [42])
+
+    def wrong():
+        raise DataError("There is no 'x'. Choose another.")
+
+    in_background(owner, wrong, results.append, problems.append)
+    qtbot.waitUntil(lambda: problems == ["There is no 'x'. Choose another."])
+    caplog.set_level(logging.ERROR)
+    in_background(owner, lambda: 1 / 0, results.append, problems.append)
+    qtbot.waitUntil(lambda: len(problems) == 2)
+    assert problems[1].startswith("ZeroDivisionError: division by zero. This is a defect")
+    assert "Traceback" in caplog.text
+
+
+def test_steps_are_told_until_the_worker_is_to_quit(docked, qtbot):
+    owner, steps = docked(QWidget()), []
+
+    def count():
+        for i in itertools.count():
+            time.sleep(0.01)
+            yield i
+
+    worker = step_by_step(owner, count, steps.append)
+    qtbot.waitUntil(lambda: len(steps) > 3)
+    assert steps[:3] == [0, 1, 2]
+    with qtbot.waitSignal(worker.finished):
+        worker.quit()

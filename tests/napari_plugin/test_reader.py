@@ -1,0 +1,284 @@
+"""Opening annotation folders, annotated images and trained models."""
+
+import pickle
+import re
+
+import npe2
+import numpy as np
+import pytest
+import tifffile
+from napari.errors import MultipleReaderError
+from napari.layers import Image, Labels
+from napari.plugins import _npe2
+from napari.utils.notifications import notification_manager
+from PIL import Image as Picture
+
+from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
+from napari_seg_trainer.annotations.folder import AnnotationFolder
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.library.archive import export_model
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.napari_plugin.layers import stacks
+from napari_seg_trainer.napari_plugin.layers.planes import annotate, pixel_size, plane, sources, stem_for
+from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, opened
+
+PLUGIN = "napari-seg-trainer"
+
+
+@pytest.fixture
+def notices():
+    """What napari tells the user, as pairs of severity and text."""
+    told = []
+
+    def note(event):
+        told.append((str(event.severity), event.message))
+
+    notification_manager.notification_ready.connect(note)
+    yield told
+    notification_manager.notification_ready.disconnect(note)
+
+
+def by_type(layers):
+    return [layer for layer in layers if isinstance(layer, Image)], [x for x in layers if isinstance(x, Labels)]
+
+
+def read(folder):
+    return [pair.read() for pair in AnnotationFolder.open(folder)]
+
+
+def test_a_folder_is_a_stack_for_each_channel_and_one_of_labels(viewer, annotation_folder, notices):
+    folder = annotation_folder("annotations_nuclei", 5, channels=("dapi", "actin"), pixel_size=0.325)
+    images, (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    assert [image.name for image in images] == ["dapi", "actin"]
+    assert labels.name == "nuclei labels"
+    assert {layer.data.shape for layer in viewer.layers} == {(5, 96, 96)}
+    assert {pixel_size(layer) for layer in viewer.layers} == {0.325}
+    assert viewer.dims.axis_labels == ("image", "y", "x")
+    for frame, written in enumerate(read(folder)):
+        assert stem_for(labels, frame, 5, None) == stem_for(images[0], frame, 5, None) == written.stem
+        item = annotate(labels, sources(images), frame, stem=written.stem, pixel_size=0.325)
+        np.testing.assert_array_equal(item.image, written.image)
+        np.testing.assert_array_equal(item.labels, written.labels)
+        assert item.image.dtype == written.image.dtype
+        assert item.channels == written.channels
+    assert not notices
+
+
+def test_field_of_view_and_frame_survive_a_round_trip(viewer, annotation_folder):
+    folder = annotation_folder("some", 2, field_of_view="well A1", frame=7)
+    images, (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    item = annotate(labels, sources(images), 1, stem="again")
+    assert (item.field_of_view, item.frame) == ("well A1", 7)
+
+
+def test_labels_of_a_stack_can_be_painted(viewer, annotation_folder):
+    images, (labels,) = by_type(viewer.open(str(annotation_folder(images=3)), plugin=PLUGIN))
+    viewer.dims.current_step = (2, 0, 0)
+    labels.selected_label = 777
+    labels.paint((2, 50, 50), 777)
+    assert annotate(labels, sources(images), 2, stem="a").labels.max() == 777
+    assert annotate(labels, sources(images), 1, stem="a").labels.max() < 777
+
+
+def test_pixels_are_read_when_they_are_looked_at(viewer, annotation_folder):
+    folder = annotation_folder("big", 5, shape=(32, 32))
+    images, _ = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    AnnotatedImage(np.full((1, 32, 32), 9, np.uint16), np.ones((32, 32), np.int32), ("dapi",), "cell_03").write(
+        folder, overwrite=True
+    )
+    assert plane(images[0], 3).max() == 9
+    (folder / "cell_04.tif").write_bytes(b"II*\0" + bytes(50))
+    with pytest.raises(DataError, match=r"cell_04\.tif"):
+        plane(images[0], 4)
+    tifffile.imwrite(folder / "cell_04.tif", np.zeros((40, 32), np.uint16))
+    with pytest.raises(DataError, match=r"cell_04\.tif' has changed since it was opened"):
+        plane(images[0], 4)
+
+
+def test_images_of_several_sizes_are_stacks_of_which_the_largest_is_visible(viewer, annotation_folder, qtbot):
+    annotation_folder("mixed", 1, shape=(40, 60), prefix="odd")
+    folder = annotation_folder("mixed", 3, shape=(96, 80))
+    layers = viewer.open(str(folder), plugin=PLUGIN)
+    shapes = {layer.name: (layer.data.shape, layer.visible) for layer in layers}
+    assert shapes == {
+        "dapi (odd_00)": ((40, 60), False),
+        "mixed labels (odd_00)": ((40, 60), False),
+        "dapi": ((3, 96, 80), True),
+        "mixed labels": ((3, 96, 80), True),
+    }
+    assert viewer.layers.selection.active.name == "mixed labels"
+    qtbot.waitUntil(lambda: viewer.scene.camera.center[1] == pytest.approx(95 / 2 * 0.5))
+
+
+def cellpose(folder, image, labels):
+    tifffile.imwrite(folder / "a.tif", image)
+    tifffile.imwrite(folder / "a_masks.tif", labels)
+
+
+def cellpose_png(folder, image, labels):
+    Picture.fromarray(image).save(folder / "a.png")
+    Picture.fromarray(labels.astype(np.uint16)).save(folder / "a_cp_masks.png")
+
+
+def cellpose_seg(folder, image, labels):
+    tifffile.imwrite(folder / "a.tif", image)
+    with (folder / "a_seg.npy").open("wb") as file:
+        np.save(file, {"masks": labels.astype(np.uint16)}, allow_pickle=True)
+
+
+def stardist(folder, image, labels):
+    for name, data in (("images", image), ("masks", labels)):
+        (folder / name).mkdir()
+        tifffile.imwrite(folder / name / "a.tif", data)
+
+
+@pytest.mark.parametrize("layout", [cellpose, cellpose_png, cellpose_seg, stardist])
+def test_other_programs_layouts_are_opened(viewer, tmp_path, layout):
+    folder = tmp_path / "field 1"
+    folder.mkdir()
+    image = np.random.default_rng(0).integers(0, 255, (50, 60), np.uint8)
+    mask = np.kron(np.arange(1, 31).reshape(5, 6), np.ones((10, 10), int)).astype(np.int32)
+    layout(folder, image, mask)
+    (shown,), (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    np.testing.assert_array_equal(shown.data, image)
+    np.testing.assert_array_equal(labels.data, mask)
+    assert (shown.name, labels.name) == ("field 1", "field 1 labels")
+    assert pixel_size(shown) is None
+
+
+def test_colours_become_three_channels(viewer, tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (50, 60, 3), np.uint8)
+    cellpose_png(tmp_path, image, np.ones((50, 60), int))
+    images, _ = by_type(viewer.open(str(tmp_path), plugin=PLUGIN))
+    assert [(shown.name, shown.colormap.name) for shown in images] == [(c, c) for c in ("red", "green", "blue")]
+    np.testing.assert_array_equal(images[2].data, image[..., 2])
+
+
+def test_too_many_images_are_left_out_and_counted(viewer, annotation_folder, notices, monkeypatch):
+    folder = annotation_folder("many", 6)
+    monkeypatch.setattr(stacks, "MAX_LABEL_BYTES", 4 * 96 * 96 * 4)
+    _, (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    assert len(labels.data) == 4
+    ((severity, text),) = notices
+    assert severity == "warning"
+    assert f"4 of 6 images in '{folder}' are open, and 2 are left out" in text
+    viewer.layers.clear()
+    notices.clear()
+    monkeypatch.setattr(stacks, "MAX_KINDS", 1)
+    annotation_folder("many", 2, shape=(40, 40), prefix="odd", seed=4)
+    _, (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    assert len(labels.data) == 4
+    assert "and 4 are left out" in notices[0][1]
+
+
+def test_broken_images_are_left_out_and_named(viewer, annotation_folder, notices):
+    folder = annotation_folder("some", 4)
+    whole = (folder / "cell_01.tif").read_bytes()
+    (folder / "cell_01.tif").write_bytes(whole[: len(whole) // 2])
+    (folder / "cell_02.json").write_text("{")
+    tifffile.imwrite(folder / "cell_03_labelled.tif", np.ones((5, 5), np.uint16))
+    layers = viewer.open(str(folder), plugin=PLUGIN)
+    assert [layer.data.shape for layer in layers] == [(96, 96), (96, 96)]
+    ((severity, text),) = notices
+    assert severity == "warning"
+    assert text.startswith(f"3 of 4 images in '{folder}' cannot be opened. The first: TIFF file '{folder}")
+    assert len(text.splitlines()) == 1
+
+
+def test_a_folder_of_anything_else_is_refused_in_one_line(viewer, tmp_path, notices):
+    (tmp_path / "notes.txt").write_text("nothing")
+    assert viewer.open(str(tmp_path), plugin=PLUGIN) == []
+    ((severity, text),) = notices
+    assert severity == "error"
+    assert re.fullmatch(rf"Folder '{re.escape(str(tmp_path))}' holds no image with its mask\. Expected .*", text)
+
+
+def test_a_mask_is_opened_with_its_image(viewer, annotation_folder):
+    folder = annotation_folder("annotations_nuclei", 2, channels=("dapi", "actin"))
+    layers = viewer.open(str(folder / "cell_01_labelled.tif"), plugin=PLUGIN)
+    assert [layer.name for layer in layers] == ["dapi", "actin", "cell_01 labels"]
+    written = read(folder)[1]
+    np.testing.assert_array_equal(layers[1].data, written.image[1])
+    np.testing.assert_array_equal(layers[2].data, written.labels)
+    assert {pixel_size(layer) for layer in layers} == {0.5}
+    assert stem_for(layers[2], 0, 1, None) == "cell_01"
+
+
+def test_a_mask_alone_is_opened_alone(viewer, annotation_folder, tmp_path, notices):
+    mask = (annotation_folder(images=1) / "cell_00_labelled.tif").rename(tmp_path / "cell_labelled.tif")
+    (labels,) = viewer.open(str(mask), plugin=PLUGIN)
+    assert isinstance(labels, Labels)
+    assert labels.data.max() == 16
+    mask.write_bytes(b"")
+    assert viewer.open(str(mask), plugin=PLUGIN) == []
+    assert notices[-1] == ("error", f"'{mask}' is empty (0 bytes). Export the image again, or remove it.")
+
+
+def test_a_pickle_is_not_run(viewer, tmp_path, notices):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "was run"), "w"))
+
+    (tmp_path / "a_seg.npy").write_bytes(pickle.dumps(Evil()))
+    assert viewer.open(str(tmp_path / "a_seg.npy"), plugin=PLUGIN) == []
+    assert notices[-1][0] == "error"
+    assert not (tmp_path / "was run").exists()
+
+
+@pytest.mark.parametrize("name", ["cell.tif", "cell.tiff", "cell.png", "cell.ome.tif", "cell.npy", "cell.json"])
+def test_ordinary_files_are_left_to_napari(name):
+    assert PLUGIN not in _npe2.get_readers(f"/data/{name}")
+
+
+@pytest.mark.parametrize("name", ["a_labelled.tif", "a.b_labelled.TIF", "a_cp_masks.png", "a_seg.npy", "model.zip"])
+def test_masks_and_zip_files_are_offered(name):
+    assert PLUGIN in _npe2.get_readers(f"/data/{name}")
+
+
+def test_an_ordinary_image_is_opened_without_a_question(viewer, annotation_folder):
+    image = annotation_folder(images=1) / "cell_00.tif"
+    (layer,) = viewer.open(str(image), plugin=None)
+    assert layer.source.reader_plugin == "napari"
+
+
+def test_for_a_folder_napari_asks(viewer, annotation_folder):
+    # its own reader takes folders, too, and nothing but that a path is a folder can be said in a manifest
+    with pytest.raises(MultipleReaderError):
+        viewer.open(str(annotation_folder(images=1)), plugin=None)
+
+
+def drop(viewer, path):
+    viewer.window._qt_viewer._qt_open([str(path)], stack=False)
+
+
+def test_a_dropped_zip_file_puts_its_model_into_the_library(viewer, toy_model, tmp_path, qtbot):
+    archive = export_model(toy_model("bright"), tmp_path / "bright.zip")
+    ModelLibrary().delete("bright")
+    drop(viewer, archive)
+    qtbot.waitUntil(lambda: opened(viewer, SEGMENT) is not None)
+    qtbot.waitUntil(lambda: opened(viewer, SEGMENT).form.model.value == "bright")
+    assert ModelLibrary().names() == ["bright"]
+    assert not viewer.layers
+
+
+def test_a_model_folder_is_opened(viewer, toy_model, tmp_path, qtbot):
+    folder = toy_model("bright").folder.rename(tmp_path / "bright")
+    assert viewer.open(str(folder), plugin=PLUGIN) == []
+    qtbot.waitUntil(lambda: opened(viewer, SEGMENT) is not None)
+    assert ModelLibrary().names() == ["bright"]
+
+
+def test_a_script_without_a_window_adds_a_model_as_well(toy_model, tmp_path):
+    archive = export_model(toy_model("bright"), tmp_path / "bright.zip")
+    ModelLibrary().delete("bright")
+    assert npe2.read([str(archive)], stack=False) == [(None,)]
+    assert ModelLibrary().names() == ["bright"]
+
+
+def test_a_zip_file_without_a_model_is_refused_in_one_line(viewer, home, tmp_path, notices, qtbot):
+    (tmp_path / "a.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    drop(viewer, tmp_path / "a.zip")
+    qtbot.waitUntil(lambda: notices and notices[-1][0] == "error")
+    assert len(notices[-1][1].splitlines()) == 1
+    assert "a.zip" in notices[-1][1]
+    assert opened(viewer, SEGMENT) is None
