@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QUrl, Signal
+from qtpy.QtCore import QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
@@ -30,6 +30,8 @@ from napari_seg_trainer.schema.job import TrainingJob
 
 if TYPE_CHECKING:
     import napari
+
+DRAWN_MILLISECONDS = 60
 
 
 class RunView(Panel):
@@ -147,6 +149,10 @@ class RunView(Panel):
                 self.scores.show()
             elif isinstance(event, EpochEnded) and event.is_best:
                 self.best.setText(f"Best epoch: {event.epoch} (validation loss {event.metrics['val_loss']:.3g}).")
+        # once this is drawn: napari's bar takes its time, too, and the event loop shall not stall for both at once
+        QTimer.singleShot(DRAWN_MILLISECONDS, self._show_activity)
+
+    def _show_activity(self) -> None:
         if self._is_live and self._job is not None and self.progress.epochs:
             self._activity.show(f"Training {self._job.name}", self.progress.ended, self.progress.epochs)
 

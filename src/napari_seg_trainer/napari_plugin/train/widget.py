@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_seg_trainer.napari_plugin.run.view import RunView
 
 COPIED_MILLISECONDS = 1500
+PRELOAD_MILLISECONDS = 1500
 
 
 class TrainWidget(Docked):
@@ -66,6 +67,11 @@ class TrainWidget(Docked):
         self.run_list.chosen.connect(self.open_run)
         self._check()
         in_background(self, active_run, self._open_if_idle)
+        # the plots take a while to import; better now than while a training begins
+        self._preload_timer = QTimer(self)
+        self._preload_timer.setSingleShot(True)
+        self._preload_timer.timeout.connect(lambda: in_background(self, _load_view))
+        self._preload_timer.start(PRELOAD_MILLISECONDS)
 
     def _arrange(self) -> None:
         self.form_page.add(self.job_form)
