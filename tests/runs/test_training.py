@@ -290,7 +290,16 @@ def kill_group(process):
         os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.fixture
+def ctrl_c_counts():
+    """Also where the tests run in the background of a shell, which has its jobs ignore Ctrl-C, and all they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a Ctrl-C cannot be sent to one process there")
+@pytest.mark.usefixtures("ctrl_c_counts")
 def test_ctrl_c_only_stops_watching(begun, command):
     run = begun()
     with subprocess.Popen(command("follow", run.id), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as cli:
