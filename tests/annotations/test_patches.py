@@ -5,7 +5,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_seg_trainer.annotations.patches import (
@@ -44,6 +44,7 @@ def same(one, other):
     )
 
 
+@example(1, 1, 1.0000000000000002, 0, 1)
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 30), st.integers(1, 16), st.floats(1.0, 5.0), st.integers(0, 1000), st.integers(1, 99))
 def test_every_image_is_visited_in_every_epoch(images, batch_size, augmentation, seed, epoch):
@@ -51,7 +52,7 @@ def test_every_image_is_visited_in_every_epoch(images, batch_size, augmentation,
     stream = PatchStream([None] * images, plan)
     visits = stream.visits(epoch)
     assert len(visits) == stream.batches_per_epoch * batch_size
-    assert images * augmentation <= len(visits) < images * augmentation + batch_size + 1e-6
+    assert images * augmentation - 1e-6 <= len(visits) < images * augmentation + batch_size + 1e-6
     assert sorted(i for i, augmented in visits if not augmented) == list(range(images))
     extra = Counter(i for i, augmented in visits if augmented)
     assert max(extra.values(), default=0) - min(extra[i] for i in range(images)) <= 1
