@@ -1,8 +1,11 @@
 import os
+import subprocess
+import sys
+import tempfile
 
 import pytest
 
-from napari_seg_trainer.files import write_bytes, write_text
+from napari_seg_trainer.files import own_temporary_folder, write_bytes, write_text
 
 
 def test_a_file_is_written_and_nothing_beside_it(tmp_path):
@@ -45,3 +48,15 @@ def test_a_missing_folder_is_an_error(tmp_path):
 def test_others_can_read_the_file(tmp_path):
     write_text(tmp_path / "job.json", "{}")
     assert (tmp_path / "job.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_temporary_files_of_this_process_and_its_children_go_with_their_folder():
+    before = tempfile.gettempdir(), os.environ.get("TMPDIR")
+    ask = [sys.executable, "-c", "import tempfile; print(tempfile.mkstemp()[1])"]
+    with own_temporary_folder() as folder:
+        own = tempfile.mkdtemp()
+        other = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+        assert os.path.dirname(own) == os.path.dirname(other) == str(folder)
+        assert os.path.exists(other)
+    assert not folder.exists()
+    assert (tempfile.gettempdir(), os.environ.get("TMPDIR")) == before

@@ -40,21 +40,23 @@ class ToyEngine:
             if parameters.failure in FAILURES:
                 raise FAILURES[parameters.failure]
             loss = parameters.losses[epoch - 1] if parameters.losses else 1 / epoch
-            if not context.end_epoch(epoch, {"loss": loss, "val_loss": loss}, lambda to, e=epoch: self._save(to, e)):
+            if not context.end_epoch(
+                epoch, {"loss": loss, "val_loss": loss}, lambda to, e=epoch: self._save(to, e, parameters)
+            ):
                 break
 
     def export(self, checkpoint, data, folder, context):
         weights = json.loads((checkpoint / "weights.json").read_text())
-        (folder / "toy.json").write_text(json.dumps(weights))
-        if json.loads((checkpoint / "weights.json").read_text())["epoch"] == 13:
-            raise ValueError("thirteen is unlucky")
+        (folder / "toy.json").write_text(json.dumps({"epoch": weights["epoch"]}))
+        if weights["failure"] == "export":
+            raise ValueError("no model can be made of it")
 
     def load(self, folder):
         json.loads((folder / "toy.json").read_text())
         return ToyPredictor()
 
-    def _save(self, folder, epoch):
-        (folder / "weights.json").write_text(json.dumps({"epoch": epoch}))
+    def _save(self, folder, epoch, parameters):
+        (folder / "weights.json").write_text(json.dumps({"epoch": epoch, "failure": parameters.failure}))
 
 
 class ToyPredictor:

@@ -1,8 +1,14 @@
-"""Writing a file so that a reader sees the old or the new one, never a half."""
+"""Writing a file so that a reader sees the old or the new one, never a half; temporary files that do not stay."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkstemp
+from tempfile import TemporaryDirectory, mkstemp
+
+TEMPORARY_PREFIX = "napari-seg-trainer-"
+_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -29,3 +35,29 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, as `write_bytes` does."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def temporary_variables(folder: str | Path) -> dict[str, str]:
+    """Return the environment variables with which a process keeps its temporary files in `folder`."""
+    return dict.fromkeys(_VARIABLES, str(folder))
+
+
+@contextmanager
+def own_temporary_folder() -> Iterator[Path]:
+    """Keep the temporary files of this process, and of those that it starts, in a folder that is removed in the end.
+
+    Frameworks write code that they generate there, and leave what Python compiles of it.
+    """
+    before, kept = {name: os.environ.get(name) for name in _VARIABLES}, tempfile.tempdir
+    with TemporaryDirectory(prefix=TEMPORARY_PREFIX, ignore_cleanup_errors=True) as folder:
+        os.environ.update(temporary_variables(folder))
+        tempfile.tempdir = folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = kept
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value

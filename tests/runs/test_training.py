@@ -164,13 +164,13 @@ def test_a_model_goes_on_from_another(here, home, toy, annotation_folder):
         ({"failure": "bug"}, "ValueError: first line"),
         ({"failure": "memory"}, "memory is full"),
         ({"failure": "disk"}, "no space left"),
-        ({"losses": [float("nan")] * 13}, "smaller learning rate"),
-        ({"losses": [float("inf")] * 13}, "smaller learning rate"),
-        ({"losses": [2.0] * 12 + [1.0]}, "thirteen is unlucky"),
+        ({"losses": [float("nan")] * 3}, "smaller learning rate"),
+        ({"losses": [float("inf")] * 3}, "smaller learning rate"),
+        ({"failure": "export"}, "no model can be made of it"),
     ],
 )
 def test_a_failure_is_one_line_and_leaves_nothing_in_the_library(here, home, hyperparameters, told):
-    run, last = here(epochs=13, **hyperparameters)
+    run, last = here(epochs=3, **hyperparameters)
     assert isinstance(last, Failed)
     assert told in last.message
     assert "\n" not in last.message

@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,17 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc and
 
 
 @pytest.fixture
-def service():
+def temporary(tmp_path, monkeypatch):
+    """A folder for the temporary files of this process and those that it starts."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return folder
+
+
+@pytest.fixture
+def service(temporary):
     """A service; what it leaves behind fails the test."""
     threads = set(threading.enumerate())
     with SegmentationService() as service:
@@ -35,6 +46,7 @@ def service():
     assert workers() == []
     assert not any(Path("/dev/shm", name).exists() for name in used)
     assert shared_memory() == set()
+    assert os.listdir(temporary) == []
 
 
 @pytest.fixture
@@ -344,16 +356,18 @@ def test_a_script_that_forgets_to_close_ends(wilful_model, predictions):
 
 
 @pytest.mark.parametrize(("arguments", "calls"), [(("0", "wait"), 1), (("600",), 2)], ids=["idle", "predicting"])
-def test_the_process_ends_with_the_one_that_asks(wilful_model, predictions, arguments, calls):
+def test_the_process_ends_with_the_one_that_asks(wilful_model, predictions, temporary, arguments, calls):
     wilful_model()
     script = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments])
     try:
         wait_until(lambda: len(predictions()) == calls)
+        assert len(os.listdir(temporary)) == 1
         worker = psutil.Process(predictions()[-1])
     finally:
         script.kill()
         script.wait()
     wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    assert os.listdir(temporary) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

@@ -11,7 +11,7 @@ from napari_seg_trainer.cli.options import DEFAULT_ENGINE, parse_settings, read_
 from napari_seg_trainer.cli.runs import Detach
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.errors import JobError
-from napari_seg_trainer.files import write_text
+from napari_seg_trainer.files import own_temporary_folder, write_text
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.priority import yield_to_others
@@ -137,7 +137,9 @@ def _start(job: TrainingJob, json: bool, detach: bool) -> None:
 def _train_here(run: Run) -> None:
     """Be the training process of a run."""
     yield_to_others()
-    if isinstance(train_run(run), Failed):
+    with own_temporary_folder():
+        last = train_run(run)
+    if isinstance(last, Failed):
         raise typer.Exit(1)
 
 

@@ -2,16 +2,20 @@
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from appose import NDArray as SharedArray
 from appose.service import Service, TaskStatus
+
+from napari_seg_trainer.files import TEMPORARY_PREFIX, temporary_variables
 
 _MAIN = "from napari_seg_trainer.segmentation.worker import main; main()"
 _log = logging.getLogger(__name__)
@@ -28,12 +32,19 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
     ----------
     log : Path
         The file that takes what the process prints.
+
+    Raises
+    ------
+    OSError
+        If there is no place for its temporary files.
     """
 
     def __init__(self, log: Path) -> None:
+        self._temporary = mkdtemp(prefix=TEMPORARY_PREFIX)
         # -P: no module is taken from the folder that happens to be the current one
-        command = (sys.executable, "-P", "-c", _MAIN, str(log), str(os.getpid()))
+        command = (sys.executable, "-P", "-c", _MAIN, str(log), str(os.getpid()), self._temporary)
         variables = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+        variables |= temporary_variables(self._temporary)
         super().__init__(Path.home(), variables, *command)
         self.log = log
 
@@ -58,6 +69,7 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
         starter.start()
         starter.join()
         for problem in problems:
+            shutil.rmtree(self._temporary, ignore_errors=True)
             raise problem
 
     def ask(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +102,7 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with suppress(OSError):  # what it could not be told any more
                 pipe.close()
+        shutil.rmtree(self._temporary, ignore_errors=True)
         return _in_words(code)
 
 

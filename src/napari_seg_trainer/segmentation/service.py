@@ -197,8 +197,8 @@ class _Engine:
             if self._process is not None and not self._process.is_alive():
                 self._end()
             if self._process is None:
-                process = PredictionProcess(home() / "log.txt")
                 try:
+                    process = PredictionProcess(home() / "log.txt")
                     process.begin()
                 except OSError as error:
                     raise EngineError(

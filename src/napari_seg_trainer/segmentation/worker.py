@@ -8,6 +8,7 @@ Here one thread does one thing after the other.
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -33,10 +34,15 @@ _log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Answer requests until stdin ends; the arguments are the log file and the number of the process that asks."""
-    requests, answers = _take_pipes(Path(sys.argv[1]))
+    """Answer requests until stdin ends.
+
+    The arguments are the log file, the number of the process that asks, and the folder for temporary files, which is
+    removed in the end.
+    """
+    log, asking, temporary = sys.argv[1:]
+    requests, answers = _take_pipes(Path(log))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the shell concerns the process that asks
-    threading.Thread(target=_leave_after, args=(int(sys.argv[2]),), daemon=True).start()
+    threading.Thread(target=_leave_after, args=(int(asking), temporary), daemon=True).start()
     yield_to_others()
     Worker()  # tells appose that shared memory is not ours to remove
     models = Models()
@@ -45,6 +51,7 @@ def main() -> None:
         response = {"task": request["task"], "responseType": "COMPLETION", "outputs": answer(models, request["inputs"])}
         answers.write(encode(response) + "\n")
         answers.flush()
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _take_pipes(log: Path) -> tuple[IO[str], IO[str]]:
@@ -61,12 +68,13 @@ def _take_pipes(log: Path) -> tuple[IO[str], IO[str]]:
     return requests, answers
 
 
-def _leave_after(pid: int) -> None:
-    """End this process when another one is gone, even in the middle of a prediction."""
+def _leave_after(pid: int, temporary: str) -> None:
+    """End this process when another one is gone, even in the middle of a prediction, and remove a folder for it."""
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
         while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
             time.sleep(1)
+    shutil.rmtree(temporary, ignore_errors=True)
     os._exit(1)
 
 

@@ -62,6 +62,12 @@ class Curves(QWidget):
                 self._add(self._best, event.scores)  # the best epoch's weights become the model
         self._draw()
 
+    def warm_up(self) -> None:
+        """Draw curves that mean nothing, until `clear`."""
+        self._values = {name: {1: 1.0, 2: 0.5} for name in _LOSSES}
+        self._best = 2
+        self._draw()
+
     def clear(self) -> None:
         """Draw nothing any more."""
         self._values, self._best = {}, None

@@ -111,6 +111,22 @@ class RunView(Panel):
         """What the run is called: after its model."""
         return self._title.text()
 
+    def warming_up(self) -> tuple[Callable[[], None], ...]:
+        """Return what to call before a training, so that the first drawing of it takes no longer than others."""
+        return self._draw_unseen, self._show_bar_briefly
+
+    def _draw_unseen(self) -> None:
+        if self._run is None:
+            self.curves.warm_up()
+            self.grab()
+            self.curves.clear()
+
+    def _show_bar_briefly(self) -> None:
+        # napari's first bar in a window makes the line below the canvas higher, so that the canvas is drawn anew
+        if self._run is None:
+            self._activity.show("Preparing to train", 0, 1)
+            self._activity.close()
+
     def show_run(self, run: Run) -> None:
         """Show this run, and no other any more."""
         self.leave()

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from napari_seg_trainer.napari_plugin.run.view import RunView
 
 COPIED_MILLISECONDS = 1500
-PRELOAD_MILLISECONDS = 1500
+PRELOAD_MILLISECONDS = 500
+APART_MILLISECONDS = 60
 
 
 class TrainWidget(Docked):
@@ -41,7 +42,7 @@ class TrainWidget(Docked):
     job_form : JobForm
     run_list : RunList
     run_view : RunView, optional
-        There once a run has been opened.
+        There a moment after the dock has opened.
     """
 
     def __init__(self, viewer: Viewer) -> None:
@@ -67,10 +68,10 @@ class TrainWidget(Docked):
         self.run_list.chosen.connect(self.open_run)
         self._check()
         in_background(self, active_run, self._open_if_idle)
-        # the plots take a while to import; better now than while a training begins
+        # the plots take a while to import and to draw for the first time; better now than while a training begins
         self._preload_timer = QTimer(self)
         self._preload_timer.setSingleShot(True)
-        self._preload_timer.timeout.connect(lambda: in_background(self, _load_view))
+        self._preload_timer.timeout.connect(lambda: in_background(self, _load_view, self._make_view))
         self._preload_timer.start(PRELOAD_MILLISECONDS)
 
     def _arrange(self) -> None:
@@ -97,7 +98,7 @@ class TrainWidget(Docked):
         """Show a run in place of the form; at the first time a moment later, as the plots must be loaded."""
         self._to_open = run
         if self.run_view is None:
-            in_background(self, _load_view, self._make_view, self._tell_problem)
+            in_background(self, _load_view, self._make_view_and_show, self._tell_problem)
         else:
             self._show_run()
 
@@ -128,7 +129,13 @@ class TrainWidget(Docked):
             self.run_view.train_again.connect(self.start_from)
             self.run_view.change.connect(self.change)
             self._run_layout.addWidget(self.run_view)
-        self._show_run()
+            # one after the other, so that the event loop does not stall for all of it at once
+            for i, draw in enumerate(self.run_view.warming_up(), 1):
+                QTimer.singleShot(i * APART_MILLISECONDS, draw)
+
+    def _make_view_and_show(self, view: "type[RunView]") -> None:
+        self._make_view(view)
+        QTimer.singleShot(APART_MILLISECONDS, self._show_run)
 
     def _show_run(self) -> None:
         run, self._to_open = self._to_open, None
@@ -137,7 +144,7 @@ class TrainWidget(Docked):
             self._pages.setCurrentWidget(self.run_page)
 
     def _open_if_idle(self, run: Run | None) -> None:
-        if run is not None and self._to_open is None and self.run_view is None:
+        if run is not None and self._to_open is None and (self.run_view is None or self.run_view.shown is None):
             self.open_run(run)
 
     def _check(self, *_: object) -> None:
