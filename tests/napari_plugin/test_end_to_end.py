@@ -74,9 +74,12 @@ def train(viewer, qtbot, click, name: str):
             field.value = value if isinstance(field.value, str) else int(value)
     qtbot.waitUntil(lambda: form.data.survey is not None, timeout=60_000)
     assert form.reasons() == {}
+    qtbot.waitUntil(lambda: dock.run_view is not None, timeout=30_000)
+    qtbot.wait(500)  # as a hand takes it: the view of the run is being drawn, unseen
+    beat = Beat()
     click(dock.form_page.button)
-    qtbot.waitUntil(lambda: dock.run_view is not None and dock.run_view.isVisible(), timeout=30_000)
-    return dock.run_view
+    qtbot.waitUntil(dock.run_view.isVisible, timeout=30_000)
+    return dock.run_view, beat
 
 
 class Beat:
@@ -133,8 +136,7 @@ def test_from_a_sample_to_a_model_that_segments(viewer, qtbot, click, tmp_path):
     np.testing.assert_array_equal(exported[FRAME].labels, labels.data[FRAME])
 
     segment = open_dock(viewer, SEGMENT)
-    beat = Beat()
-    run = train(viewer, qtbot, click, "tiny-nuclei")
+    run, beat = train(viewer, qtbot, click, "tiny-nuclei")
     qtbot.waitUntil(lambda: "in the library" in run.outcome.text, timeout=400_000)
     print(f"\nlongest gap of a {BEAT_MILLISECONDS} ms timer during the training: {beat.longest_gap():.0f} ms")
     points = run.curves.points()
