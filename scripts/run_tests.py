@@ -1,8 +1,8 @@
-"""Run pytest twice: the tests that open viewers have a process of their own, on a display that may be a virtual one.
+"""Run pytest in a process for each group of tests that must not meet in one; viewers have a display, or a virtual one.
 
     python scripts/run_tests.py [ARGUMENTS OF PYTEST]
 
-TensorFlow and Mesa's OpenGL crash in one process; in napari's own process there is no TensorFlow.
+TensorFlow crashes in one process with Mesa's OpenGL, and with torchvision. In napari's own process there is neither.
 """
 
 import subprocess
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 VIEWERS = "tests/napari_plugin"
+TORCH = "tests/cellpose"
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +21,8 @@ def main(arguments: list[str]) -> int:
     if any(Path(word.partition("::")[0]).exists() for word in arguments):  # what is to be run is named
         return run([*display, *pytest_, *arguments])
     statuses = [
-        run([*pytest_, f"--ignore={VIEWERS}", *arguments]),
+        run([*pytest_, f"--ignore={VIEWERS}", f"--ignore={TORCH}", *arguments]),
+        run([*pytest_, TORCH, *arguments]),
         run([*display, *pytest_, VIEWERS, *arguments]),
     ]
     nothing = int(pytest.ExitCode.NO_TESTS_COLLECTED)

@@ -4,11 +4,15 @@
 this process and in those that it starts. `stardist_training` is one real training, done once, to be looked at only.
 """
 
+import io
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,10 +65,11 @@ def write_folder(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a run that would open viewers and import TensorFlow in one process: Mesa's OpenGL and it crash there."""
-    if len({"napari_plugin" in item.path.parts for item in items}) > 1:
+    """Refuse a run in one process that would crash: TensorFlow with Mesa's OpenGL, or with torchvision."""
+    alone = ("napari_plugin", "cellpose")
+    if len({next((name for name in alone if name in item.path.parts), "") for item in items}) > 1:
         raise pytest.UsageError(
-            "Viewers need a process of their own. Run scripts/run_tests.py, or tests/napari_plugin by itself."
+            "Viewers and Cellpose need a process each. Run scripts/run_tests.py, or their folders by themselves."
         )
 
 
@@ -223,3 +228,18 @@ def _add_image_with_nan(data: Path) -> None:
     image = whole.image.astype(np.float32)
     image[0, 40:44, 40:44] = np.nan
     AnnotatedImage(image, whole.labels, whole.channels, whole.stem, pixel_size=0.5).write(data)
+
+
+def cellpose_weights(name="downsample.down.res_down_0.conv.conv_0.0.weight") -> bytes:
+    """What PyTorch's list of contents is, of a file with one weight of this name; without the weight itself."""
+    listed = OrderedDict({name: "torch._utils", "diam_mean": "storage"})
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("weights/data.pkl", pickle.dumps(listed, protocol=2))
+    return file.getvalue()
+
+
+@pytest.fixture(name="cellpose_weights")
+def _cellpose_weights() -> Callable[..., bytes]:
+    """``cellpose_weights("encoder.blocks.0.attn.qkv.weight")``: as much of a file of weights as is looked at."""
+    return cellpose_weights

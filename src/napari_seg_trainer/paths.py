@@ -29,3 +29,8 @@ def runs_folder() -> Path:
 def downloads_folder() -> Path:
     """Return the folder of downloaded pretrained models; it may not exist yet."""
     return home() / "downloads"
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be computed again, and may be deleted at any time; it may not exist yet."""
+    return home() / "cache"

@@ -71,7 +71,7 @@ def train(cli, toy, annotation_folder):
         ({"pixel_size": "inf"}, "pixel_size"),
         ({"validation_split": 1}, "validation_split"),
         ({"seed": -1}, "seed"),
-        ({"engine": "stardust"}, "no engine 'stardust'. Installed: stardist, toy"),
+        ({"engine": "stardust"}, "no engine 'stardust'. Installed: cellpose, cellpose-sam, stardist, toy"),
         ({"set": "raise=64"}, "raise"),
         ({"set": "seconds=fast"}, "'fast'"),
         ({"engine": "stardist", "set": "rays=1000000"}, "1000000"),

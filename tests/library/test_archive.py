@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 
+from napari_seg_trainer.engines.cellpose.files import find_weights
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library import archive
 from napari_seg_trainer.library.archive import export_model, import_model
@@ -139,13 +140,13 @@ def test_a_stardist_model_is_imported(make_stardist, tmp_path, library, packed):
 
 
 @pytest.mark.parametrize("below", ["CP_cells/", ""])
-def test_celldetectives_cellpose_weights_have_no_suffix(tmp_path, library, below):
+def test_celldetectives_cellpose_weights_have_no_suffix(tmp_path, library, below, cellpose_weights):
     folder = tmp_path / "CP_cells"
     folder.mkdir()
-    (folder / "CP_cells").write_bytes(b"weights")
+    (folder / "CP_cells").write_bytes(cellpose_weights())
     (folder / "config_input.json").write_text(json.dumps({"channels": ["cells", "None"], "model_type": "cellpose"}))
     model = import_model(zip_of(folder, tmp_path, below), library)
-    assert (model.card.engine, contents(model.folder)["CP_cells"]) == ("cellpose", b"weights")
+    assert (model.card.engine, contents(model.folder)["CP_cells"]) == ("cellpose", cellpose_weights())
     assert import_model(folder, library) == model
 
 
@@ -252,3 +253,21 @@ def test_names_that_are_free(library, make_card, make_finished):
     assert library.free_name(long) == f"{'x' * 98}-2"
     with pytest.raises(LibraryError, match="not allowed"):
         library.free_name("a b")
+
+
+def test_a_file_of_cellposes_weights_is_imported(tmp_path, library, cellpose_weights):
+    path = tmp_path / "CP_20260101 cells"
+    path.write_bytes(cellpose_weights())
+    model = import_model(path, library)
+    assert (model.name, model.card.engine) == ("CP_20260101-cells", "cellpose")
+    assert contents(model.folder)["weights.pth"] == cellpose_weights()
+    assert import_model(path, library) == model
+
+
+def test_weights_that_are_named_like_their_folder_are_found_when_it_is_renamed(tmp_path, library, cellpose_weights):
+    folder = tmp_path / "CP_cells"
+    folder.mkdir()
+    (folder / "CP_cells").write_bytes(cellpose_weights())
+    (folder / "config_input.json").write_text(json.dumps({"channels": ["cells", "None"], "model_type": "cellpose"}))
+    model = import_model(folder, library, name="another")
+    assert find_weights(model.folder) == model.folder / "CP_cells"

@@ -1,4 +1,7 @@
 import json
+import os
+import pickle
+import zipfile
 
 import pytest
 
@@ -83,10 +86,10 @@ def test_a_celldetective_stardist_folder(make_celldetective):
 
 
 @pytest.mark.parametrize("absent", [None, "None", "--"])
-def test_a_celldetective_cellpose_folder(tmp_path, absent):
+def test_a_celldetective_cellpose_folder(tmp_path, absent, cellpose_weights):
     folder = tmp_path / "cp_blood"
     folder.mkdir()
-    (folder / "cp_blood").write_bytes(b"weights")
+    (folder / "cp_blood").write_bytes(cellpose_weights())
     config = CELLDETECTIVE | {
         "model_type": "cellpose",
         "channels": ["cyto", absent],
@@ -147,7 +150,7 @@ def test_a_damaged_stardist_folder(make_stardist, file, content, message):
         ({"normalization_values": [[1, 400], [1, 2]]}, "0 to 100"),
         ({"spatial_calibration": -1}, "spatial_calibration"),
         ({"n_channel_in": 1}, "names 2 channels, but the network takes 1"),
-        ({"model_type": "cellpose"}, "no weights file named like it"),
+        ({"model_type": "cellpose"}, "holds no weights of Cellpose"),
     ],
 )
 def test_a_damaged_celldetective_folder(make_celldetective, changes, message):
@@ -187,3 +190,49 @@ def test_a_folder_that_is_neither(tmp_path, name, message):
 )
 def test_names_are_made_valid(text, name):
     assert check_model_name(model_name_from(text)) == name
+
+
+CNN, SAM = "downsample.down.res_down_0.conv.conv_0.0.weight", "encoder.blocks.0.attn.qkv.weight"
+
+
+@pytest.mark.parametrize(
+    ("weight", "engine"), [(CNN, "cellpose"), (f"module.{CNN}", "cellpose"), (SAM, "cellpose-sam")]
+)
+@pytest.mark.parametrize("named", ["CP_20260101_120000", "CP_20260101_120000/CP_20260101_120000", "cp/weights.pth"])
+def test_cellposes_own_weights_tell_their_network(tmp_path, cellpose_weights, named, weight, engine):
+    path = tmp_path / named
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(cellpose_weights(weight))
+    card = read_foreign(path if path.parent == tmp_path else path.parent)
+    assert card.engine == engine
+    assert len(card.channels) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no network of Cellpose"),
+        (b"\x80\x02}q\x00.", "holds no network of Cellpose"),
+        (b"PK\x03\x04 and then nothing", "holds no network of Cellpose"),
+        ("encoder.cls_token", "DINO network, which cannot be used"),
+        ("fc.weight", "holds no network of Cellpose"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, cellpose_weights, content, message):
+    path = tmp_path / "weights"
+    path.write_bytes(content if isinstance(content, bytes) else cellpose_weights(content))
+    with pytest.raises(LibraryError, match=message) as caught:
+        read_foreign(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_file_would_run_is_not_run(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return os.system, (f"touch '{tmp_path / 'it_ran'}'",)
+
+    path = tmp_path / "harmful"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("harmful/data.pkl", pickle.dumps({CNN: Harmful()}))
+    assert read_foreign(path).engine == "cellpose"  # its names say so; whoever loads it refuses it
+    assert not (tmp_path / "it_ran").exists()

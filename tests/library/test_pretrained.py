@@ -33,6 +33,8 @@ def test_addresses_and_checksums_are_those_of_stardist():
         pytest.skip("stardist is not installed")
     registered = (Path(spec.origin).parent / "models" / "__init__.py").read_text()
     for model in BUILTIN_MODELS:
+        if model.engine != "stardist":
+            continue
         line = next(line for line in registered.splitlines() if f"'{model.name}', " in line)
         assert f"'{model.url}'" in line
         assert f"'{model.checksum.removeprefix('sha256:')}'" in line
@@ -102,7 +104,45 @@ def test_an_unknown_name_is_answered_with_what_there_is(library, make_card, make
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_is_no_folder(tmp_path, library):
+def test_another_file_is_no_model(tmp_path, library):
     (tmp_path / "model.zip").write_bytes(b"")
-    with pytest.raises(LibraryError, match="is a file"):
+    with pytest.raises(LibraryError, match="holds no network of Cellpose"):
         resolve_pretrained(str(tmp_path / "model.zip"), "stardist", library)
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_weights_of_cellpose_are_fetched_once(server, library, monkeypatch, tmp_path, cellpose_weights, pinned):
+    server.content = cellpose_weights()
+    checksum = f"sha256:{hashlib.sha256(server.content).hexdigest()}" if pinned else None
+    model = PretrainedModel(
+        name="cyto0", title="A test", engine="cellpose", url=f"{server.url}/cyto0", checksum=checksum, channels=("a",)
+    )
+    monkeypatch.setattr(pretrained, "BUILTIN_MODELS", (model,))
+    monkeypatch.setenv("NAPARI_SEG_TRAINER_HOME", str(tmp_path / "home"))
+    found = resolve_pretrained("cyto0", "cellpose", library)
+    assert os.listdir(found.folder.parent) == ["cyto0"]
+    assert os.listdir(found.folder) == ["weights.pth"]
+    assert (found.name, found.card.channels[0].normalization.high) == ("cyto0", 99.0)
+    assert resolve_pretrained("cyto0", "cellpose", library) == found
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", "fc.weight"])
+def test_a_download_without_a_known_hash_must_be_such_a_network(
+    server, library, monkeypatch, tmp_path, cellpose_weights, content
+):
+    server.content = content if isinstance(content, bytes) else cellpose_weights(content)
+    model = PretrainedModel(
+        name="cyto0", title="A test", engine="cellpose", url=f"{server.url}/cyto0", checksum=None, channels=("a",)
+    )
+    with pytest.raises(LibraryError, match="holds no network of Cellpose"):
+        fetch(model, tmp_path / "downloads")
+    assert os.listdir(tmp_path / "downloads") == []
+
+
+def test_weights_of_cellpose_can_be_chosen_as_a_file(tmp_path, library, cellpose_weights):
+    path = tmp_path / "CP_20260101"
+    path.write_bytes(cellpose_weights())
+    assert resolve_pretrained(str(path), "cellpose", library).folder == path
+    with pytest.raises(LibraryError, match="for the engine 'cellpose', but this job is for 'cellpose-sam'"):
+        resolve_pretrained(str(path), "cellpose-sam", library)

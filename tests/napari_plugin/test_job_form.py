@@ -14,7 +14,7 @@ from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.train.job_form import JobForm
-from napari_seg_trainer.napari_plugin.train.pretrained_field import FOLDER, SCRATCH
+from napari_seg_trainer.napari_plugin.train.pretrained_field import FILE, FOLDER, SCRATCH
 from napari_seg_trainer.paths import downloads_folder
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.job import ChannelInput, Normalization, TrainingJob
@@ -300,7 +300,13 @@ def test_validation_folders_take_the_place_of_the_split(form, settled, annotatio
 
 
 def test_an_engine_of_a_third_party_has_its_own_fields(toy, lacking, form, qtbot):
-    assert [button.text() for button in form.engine.buttons.values()] == ["StarDist", "Lacking", "Toy"]
+    assert [button.text() for button in form.engine.buttons.values()] == [
+        "StarDist",
+        "Cellpose",
+        "Cellpose-SAM",
+        "Lacking",
+        "Toy",
+    ]
     field(form, "epochs").native.setText("12")
     field(form, "learning_rate").native.setText("0.1")
     field(form, "rays").native.setText("64")
@@ -557,3 +563,63 @@ def test_the_tab_key_goes_down_the_form(toy, viewer, annotation_folder, qtbot, e
 
     qtbot.waitUntil(lambda: heights() == sorted(heights()))
     assert {last, low, form.name.native, form.pretrained.box, folder_line(form, 1)} < set(stops)
+
+
+# Cellpose
+
+
+@pytest.mark.parametrize(
+    ("engine", "rate", "batch", "start", "most"),
+    [("cellpose", "0.01", "8", SCRATCH, 2), ("cellpose-sam", "0.00001", "1", "from cpsam_v2", 3)],
+)
+def test_cellpose_has_fields_and_defaults_of_its_own(
+    form, annotation_folder, settled, engine, rate, batch, start, most
+):
+    form.add_data(annotation_folder(channels=("a", "b", "c", "d")))
+    settled()
+    form.engine.buttons[engine].click()
+    assert field(form, "learning_rate").value == rate
+    assert field(form, "batch_size").value == batch
+    assert field(form, "scale_range").tooltip
+    assert form.pretrained.box.currentText() == start
+    assert [row.key[0] for row in form.inputs.channels.rows] == ["a", "b", "c"][:most]
+    job = form.value()
+    assert (job.engine, job.pretrained, job.hyperparameters) == (engine, None, {})
+
+
+def test_the_second_channel_of_cellpose_may_be_none(form, annotation_folder, settled):
+    form.add_data(annotation_folder(channels=("actin", "dapi")))
+    settled()
+    form.engine.buttons["cellpose"].click()
+    cells, nuclei = form.inputs.channels.rows
+    choose(nuclei.channel, "none")
+    assert [channel.name for channel in form.value().channels] == ["actin"]
+    assert form.reasons() == {}
+    assert cells.key == ("actin", None)
+
+
+def test_which_one_to_take_is_told_in_three_sentences(form):
+    form.engine.which_button.click()
+    shown = [label.text() for label in form.engine._sentences.values() if not label.isHidden()]
+    assert len(shown) == len(form.engine.buttons)
+    assert all(spec.good_for in shown for spec in form.engine._specs)
+
+
+def test_a_file_of_cellposes_weights_is_chosen(form, settled, tmp_path, annotation_folder, cellpose_weights):
+    path = tmp_path / "CP_20260101"
+    path.write_bytes(cellpose_weights())
+    form.add_data(annotation_folder(channels=("actin", "dapi")))
+    form.engine.buttons["cellpose"].click()
+    choose(form.pretrained.box, FILE)
+    assert form.reasons()["pretrained"] == "Choose the file of the pretrained model."
+    form.pretrained.folder.line_edit.native.setText(str(path))
+    settled()
+    assert form.reasons() == {}
+    assert form.value().pretrained == str(path)
+    # its channels have no names and need not be as many: those of the images are taken in their order
+    assert [row.key for row in form.inputs.channels.rows] == [("actin", 0), ("dapi", 1)]
+    assert all(row.value().normalization.high == 99 for row in form.inputs.channels.rows)
+    form.set_value(form.value())
+    assert form.pretrained.box.currentText() == FILE
+    form.engine.buttons["stardist"].click()
+    assert FILE not in texts(form.pretrained.box)

@@ -61,6 +61,10 @@ class PatchPlan:
         return math.ceil(samples_per_epoch(images, self.augmentation) / self.batch_size)
 
 
+Draw = Callable[[int, bool, np.random.Generator], Any]
+"""Returns a sample of the image at a place among all, augmented or not."""
+
+
 class PatchStream:
     """Batches of patches in which every image is visited in every epoch.
 
@@ -71,11 +75,14 @@ class PatchStream:
     ----------
     images : sequence of PreparedImage
     plan : PatchPlan
+    draw : callable, optional
+        How a sample is drawn; a `Patch`, by default.
     """
 
-    def __init__(self, images: Sequence[PreparedImage], plan: PatchPlan) -> None:
+    def __init__(self, images: Sequence[PreparedImage], plan: PatchPlan, draw: Draw | None = None) -> None:
         self.images = images
         self.plan = plan
+        self._draw = self._patch if draw is None else draw
         self.batches_per_epoch = plan.batches_per_epoch(len(images))
 
     def visits(self, epoch: int) -> list[tuple[int, bool]]:
@@ -91,18 +98,17 @@ class PatchStream:
         visits = [(i, False) for i in range(count)] + [(i, True) for i in extra]
         return [visits[i] for i in rng.permutation(len(visits))]
 
-    def batch(self, epoch: int, visits: Sequence[tuple[int, bool]], number: int) -> list[Patch]:
+    def batch(self, epoch: int, visits: Sequence[tuple[int, bool]], number: int) -> list[Any]:
         """Return batch `number` of the epoch whose visits are given."""
         start = number * self.plan.batch_size
         places = range(start, start + self.plan.batch_size)
-        return [self._sample(visits[i], np.random.default_rng((self.plan.seed, epoch, i))) for i in places]
+        return [self._draw(*visits[i], np.random.default_rng((self.plan.seed, epoch, i))) for i in places]
 
-    def _sample(self, visit: tuple[int, bool], rng: np.random.Generator) -> Patch:
-        index, augmented = visit
+    def _patch(self, index: int, augmented: bool, rng: np.random.Generator) -> Patch:
         prepared = self.images[index]
         return augment(prepared, self.plan, rng) if augmented else draw_patch(prepared, self.plan, rng)
 
-    def epoch(self, epoch: int, work: Callable[[list[Patch]], R], workers: int = 1, ahead: int = 4) -> Iterator[R]:
+    def epoch(self, epoch: int, work: Callable[[list[Any]], R], workers: int = 1, ahead: int = 4) -> Iterator[R]:
         """Yield ``work(batch)`` for each batch of the epoch, computed ahead in background threads."""
         visits = self.visits(epoch)
         return prefetched(

@@ -54,6 +54,13 @@ class EngineSpec:
         The command that installs them.
     architecture : tuple of str
         Names of the parameters that make the network's shape: a pretrained model settles them.
+    free_channels : bool
+        Whether a pretrained model can be trained on with another number of channels.
+    single_files : bool
+        Whether a model of the engine's own package is a file of weights rather than a folder.
+    base : str
+        Built-in model that a training starts from where the user chooses none; empty for engines that start from
+        scratch.
     prediction : type of PredictionSettings
         The engine's pydantic model of what can be set for a prediction. Where it has fields, the engine's models are
         `AdjustablePredictor`.
@@ -68,6 +75,9 @@ class EngineSpec:
     requires: tuple[str, ...] = ()
     install: str = ""
     architecture: tuple[str, ...] = ()
+    free_channels: bool = False
+    single_files: bool = False
+    base: str = ""
     prediction: type[PredictionSettings] = PredictionSettings
 
 

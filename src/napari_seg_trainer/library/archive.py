@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import uuid4
 
+from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE, is_weights
 from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.foreign import read_foreign
 from napari_seg_trainer.library.library import ModelLibrary, numbered
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model
 from napari_seg_trainer.library.pretrained import open_folder
@@ -87,7 +89,8 @@ def import_model(
     Parameters
     ----------
     path : Path
-        A zip file or a folder: ours, whose files must be those that its card names, or StarDist's or Celldetective's.
+        A zip file or a folder: ours, whose files must be those that its card names, or StarDist's or Celldetective's;
+        or Cellpose's file of weights.
     library : ModelLibrary, optional
         The user's library if not given.
     name : str, optional
@@ -113,7 +116,8 @@ def import_model(
     if not path.exists():
         raise LibraryError(f"There is no file or folder '{path}'. Choose a model's zip file or folder.")
     with explained(library.folder), _staging(library) as staging:
-        copy = _copied(path, staging, progress) if path.is_dir() else _unpacked(path, staging, progress)
+        take = _copied if path.is_dir() else _weights if is_weights(path) else _unpacked
+        copy = take(path, staging, progress)
         card = copy.card.replace(files=hash_files(copy.folder))
         if name is not None:
             return library.register(copy.folder, card.replace(name=name))
@@ -176,6 +180,16 @@ def _copied(source: Path, staging: Path, progress: Progress | None) -> LibraryMo
             copy_bytes(file, copy, done)
     model = LibraryModel(folder, card)
     return _checked(model, source) if own else model
+
+
+def _weights(file: Path, staging: Path, progress: Progress | None) -> LibraryModel:
+    """Copy a file of weights into a folder of its own."""
+    card = read_foreign(file)
+    folder = staging / card.name
+    folder.mkdir()
+    with _opened(file.parent, file.name) as source, (folder / WEIGHTS_FILE).open("xb") as copy:
+        copy_bytes(source, copy, _counted(progress, file.parent, [file.name]))
+    return LibraryModel(folder, card)
 
 
 def _own_card(folder: Path, origin: Path) -> ModelCard:

@@ -30,7 +30,7 @@ Progress = Callable[[int, int | None], None]
 
 
 def download(
-    url: str, target: Path, *, checksum: str, progress: Progress | None = None, timeout: float = TIMEOUT_SECONDS
+    url: str, target: Path, *, checksum: str | None, progress: Progress | None = None, timeout: float = TIMEOUT_SECONDS
 ) -> Path:
     """Fetch a file and check that it is the expected one.
 
@@ -44,7 +44,8 @@ def download(
     target : Path
         The file to write. If it is there and right, nothing is fetched.
     checksum : str
-        ``"sha256:..."`` or ``"md5:..."`` in hexadecimal digits.
+        ``"sha256:..."`` or ``"md5:..."`` in hexadecimal digits. None where nobody tells one: the file is then fetched
+        in one go, and the caller has to look at what came.
     progress : callable, optional
         Is told the bytes done, and the bytes in all where the server says.
     timeout : float
@@ -63,12 +64,15 @@ def download(
         If `checksum` is malformed.
     """
     _check_url(url)
-    _parse_checksum(checksum)
+    if checksum is not None:
+        _parse_checksum(checksum)
     with explained(target, DownloadError):
         if _is_right(target, checksum):
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
+        if checksum is None:
+            part.unlink(missing_ok=True)
         resumed = part.exists()
     _fetch_all(url, part, progress, timeout)
     if _accept(part, target, checksum):
@@ -81,7 +85,7 @@ def download(
     )
 
 
-def _accept(part: Path, target: Path, checksum: str) -> bool:
+def _accept(part: Path, target: Path, checksum: str | None) -> bool:
     """Put what has arrived into place if it is right, and remove it if not."""
     with explained(target, DownloadError):
         if _is_right(part, checksum):
@@ -184,10 +188,10 @@ def _parse_checksum(checksum: str) -> tuple[str, str]:
     return algorithm, digest.lower()
 
 
-def _is_right(path: Path, checksum: str) -> bool:
+def _is_right(path: Path, checksum: str | None) -> bool:
+    if not path.is_file() or checksum is None:
+        return path.is_file()
     algorithm, digest = _parse_checksum(checksum)
-    if not path.is_file():
-        return False
     with path.open("rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
     return found.hexdigest() == digest

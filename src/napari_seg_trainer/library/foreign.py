@@ -1,4 +1,4 @@
-"""Model folders that other programs made: plain StarDist, and Celldetective with StarDist or Cellpose."""
+"""Models that other programs made: plain StarDist, plain Cellpose, and Celldetective with either."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
+from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE, find_weights, network_of
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.problems import first_problem
 from napari_seg_trainer.schema.job import Normalization, PositiveFloat
@@ -18,6 +19,7 @@ from napari_seg_trainer.schema.names import MAX_NAME_LENGTH, check_model_name
 STARDIST_CONFIG, STARDIST_THRESHOLDS = "config.json", "thresholds.json"
 CELLDETECTIVE_CONFIG = "config_input.json"
 _WEIGHTS = (".h5", ".hdf5")
+_CELLPOSE_NORMALIZATION = Normalization(low=1.0, high=99.0)
 _ABSENT = {"", "none", "--"}
 _Model = TypeVar("_Model", bound=BaseModel)
 _Value = TypeVar("_Value")
@@ -66,28 +68,33 @@ def read_foreign(folder: Path) -> ModelCard:
     Parameters
     ----------
     folder : Path
-        A StarDist folder (``config.json``, ``thresholds.json``, weights), or a Celldetective one
-        (``config_input.json``, and StarDist's files or Cellpose weights named like the folder).
+        A StarDist folder (``config.json``, ``thresholds.json``, weights), a Celldetective one
+        (``config_input.json``, and StarDist's files or Cellpose weights named like the folder), or a file of Cellpose
+        weights, or a folder with one.
 
     Returns
     -------
     ModelCard
-        Named after the folder.
+        Named after the folder or file.
 
     Raises
     ------
     LibraryError
-        If the folder is neither, or a file in it is damaged or missing.
+        If it is none of these, or a file in it is damaged or missing.
     """
+    if folder.is_file():
+        return _read_cellpose(folder)
     if not folder.is_dir():
         raise LibraryError(f"'{folder}' is not a folder. Choose the folder that holds the model's files.")
     if (folder / CELLDETECTIVE_CONFIG).is_file():
         return _read_celldetective(folder)
     if (folder / STARDIST_CONFIG).is_file():
         return _read_stardist(folder)
+    if any((folder / name).is_file() for name in (WEIGHTS_FILE, folder.resolve().name)):
+        return _read_cellpose(folder)
     raise LibraryError(
         f"'{folder}' is no model folder: it has neither {STARDIST_CONFIG} (StarDist) nor {CELLDETECTIVE_CONFIG} "
-        "(Celldetective). Choose the folder that holds the model's files."
+        "(Celldetective). Choose the folder that holds the model's files, or Cellpose's file of weights."
     )
 
 
@@ -110,6 +117,16 @@ def _read_stardist(folder: Path) -> ModelCard:
         channels=tuple(ModelChannel(name=name) for name in names),
         epochs=config.train_epochs,
         hyperparameters=_stardist_hyperparameters(config),
+    )
+
+
+def _read_cellpose(path: Path) -> ModelCard:
+    weights = find_weights(path)
+    return ModelCard(
+        name=model_name_from(path.resolve().name),
+        engine=network_of(weights),
+        created=_made(weights),
+        channels=(ModelChannel(name="channel 0", normalization=_CELLPOSE_NORMALIZATION),),
     )
 
 
@@ -145,7 +162,8 @@ def _read_celldetective(folder: Path) -> ModelCard:
     path = folder / CELLDETECTIVE_CONFIG
     config = _load(path, _CelldetectiveConfig)
     channels = _celldetective_channels(config, path)
-    epochs, hyperparameters = None, _cellpose_hyperparameters(config)
+    engine: str
+    epochs, hyperparameters, engine = None, _cellpose_hyperparameters(config), config.model_type
     if config.model_type == "stardist":
         network = _check_stardist(folder)
         if network.n_channel_in != len(channels):
@@ -156,13 +174,10 @@ def _read_celldetective(folder: Path) -> ModelCard:
         epochs, hyperparameters = network.train_epochs, _stardist_hyperparameters(network)
     else:
         channels = tuple(channel for channel in channels if channel.name.lower() not in _ABSENT)
-        if not (folder / folder.resolve().name).is_file():
-            raise LibraryError(
-                f"Model '{folder}' has no weights file named like it. Copy the whole model folder again."
-            )
+        engine = network_of(find_weights(folder))
     return ModelCard(
         name=model_name_from(folder.resolve().name),
-        engine=config.model_type,
+        engine=engine,
         created=_made(path),
         channels=channels,
         pixel_size=config.spatial_calibration,

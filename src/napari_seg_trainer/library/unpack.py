@@ -14,7 +14,7 @@ from uuid import uuid4
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.problems import explained
 
-MODEL_SUFFIXES = frozenset({".json", ".h5", ".hdf5", ".txt", ".md", ".png"})
+MODEL_SUFFIXES = frozenset({".json", ".h5", ".hdf5", ".pth", ".txt", ".md", ".png"})
 MAX_BYTES = 2 << 30
 MAX_RATIO = 100
 MAX_FILES = 1000

@@ -120,7 +120,9 @@ class Dataset:
             yield PreparedImage(facts.name, image, resize_labels(labels, shape))
 
 
-def open_dataset(job: TrainingJob, parent: ModelCard | None, progress: Progress) -> Dataset:
+def open_dataset(
+    job: TrainingJob, parent: ModelCard | None, progress: Progress, most_channels: int | None = None
+) -> Dataset:
     """Look at all images of a job, and settle split, channels and pixel size.
 
     Parameters
@@ -130,6 +132,8 @@ def open_dataset(job: TrainingJob, parent: ModelCard | None, progress: Progress)
         Of the pretrained model, whose channels and pixel size hold where the job gives none.
     progress : callable
         Told the stage, how many images are done, and how many there are.
+    most_channels : int, optional
+        How many channels the engine takes, where that does not depend on the pretrained model.
 
     Raises
     ------
@@ -147,7 +151,7 @@ def open_dataset(job: TrainingJob, parent: ModelCard | None, progress: Progress)
     images = tuple(_look([*training, *validation], progress))
     if not any(facts.diameters.size for facts in images[: len(training)]):
         raise DataError(f"All {len(training)} masks in '{folders[0]}' are empty. Draw the objects first, then train.")
-    inputs = _inputs(job, parent, images[0])
+    inputs = _inputs(job, parent, images[0], most_channels)
     for facts in images:
         input_places(facts.channels, inputs, facts.name)
     dataset = Dataset(
@@ -208,9 +212,11 @@ def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage, warnings: 
     )
 
 
-def _inputs(job: TrainingJob, parent: ModelCard | None, first: ImageFacts) -> tuple[ChannelInput, ...]:
+def _inputs(
+    job: TrainingJob, parent: ModelCard | None, first: ImageFacts, most_channels: int | None
+) -> tuple[ChannelInput, ...]:
     if not job.channels:
-        return default_inputs(first.channels, parent)
+        return default_inputs(first.channels, parent, most_channels)
     places = input_places(first.channels, job.channels, first.name)
     return tuple(given.replace(name=first.channels[place]) for given, place in zip(job.channels, places, strict=True))
 

@@ -58,7 +58,7 @@ def check_no_rival(model: str) -> None:
 def _absolute(job: TrainingJob, library: ModelLibrary) -> TrainingJob:
     """Return the job with paths that hold in any folder."""
     pretrained = job.pretrained
-    if pretrained and pretrained not in library and os.path.isdir(pretrained):
+    if pretrained and pretrained not in library and os.path.exists(pretrained):
         pretrained = str(Path(pretrained).absolute())
     return job.replace(
         data=[folder.absolute() for folder in job.data],

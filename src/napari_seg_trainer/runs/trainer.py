@@ -87,7 +87,7 @@ class _Training:
         if wait_for_turn(self.run, early) and early.last_epoch == 0:
             return Stopped(reason="stopped while it waited for another training", model=None, best_epoch=None)
         parent = self._parent(early)
-        dataset = open_dataset(self.job, parent.card if parent else None, early.progress)
+        dataset = open_dataset(self.job, parent.card if parent else None, early.progress, self._free_channels())
         self._check_channels(dataset)
         self._check_split(dataset)
         warnings = sum(facts.warnings for facts in dataset.images)
@@ -104,14 +104,18 @@ class _Training:
         return self._conclude(engine, dataset, data, context, parent)
 
     def _parent(self, context: RunContext) -> LibraryModel | None:
-        if self.job.pretrained is None:
+        chosen = self.job.pretrained or self.spec.base
+        if not chosen:
             return None
         return resolve_pretrained(
-            self.job.pretrained,
+            chosen,
             self.job.engine,
             self.library,
             lambda done, total: context.progress("downloading the pretrained model", done, total or done + 1),
         )
+
+    def _free_channels(self) -> int | None:
+        return self.spec.channels[1] if self.spec.free_channels else None
 
     def _check_channels(self, dataset: Dataset) -> None:
         least, most = self.spec.channels

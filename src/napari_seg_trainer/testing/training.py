@@ -15,6 +15,8 @@ from napari_seg_trainer.paths import HOME_VARIABLE
 from napari_seg_trainer.testing.discs import disc_data
 from napari_seg_trainer.testing.recording import RecordingContext
 
+CACHE = "home/cache/"
+
 
 @dataclass(frozen=True, eq=False)
 class Training:
@@ -28,7 +30,7 @@ class Training:
     model : Path
         The model's folder, where one was exported.
     written_elsewhere : tuple of str
-        Files that came into being in the working folder or the user's library.
+        Files that came into being in the working folder or the user's library; the cache apart.
     data_untouched : bool
         Whether the data's files are as they were.
     """
@@ -69,7 +71,8 @@ def train_on_discs(
         if export:
             model.mkdir()
             engine.export(context.epoch_folder(max(context.metrics)), data, model, context)
-    return Training(context, data, model, tuple(contents(elsewhere)), contents(folder / "data") == before)
+    written = tuple(path for path in contents(elsewhere) if not path.startswith(CACHE))
+    return Training(context, data, model, written, contents(folder / "data") == before)
 
 
 def expected_calls(steps: int, epochs: range) -> list[tuple[str, int, int]]:

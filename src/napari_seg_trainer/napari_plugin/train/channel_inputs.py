@@ -104,7 +104,7 @@ class ChannelInputs(QWidget):
         return self._wrong_count(len(used)) or next(filter(None, map(self._absent, used)), "")
 
     def _wrong_count(self, count: int) -> str:
-        if self._card is not None and count != len(self._card.channels):
+        if self._card is not None and not self._spec.free_channels and count != len(self._card.channels):
             wanted = len(self._card.channels)
             return f"The pretrained model {self._card.name!r} takes {wanted} channel(s), not {count}."
         if self._fits(count):
@@ -129,7 +129,8 @@ class ChannelInputs(QWidget):
 
     def _defaults(self) -> tuple[ChannelInput, ...]:
         if self._sets:
-            return default_inputs(self._sets[0], self._card)
+            most = self._spec.channels[1] if self._spec.free_channels else None
+            return default_inputs(self._sets[0], self._card, most)
         known = self._card.channels if self._card else ()
         return tuple(ChannelInput(name=each.name, normalization=each.normalization) for each in known)
 
@@ -160,10 +161,11 @@ class ChannelInputs(QWidget):
             self._drop(row)
         count, most = len(self.rows), self._spec.channels[1]
         known = list(dict.fromkeys(name for names in self._sets for name in names))
-        spare = self._card is None and 0 < count < len(known) and (most is None or count < most)
+        is_open = self._card is None or self._spec.free_channels
+        spare = is_open and 0 < count < len(known) and (most is None or count < most)
         self._resize(count + spare)
         for place, row in enumerate(self.rows):
-            may_go = self._card is None and place >= self._spec.channels[0] and place > 0
+            may_go = is_open and place >= self._spec.channels[0] and place > 0
             own = [row.key] if row.key != NONE and row.key not in [(name, None) for name in known] else []
             keys: list[Key] = [*([NONE] if may_go else []), *((name, None) for name in known), *own]
             row.offer(keys)

@@ -1,5 +1,6 @@
 """What a training starts from: nothing, or a model that was trained before."""
 
+import os
 from functools import partial
 
 from magicgui.types import FileDialogMode
@@ -17,12 +18,14 @@ from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.schema.model_card import ModelCard
 
-SCRATCH, FOLDER = "from scratch", "a folder…"
+SCRATCH, FOLDER, FILE = "from scratch", "a folder…", "a file of weights…"
 PAUSE = 300
 """Milliseconds without a change after which a model is read."""
 
 _TOOLTIP = "A model that has learned something alike needs fewer images and less time than one from scratch."
 _FOLDER_TOOLTIP = "The folder of a model's files, as this plugin, StarDist or Celldetective writes them."
+_FILE_TOOLTIP = "A file of weights, as Cellpose writes it."
+_PATHS = (FOLDER, FILE)
 _MEGABYTE = 1_000_000
 
 
@@ -71,9 +74,9 @@ class PretrainedField(QWidget):
         self.list_models()
 
     def value(self) -> str | None:
-        """Return a name in the library, a folder, a built-in name, or None for a start from scratch."""
+        """Return a name in the library, a path, a built-in name, or None for a start from the beginning."""
         chosen: str = self.box.currentData()
-        if chosen == FOLDER:
+        if chosen in _PATHS:
             return str(self.folder.line_edit.native.text().strip())
         return None if chosen == SCRATCH else chosen
 
@@ -83,7 +86,7 @@ class PretrainedField(QWidget):
         if pretrained is None or known:
             self._offer(pretrained or SCRATCH)
         else:
-            self._offer(FOLDER)
+            self._offer(FILE if os.path.isfile(pretrained) and self._spec.single_files else FOLDER)
             with self.folder.line_edit.changed.blocked():
                 self.folder.line_edit.value = pretrained
         self._read(by_user)
@@ -116,16 +119,11 @@ class PretrainedField(QWidget):
     def reason(self) -> str:
         """Return why a training cannot start from the choice, as far as is known; empty if it can."""
         if self.value() == "":
-            return "Choose the folder of the pretrained model."
+            return f"Choose the {self._what()} of the pretrained model."
         return "The pretrained model is being read." if self._is_reading else self._problem
 
     def _arrange(self) -> None:
-        line = self.folder.line_edit.native
-        line.setPlaceholderText("folder of a model")
-        line.setToolTip(_FOLDER_TOOLTIP)
-        self.folder.choose_btn.text = "…"
         self.folder.choose_btn.native.setMaximumWidth(28)
-        self.folder.choose_btn.tooltip = "Choose a folder."
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (self.box, self.folder.native, self._note):
@@ -151,17 +149,32 @@ class PretrainedField(QWidget):
         """Fill the drop-down, with this choice."""
         builtin = [model for model in BUILTIN_MODELS if model.engine == self._spec.id and model.name not in self._names]
         self.box.clear()
-        self.box.addItem(SCRATCH, SCRATCH)
+        self.box.addItem(f"from {self._spec.base}" if self._spec.base else SCRATCH, SCRATCH)
         for name in self._names:
             self.box.addItem(name, name)
         for model in builtin:
             self.box.addItem(f"{model.name} (built in)", model.name)
             self.box.setItemData(self.box.count() - 1, model.title, Qt.ItemDataRole.ToolTipRole)
-        if self.box.findData(chosen) < 0 and chosen != FOLDER:
+        if self.box.findData(chosen) < 0 and chosen not in _PATHS:
             self.box.addItem(chosen, chosen)
-        self.box.addItem(FOLDER, FOLDER)
+        for path in _PATHS if self._spec.single_files else _PATHS[:1]:
+            self.box.addItem(path, path)
         self.box.setCurrentIndex(self.box.findData(chosen))
-        self.folder.native.setVisible(chosen == FOLDER)
+        self._show_path()
+
+    def _what(self) -> str:
+        return "file" if self.box.currentData() == FILE else "folder"
+
+    def _show_path(self) -> None:
+        """Show the line for a path where there is to be one."""
+        is_file = self.box.currentData() == FILE
+        self.folder.mode = FileDialogMode.EXISTING_FILE if is_file else FileDialogMode.EXISTING_DIRECTORY
+        self.folder.choose_btn.text = "…"  # a change of mode names the button anew
+        self.folder.choose_btn.tooltip = f"Choose a {self._what()}."
+        line = self.folder.line_edit.native
+        line.setPlaceholderText("file of weights" if is_file else "folder of a model")
+        line.setToolTip(_FILE_TOOLTIP if is_file else _FOLDER_TOOLTIP)
+        self.folder.native.setVisible(self.box.currentData() in _PATHS)
 
     def _forget(self) -> None:
         self._pause.stop()
@@ -174,7 +187,7 @@ class PretrainedField(QWidget):
     def _read(self, by_user: bool) -> None:
         self._forget()
         self.by_user = by_user
-        self.folder.native.setVisible(self.box.currentData() == FOLDER)
+        self._show_path()
         text = self.value()
         if not text:
             self.loaded.emit()

@@ -1,0 +1,1 @@
+"""Cellpose: the residual U-Net that trains from scratch, and Cellpose-SAM, with one training loop for both."""

@@ -1,0 +1,146 @@
+"""Where it is computed, and in which of the ways that give the same answer it is fastest there."""
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from napari_seg_trainer.errors import JobError
+from napari_seg_trainer.files import write_text
+from napari_seg_trainer.paths import cache_folder
+
+GAIN = 0.9
+"""Another way is taken only if it needs less than this part of the time."""
+_REPEATS = 2
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a network is computed: with numbers of 16 bits (bfloat16) where they suffice, and with channels innermost."""
+
+    bfloat16: bool = False
+    channels_last: bool = False
+
+
+PLAIN = Way()
+_WAYS = (PLAIN, Way(channels_last=True), Way(bfloat16=True, channels_last=True))
+
+
+@dataclass(frozen=True)
+class Computing:
+    """A device and a way."""
+
+    device: torch.device
+    way: Way = PLAIN
+
+    @property
+    def name(self) -> str:
+        """What computes, for people."""
+        if self.device.type == "cuda":
+            return str(torch.cuda.get_device_name(self.device))
+        return {"mps": "Apple GPU"}.get(self.device.type, "CPU")
+
+    def place(self, network: _Network) -> _Network:
+        """Move a network to the device."""
+        network.to(self.device)
+        if self.way.channels_last:
+            network.to(memory_format=torch.channels_last)
+        return network
+
+    def take(self, images: Tensor) -> Tensor:
+        """Move images (BCYX) to the device."""
+        layout = torch.channels_last if self.way.channels_last else torch.contiguous_format
+        return images.to(self.device, memory_format=layout)
+
+    def precision(self) -> AbstractContextManager[object]:
+        """Return the context in which the network is to be called."""
+        reduced: AbstractContextManager[object] = torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return reduced if self.way.bfloat16 else nullcontext()
+
+
+def choose_device(wanted: str | None = None) -> torch.device:
+    """Return the device that the user wants, or else the fastest there is.
+
+    Raises
+    ------
+    JobError
+        If it is not there.
+    """
+    there = [name for name, check in _CHECKS.items() if check()]
+    if wanted is not None and wanted not in there:
+        raise JobError(f"There is no device {wanted!r} here. Choose one of {', '.join(there)}, or leave it open.")
+    return torch.device(wanted or there[0])
+
+
+_CHECKS: dict[str, Callable[[], bool]] = {
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+    "cpu": lambda: True,
+}
+
+
+def fastest(device: torch.device, make: Callable[[], nn.Module], shape: tuple[int, int, int, int]) -> Computing:
+    """Return the fastest way to train a network on a device, measured the first time and kept in the user's cache.
+
+    Parameters
+    ----------
+    device : torch.device
+    make : callable
+        Makes such a network.
+    shape : (int, int, int, int)
+        Of the images to measure with, BCYX.
+    """
+    file = cache_folder() / "speed.json"
+    key = " ".join(map(str, (make.__name__, shape, torch.__version__, torch.get_num_threads(), _hardware(device))))
+    known: dict[str, dict[str, bool]] = {}
+    with suppress(OSError, ValueError):
+        known = json.loads(file.read_text(encoding="utf-8"))
+    with suppress(KeyError, TypeError):
+        return Computing(device, Way(**known[key]))
+    way = _measured(device, make, shape)
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps({**known, key: asdict(way)}, indent=2))
+    return Computing(device, way)
+
+
+def _measured(device: torch.device, make: Callable[[], nn.Module], shape: tuple[int, int, int, int]) -> Way:
+    best, best_seconds = PLAIN, float("inf")
+    for way in _WAYS:
+        computing = Computing(device, way)
+        try:
+            seconds = _seconds(computing, computing.place(make()), torch.rand(shape))
+        except (RuntimeError, NotImplementedError):  # this device cannot
+            continue
+        if seconds < (GAIN if best_seconds < float("inf") else 1.0) * best_seconds:
+            best, best_seconds = way, seconds
+    return best
+
+
+def _seconds(computing: Computing, network: nn.Module, images: Tensor) -> float:
+    """Return the shortest time of a step forward and back, after one that does not count."""
+    times = []
+    for _ in range(1 + _REPEATS):
+        began = time.perf_counter()
+        with computing.precision():
+            answer = network(computing.take(images))[0]
+        answer.float().square().mean().backward()
+        if computing.device.type == "cuda":
+            torch.cuda.synchronize(computing.device)
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type != "cpu":
+        return Computing(device).name
+    with suppress(OSError, StopIteration), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith(("flags", "Features")))
+    return platform.processor()

@@ -1,0 +1,270 @@
+"""Both Cellpose networks as engines."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from napari_seg_trainer.annotations.patches import PatchPlan, PatchStream
+from napari_seg_trainer.engines.cellpose import sam
+from napari_seg_trainer.engines.cellpose.cnn import CHANNELS, CellposeNet
+from napari_seg_trainer.engines.cellpose.computing import Computing, choose_device, fastest
+from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE
+from napari_seg_trainer.engines.cellpose.flows import Annotated, annotate
+from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor, spread
+from napari_seg_trainer.engines.cellpose.samples import SamplePlan, draw_sample, fixed_sample
+from napari_seg_trainer.engines.cellpose.spec import (
+    CELL_THRESHOLD,
+    FLOW_THRESHOLD,
+    SAM_BLOCK,
+    SETTINGS_FILE,
+    CellposeParameters,
+    CellposeSamParameters,
+    CellposeSettings,
+)
+from napari_seg_trainer.engines.cellpose.state import load_cnn, save
+from napari_seg_trainer.engines.cellpose.training import MEANS_FILE, MOMENTUM, Batch, Trainer
+from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
+from napari_seg_trainer.errors import DataError, JobError
+
+MAX_VALIDATION_SAMPLES = 100
+WARM_UP = 0.1
+"""Part of the epochs in which the learning rate rises."""
+MAX_WARM_UP = 10
+_SPREAD = 3.0
+
+
+class _CellposeBase:
+    """What both engines have in common."""
+
+    def _samples(self, annotated: Sequence[Annotated], plan: SamplePlan, batches: PatchPlan) -> PatchStream:
+        def draw(place: int, _augmented: bool, rng: np.random.Generator) -> Any:
+            return draw_sample(annotated[place], plan, rng)
+
+        return PatchStream([one.prepared for one in annotated], batches, draw)
+
+    def _run(
+        self,
+        trainer: Trainer,
+        stream: PatchStream,
+        validation: Sequence[Batch],
+        task: TrainingTask,
+        context: TrainingContext,
+    ) -> None:
+        """Train epoch after epoch, from the checkpoint where there is one."""
+        parameters, steps = task.parameters, stream.batches_per_epoch
+        if context.checkpoint is not None:
+            trainer.restore(context.checkpoint)
+        context.start(parameters, steps_per_epoch=steps, device=trainer.computing.name)
+        warm = max(1.0, min(MAX_WARM_UP, WARM_UP * parameters.epochs) * steps)
+        for epoch in range(context.first_epoch, parameters.epochs + 1):
+            torch.manual_seed(task.seed * 100_003 + epoch)  # so that a resumed training goes on alike
+            rate, done = context.learning_rate(epoch), (epoch - 1) * steps
+            found: list[dict[str, float]] = []
+            for batch in stream.epoch(epoch, Batch.of):
+                step = len(found) + 1
+                found.append(trainer.train_step(batch, rate * min(1.0, (done + step) / warm)))
+                if not context.end_step(epoch, step, steps):
+                    break
+            metrics = {name: float(np.mean([losses[name] for losses in found])) for name in found[0]}
+            metrics |= trainer.validate(validation)
+            if not context.end_epoch(epoch, metrics, trainer.save):
+                break
+
+
+class CellposeEngine(_CellposeBase):
+    """Trains, exports and loads the residual U-Net of Cellpose 1 to 3; plain cellpose 3 opens its weights."""
+
+    def train(self, task: TrainingTask, data: TrainingData, context: TrainingContext) -> None:
+        """Train as `Engine.train` says."""
+        parameters = _parameters(task, CellposeParameters)
+        device = choose_device(parameters.device)
+        _seed(task.seed)
+        network = CellposeNet() if task.pretrained is None else load_cnn(task.pretrained)
+        shape = (2, CHANNELS, parameters.patch_size, parameters.patch_size)
+        computing = fastest(device, CellposeNet, shape)
+        training = _teaching(annotate(data.training, partial(context.progress, "computing flows")), task, context)
+        validation = annotate(data.validation, partial(context.progress, "computing flows"))
+        typical = _typical(training, context)
+        network.diam_labels.data[:] = typical
+        diameter = float(network.diam_mean)
+        plan = _plan(parameters, parameters.patch_size, CHANNELS, diameter, typical)
+        batches = _batches(parameters, parameters.patch_size, task.seed)
+        computing.place(network)
+        trainer = Trainer(network, _optimizer(network, parameters, parameters.optimizer), computing, context)
+        stream = self._samples(training, plan, batches)
+        self._run(trainer, stream, _validation(validation, plan, batches), task, context)
+
+    def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
+        """Write a folder whose weights `cellpose.models.CellposeModel` of cellpose 3 opens."""
+        _export(checkpoint, folder, "residual U-Net of Cellpose 1 to 3")
+
+    def load(self, folder: Path) -> CellposePredictor:
+        """Open a model folder, or a file of weights."""
+        network = load_cnn(folder)
+        computing = fastest(choose_device(), CellposeNet, (2, CHANNELS, 224, 224))
+        return CellposePredictor(
+            network,
+            computing,
+            channels=CHANNELS,
+            block=224,
+            diameter=float(network.diam_mean),
+            typical=float(network.diam_labels),
+            settings=CellposeSettings.of_model(folder),
+        )
+
+
+class CellposeSamEngine(_CellposeBase):
+    """Fine-tunes, exports and loads Cellpose-SAM; plain cellpose 4 opens its weights."""
+
+    def train(self, task: TrainingTask, data: TrainingData, context: TrainingContext) -> None:
+        """Train as `Engine.train` says."""
+        parameters = _parameters(task, CellposeSamParameters)
+        if task.pretrained is None:
+            raise JobError("Cellpose-SAM is never trained from scratch. Choose a pretrained model, such as cpsam_v2.")
+        device = choose_device(parameters.device)
+        _seed(task.seed)
+        network = sam.load_sam(task.pretrained)
+        computing = fastest(device, _probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK))
+        parameters = _settle_memory(network, parameters, computing, context)
+        if parameters.save_memory:
+            sam.use_checkpoints(network)
+        training = _teaching(annotate(data.training, partial(context.progress, "computing flows")), task, context)
+        validation = annotate(data.validation, partial(context.progress, "computing flows"))
+        network.diam_labels.data[:] = _typical(training, context)
+        plan = _plan(parameters, SAM_BLOCK, sam.CHANNELS, 0.0, 0.0)
+        batches = _batches(parameters, SAM_BLOCK, task.seed)
+        computing.place(network)
+        trainer = Trainer(network, _optimizer(network, parameters, "AdamW"), computing, context, mean_decay=0.0)
+        stream = self._samples(training, plan, batches)
+        told = TrainingTask(task.channels, parameters, task.seed, task.pretrained)
+        self._run(trainer, stream, _validation(validation, plan, batches), told, context)
+
+    def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
+        """Write a folder whose weights `cellpose.models.CellposeModel` of cellpose 4 opens."""
+        _export(checkpoint, folder, "Cellpose-SAM")
+
+    def load(self, folder: Path) -> CellposePredictor:
+        """Open a model folder, or a file of weights."""
+        return CellposePredictor(
+            sam.load_sam(folder),
+            fastest(choose_device(), _probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK)),
+            channels=sam.CHANNELS,
+            block=SAM_BLOCK,
+            diameter=0.0,
+            typical=0.0,
+            settings=CellposeSettings.of_model(folder),
+        )
+
+
+def _probe() -> nn.Module:
+    """Return a network of few, wide layers, whose time tells that of a transformer."""
+    wide = 1024
+    return nn.Sequential(
+        nn.Conv2d(CHANNELS, wide, 8, stride=8), *(nn.Conv2d(wide, wide, 1) for _ in range(4)), _FirstOnly()
+    )
+
+
+class _FirstOnly(nn.Module):  # type: ignore[misc]
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
+        return (x,)
+
+
+def _parameters(task: TrainingTask, kind: type[Any]) -> Any:
+    if not isinstance(task.parameters, kind):
+        raise TypeError(f"Cellpose cannot be trained with {type(task.parameters).__name__}")
+    return task.parameters
+
+
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    cv2.setNumThreads(1)  # samples are made beside the network, which needs the cores
+
+
+def _optimizer(network: nn.Module, parameters: Any, kind: str) -> torch.optim.Optimizer:
+    weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rest = {"lr": parameters.learning_rate, "weight_decay": parameters.weight_decay}
+    if kind == "AdamW":
+        return torch.optim.AdamW(weights, **rest)
+    return torch.optim.SGD(weights, momentum=MOMENTUM, **rest)
+
+
+def _plan(
+    parameters: CellposeParameters | CellposeSamParameters, size: int, channels: int, diameter: float, typical: float
+) -> SamplePlan:
+    return SamplePlan(size, channels, diameter, typical, parameters.scale_range, parameters.foreground)
+
+
+def _batches(parameters: CellposeParameters | CellposeSamParameters, size: int, seed: int) -> PatchPlan:
+    return PatchPlan((size, size), parameters.batch_size, parameters.augmentation, parameters.foreground, seed)
+
+
+def _teaching(images: Sequence[Annotated], task: TrainingTask, context: TrainingContext) -> list[Annotated]:
+    """Return the images that have as many objects as the user asked for."""
+    least = int(getattr(task.parameters, "min_objects", 0))
+    enough = [one for one in images if one.objects >= least]
+    if not enough:
+        most = max(one.objects for one in images)
+        raise DataError(
+            f"No training image has {least} objects; the most that one has is {most}. Lower 'Objects an image needs'."
+        )
+    if len(enough) < len(images):
+        left = len(images) - len(enough)
+        context.log(f"{left} of {len(images)} training images have fewer than {least} objects and are left out.")
+    return enough
+
+
+def _typical(images: Sequence[Annotated], context: TrainingContext) -> float:
+    """Return the mean over the images of the objects' median diameter, as Cellpose does; warn of large differences."""
+    diameters = np.array([one.diameter for one in images if one.objects])
+    low, high = np.percentile(diameters, (10, 90))
+    if high > _SPREAD * low:
+        context.log(
+            f"Objects differ much in size between images: {low:.0f} pixels across in some, {high:.0f} in others. Give "
+            "the images' pixel sizes, or train a model for each kind.",
+            "warning",
+        )
+    return float(diameters.mean())
+
+
+def _validation(images: Sequence[Annotated], plan: SamplePlan, batches: PatchPlan) -> list[Batch]:
+    """Return one fixed sample of each validation image, a hundred at most, in batches."""
+    rng = np.random.default_rng(batches.seed)
+    samples = [fixed_sample(images[i], plan, rng) for i in spread(len(images), MAX_VALIDATION_SAMPLES)]
+    size = batches.batch_size
+    return [Batch.of(samples[start : start + size]) for start in range(0, len(samples), size)]
+
+
+def _settle_memory(
+    network: nn.Module, parameters: CellposeSamParameters, computing: Computing, context: TrainingContext
+) -> CellposeSamParameters:
+    """Return the parameters with the choice whether to save memory; say so where there is too little all the same."""
+    bits, free = computing.way.bfloat16, sam.memory_free(computing.device)
+    need = partial(sam.memory_needed, network, parameters.batch_size, bfloat16=bits)
+    saving = parameters.save_memory
+    if saving is None:
+        saving = need(save_memory=False) > free
+        if saving:
+            context.log("The memory is short: parts of the network are computed twice, which takes a third longer.")
+    needed = need(save_memory=saving)
+    if needed > free:
+        context.log(
+            f"Cellpose-SAM needs about {needed / 2**30:.0f} GiB of memory for this, and {computing.name} has "
+            f"{free / 2**30:.0f} GiB free. It may fail or be very slow: use a smaller batch size, a larger computer, "
+            "or the engine Cellpose.",
+            "warning",
+        )
+    return parameters.replace(save_memory=saving)
+
+
+def _export(checkpoint: Path, folder: Path, network: str) -> None:
+    weights = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
+    save(weights, folder / WEIGHTS_FILE)
+    settings = {"network": network, "flow_threshold": FLOW_THRESHOLD, "cellprob_threshold": CELL_THRESHOLD}
+    (folder / SETTINGS_FILE).write_text(json.dumps(settings), encoding="utf-8")

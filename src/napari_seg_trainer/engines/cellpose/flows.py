@@ -1,0 +1,141 @@
+"""The flows of annotated objects: what the network learns to answer; computed once, and kept by their content."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cellpose.dynamics import masks_to_flows_gpu
+from numpy.typing import NDArray
+
+from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.files import write_bytes
+from napari_seg_trainer.paths import cache_folder
+
+MAX_BYTES = 4 << 30
+MIN_DIAMETER = 5.0
+MAX_PLACES = 1000
+_FORMAT = "1"  # to be counted up when what is kept changes
+_FLOAT = np.float16
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """An image with its flows.
+
+    Attributes
+    ----------
+    prepared : PreparedImage
+    flows : NDArray of float16, axes CYX
+        Y and X of the unit vector that leads from each pixel of an object to the object's centre; 0 in the background.
+    diameter : float
+        Median over its objects of the diameter, in pixels, of the circle with the object's area; 0 without objects.
+    objects : int
+    places : NDArray of int64, axes NC
+        Y and X of some pixels of objects, drawn evenly among all.
+    """
+
+    prepared: PreparedImage
+    flows: NDArray[np.float16]
+    diameter: float
+    objects: int
+    places: NDArray[np.int64]
+
+
+def annotate(
+    images: Sequence[PreparedImage], progress: Callable[[int, int], None], folder: Path | None = None
+) -> list[Annotated]:
+    """Return the images with their flows, computed in as many threads as there are cores unless they are kept already.
+
+    Parameters
+    ----------
+    images : sequence of PreparedImage
+    progress : callable
+        Is told how many are done, and of how many.
+    folder : Path, optional
+        Where flows are kept; the user's cache if not given. The oldest are removed beyond 4 GiB.
+    """
+    cache = _Cache(cache_folder() / "flows" if folder is None else folder)
+    found: list[Annotated] = []
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="flows") as pool:
+        for annotated in pool.map(cache.annotate, (images[i] for i in range(len(images)))):
+            found.append(annotated)
+            progress(len(found), len(images))
+    cache.prune()
+    return found
+
+
+def flows_of(labels: NDArray[np.int32]) -> NDArray[np.float16]:
+    """Return the flows of labels numbered without gaps, as Cellpose computes them (Stringer et al. 2021)."""
+    flows, _ = masks_to_flows_gpu(labels.astype(np.int64), device=torch.device("cpu"))
+    return np.asarray(flows, _FLOAT)
+
+
+class _Cache:
+    """A folder of flows, each named after the SHA-256 of its labels."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._used: set[Path] = set()
+        with suppress(OSError):  # without a place to keep them, they stay in memory
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def annotate(self, prepared: PreparedImage) -> Annotated:
+        labels = np.maximum(np.asarray(prepared.labels), 0)
+        areas = np.bincount(labels.ravel())[1:]
+        areas = areas[areas > 0]
+        diameter = max(MIN_DIAMETER, float(np.median(np.sqrt(areas * 4 / np.pi)))) if areas.size else 0.0
+        inside = np.flatnonzero(labels)
+        places = np.stack(np.unravel_index(inside[:: max(1, inside.size // MAX_PLACES)], labels.shape), axis=1)
+        return Annotated(prepared, self._flows(labels), diameter, areas.size, places)
+
+    def prune(self) -> None:
+        """Remove the flows that were not used for longest, beyond the limit; never those of this training."""
+        with suppress(OSError):
+            kept = sorted(self.folder.glob("*.npy"), key=lambda path: path.stat().st_mtime)
+            excess = sum(path.stat().st_size for path in kept) - MAX_BYTES
+            for path in kept:
+                if excess <= 0:
+                    break
+                if path not in self._used:
+                    excess -= path.stat().st_size
+                    path.unlink()
+
+    def _flows(self, labels: NDArray[np.int32]) -> NDArray[np.float16]:
+        key = hashlib.sha256(f"{_FORMAT} {labels.dtype.str} {labels.shape} ".encode())
+        key.update(np.ascontiguousarray(labels).data)
+        path = self.folder / f"{key.hexdigest()}.npy"
+        self._used.add(path)
+        kept = _load(path, labels.shape)
+        if kept is not None:
+            return kept
+        flows = flows_of(labels)
+        with suppress(OSError):
+            write_bytes(path, _as_file(flows))
+            kept = _load(path, labels.shape)
+        return flows if kept is None else kept
+
+
+def _load(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
+    """Return kept flows, mapped into memory; None where there are none, or the file is not what it should be."""
+    try:
+        flows = np.load(path, mmap_mode="r", allow_pickle=False)
+        os.utime(path, (time.time(), time.time()))
+    except (OSError, ValueError, EOFError):
+        return None
+    return flows if flows.dtype == _FLOAT and flows.shape == (2, *shape) else None
+
+
+def _as_file(array: NDArray[Any]) -> bytes:
+    from io import BytesIO
+
+    file = BytesIO()
+    np.save(file, array)
+    return file.getvalue()

@@ -1,0 +1,161 @@
+"""What the two Cellpose networks are good for and which parameters they have; imports no framework."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, FiniteFloat, NonNegativeInt, ValidationError
+
+from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
+from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat
+
+CNN_DIAMETER = 30.0
+"""Pixels across of the objects that the residual U-Net is shown; images are scaled accordingly."""
+SAM_BLOCK = 256
+"""Side in pixels of what Cellpose-SAM sees; fixed by its position embedding."""
+SETTINGS_FILE = "cellpose.json"
+FLOW_THRESHOLD, CELL_THRESHOLD = 0.4, 0.0
+
+Device = Literal["cuda", "mps", "cpu"]
+
+
+class _Parameters(Hyperparameters):
+    """What both networks have in common."""
+
+    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        1e-5, title="Weight decay", description="How strongly large weights are pulled to 0. More prevents overfitting."
+    )
+    scale_range: Annotated[float, Field(ge=0, lt=2)] = Field(
+        0.5,
+        title="Random scaling",
+        description="0.5 means: each sample is made larger or smaller by up to a quarter. 0 leaves sizes as they are.",
+    )
+    foreground: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.9, title="Samples with objects", description="How often a sample must hold an object, from 0 to 1."
+    )
+    min_objects: NonNegativeInt = Field(
+        0,
+        title="Objects an image needs",
+        description="Images with fewer objects teach nothing. 0 uses all images, also those without an object.",
+    )
+    device: Device | None = Field(
+        None, title="Compute on", description="cuda is an NVIDIA GPU, mps that of a Mac, cpu the processor."
+    )
+
+
+class CellposeParameters(_Parameters):
+    """Parameters of the residual U-Net of Cellpose 1 to 3; None means chosen by itself."""
+
+    learning_rate: PositiveFloat = Field(
+        0.01,
+        title="Learning rate",
+        description="How far each step changes the network. Smaller is slower and steadier.",
+    )
+    patch_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = Field(
+        224, title="Patch size", description="Side, in pixels, of the squares that the network is trained on."
+    )
+    optimizer: Literal["SGD", "AdamW"] = Field(
+        "SGD",
+        title="Optimizer",
+        description="How a step is made: SGD as in Cellpose 1 and 2, or AdamW as in Cellpose 3, at a lower rate.",
+    )
+
+
+class CellposeSamParameters(_Parameters):
+    """Parameters of Cellpose-SAM; None means chosen by itself."""
+
+    batch_size: Annotated[int, Field(gt=0)] = Field(
+        1, title="Batch size", description="How many samples the network sees at once. Less needs less memory."
+    )
+    learning_rate: PositiveFloat = Field(
+        1e-5,
+        title="Learning rate",
+        description="How far each step changes the network. Smaller is slower and steadier.",
+    )
+    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        0.1, title="Weight decay", description="How strongly large weights are pulled to 0. More prevents overfitting."
+    )
+    scale_range: Annotated[float, Field(ge=0, lt=2)] = Field(
+        1.0,
+        title="Random scaling",
+        description="1 means: each sample is made larger or smaller by up to a half. 0 leaves sizes as they are.",
+    )
+    save_memory: bool | None = Field(
+        None,
+        title="Save memory",
+        description="Computes parts of the network twice, to keep less in memory: slower by a third.",
+    )
+
+
+class CellposeSettings(PredictionSettings):
+    """What can be changed about a prediction; None means the model's own value.
+
+    In `cellpose.models.CellposeModel.eval` they have the same names.
+    """
+
+    cellprob_threshold: Annotated[FiniteFloat, Field(ge=-10, le=10)] | None = Field(
+        None,
+        title="Object threshold",
+        description="Lower it (say, to -1) when objects are missed or too small; raise it when there are labels where "
+        "nothing is.",
+    )
+    flow_threshold: Annotated[FiniteFloat, Field(ge=0, le=10)] | None = Field(
+        None,
+        title="Shape threshold",
+        description="Raise it when objects are missed; lower it when there are ill-shaped ones. 0 accepts all shapes.",
+    )
+    diameter: PositiveFloat | None = Field(
+        None,
+        title="Diameter of objects",
+        description="In pixels at the model's pixel size. By itself, the size is known from the training and adjusted "
+        "to the image.",
+    )
+
+    @classmethod
+    def of_model(cls, folder: Path) -> Self:
+        """Return the thresholds of the model in `folder`, as this project or Celldetective wrote them."""
+        found: dict[str, Any] = {"cellprob_threshold": CELL_THRESHOLD, "flow_threshold": FLOW_THRESHOLD}
+        for name in ("config_input.json", SETTINGS_FILE):
+            try:
+                said = json.loads((folder / name).read_text(encoding="utf-8"))
+                found |= {key: said[key] for key in cls.model_fields if said.get(key) is not None}
+            except (OSError, ValueError, TypeError, AttributeError):  # no such file, or none of these programs'
+                continue
+        try:
+            return cls.model_validate(found)
+        except ValidationError:
+            return cls()
+
+
+_REQUIRES = ("cellpose", "torch")
+_INSTALL = 'python -m pip install "napari-seg-trainer[cellpose]"'
+
+SPEC = EngineSpec(
+    id="cellpose",
+    title="Cellpose",
+    good_for="Objects of any shape, such as whole cells; also from scratch and without a GPU. "
+    "A second channel, such as the nuclei, may help.",
+    parameters=CellposeParameters,
+    channels=(1, 2),
+    location="napari_seg_trainer.engines.cellpose.engine:CellposeEngine",
+    requires=_REQUIRES,
+    install=_INSTALL,
+    free_channels=True,
+    single_files=True,
+    prediction=CellposeSettings,
+)
+
+SAM_SPEC = EngineSpec(
+    id="cellpose-sam",
+    title="Cellpose-SAM",
+    good_for="Objects of any shape and size, with few images, as it has seen very many; needs a large GPU.",
+    parameters=CellposeSamParameters,
+    channels=(1, 3),
+    location="napari_seg_trainer.engines.cellpose.engine:CellposeSamEngine",
+    requires=_REQUIRES,
+    install=_INSTALL,
+    free_channels=True,
+    single_files=True,
+    prediction=CellposeSettings,
+    base="cpsam_v2",
+)

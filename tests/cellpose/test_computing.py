@@ -1,0 +1,80 @@
+"""Devices, and the fastest way on each, measured once."""
+
+import json
+
+import pytest
+
+pytest.importorskip("cellpose")
+
+import torch
+
+from napari_seg_trainer.engines.cellpose import computing
+from napari_seg_trainer.engines.cellpose.cnn import CellposeNet
+from napari_seg_trainer.engines.cellpose.computing import PLAIN, Computing, Way, choose_device, fastest
+from napari_seg_trainer.errors import JobError
+
+CPU = torch.device("cpu")
+SHAPE = (1, 2, 64, 64)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(computing, "_CHECKS", {"cuda": lambda: False, "mps": lambda: False, "cpu": lambda: True})
+    assert choose_device() == choose_device("cpu") == CPU
+    with pytest.raises(JobError, match=r"no device 'cuda' here\. Choose one of cpu"):
+        choose_device("cuda")
+
+
+def test_a_gpu_comes_first(monkeypatch):
+    monkeypatch.setattr(computing, "_CHECKS", {"cuda": lambda: True, "mps": lambda: False, "cpu": lambda: True})
+    assert choose_device().type == "cuda"
+    assert choose_device("cpu") == CPU
+
+
+def test_the_fastest_way_is_measured_once(home, monkeypatch):
+    times = {PLAIN: 3.0, Way(channels_last=True): 2.9, Way(bfloat16=True, channels_last=True): 1.0}
+    asked = []
+
+    def seconds(how, _network, _images):
+        asked.append(how.way)
+        return times[how.way]
+
+    monkeypatch.setattr(computing, "_seconds", seconds)
+    assert fastest(CPU, CellposeNet, SHAPE).way == Way(bfloat16=True, channels_last=True)
+    assert asked == list(times)
+    assert fastest(CPU, CellposeNet, SHAPE).way == Way(bfloat16=True, channels_last=True)
+    assert len(asked) == 3
+    times[Way(bfloat16=True, channels_last=True)] = 2.8  # a gain that may be chance is none
+    assert fastest(CPU, CellposeNet, (2, 2, 64, 64)).way == PLAIN
+    file = home / "cache" / "speed.json"
+    assert len(json.loads(file.read_text())) == 2
+    file.write_text("[broken")
+    assert fastest(CPU, CellposeNet, SHAPE).way == PLAIN
+
+
+def test_a_way_that_the_device_cannot_go_is_passed_over(home, monkeypatch):
+    def seconds(how, _network, _images):
+        if how.way.bfloat16:
+            raise RuntimeError("not implemented for 'BFloat16'")
+        return 1.0
+
+    monkeypatch.setattr(computing, "_seconds", seconds)
+    assert fastest(CPU, CellposeNet, SHAPE).way == PLAIN
+
+
+@pytest.mark.parametrize("way", [PLAIN, Way(channels_last=True), Way(bfloat16=True, channels_last=True)])
+def test_every_way_computes_about_the_same(way):
+    torch.manual_seed(0)
+    network = CellposeNet().eval()
+    images = torch.rand(SHAPE)
+    with torch.no_grad():
+        expected = network(images)[0]
+        how = Computing(CPU, way)
+        placed = how.place(network)
+        with how.precision():
+            answer = placed(how.take(images))[0]
+    torch.testing.assert_close(answer.float(), expected, atol=0.05, rtol=0.05)
+
+
+def test_a_real_measurement_gives_a_way(home):
+    assert fastest(CPU, CellposeNet, SHAPE).device == CPU
+    assert len(json.loads((home / "cache" / "speed.json").read_text())) == 1

@@ -1,0 +1,143 @@
+"""Labels from a network's answer, as Cellpose finds them; and images of any size and scale."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cellpose")
+
+import torch
+
+from napari_seg_trainer.engines.cellpose.computing import PLAIN, Computing, Way
+from napari_seg_trainer.engines.cellpose.flows import flows_of
+from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor, spread, typical_diameter
+from napari_seg_trainer.engines.cellpose.spec import CellposeSettings
+from napari_seg_trainer.engines.protocol import PredictionSettings
+from napari_seg_trainer.evaluation.matching import match
+from napari_seg_trainer.testing.discs import disc_image
+
+OWN = CellposeSettings(flow_threshold=0.4, cellprob_threshold=0.0)
+
+
+class Knowing(torch.nn.Module):
+    """Answers with the flows of what is brighter than half; notes the sizes of what it is shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, images):
+        from scipy.ndimage import label
+
+        answers = []
+        for image in images.numpy():
+            labels = label(image[0] > 0.5)[0].astype(np.int32)
+            flows = flows_of(labels).astype(np.float32)
+            answers.append(np.concatenate([5 * flows, np.where(labels > 0, 5.0, -5.0)[np.newaxis]]))
+            self.seen += [typical_diameter(labels)] if labels.max() >= 5 else []
+        return torch.from_numpy(np.stack(answers).astype(np.float32)), torch.zeros(len(images), 256)
+
+
+def predictor(network=None, **changes):
+    given = {"channels": 2, "block": 224, "diameter": 30.0, "typical": 15.0, "settings": OWN}
+    computing = Computing(torch.device("cpu"), PLAIN)
+    return CellposePredictor(network or Knowing(), computing, **(given | changes))
+
+
+def ap(true, found, iou=0.5):
+    return match(true, found, (iou,))[0].ap
+
+
+def test_masks_are_those_of_cellpose_3(record, recorded):
+    labels = recorded["labels"].astype(np.int32)
+    answer = np.moveaxis(record.answer(labels, recorded["flows"].astype(np.float32)), 0, -1)
+    masks = predictor().masks(answer, 1.0, CellposeSettings())
+    assert masks.max() > 50
+    assert ap(recorded["masks"].astype(np.int32), masks, 0.9) >= 0.99
+
+
+@pytest.mark.parametrize("typical", [15.0, 30.0, 60.0])
+def test_an_image_is_shown_at_the_diameter_that_the_network_knows(typical):
+    network = Knowing()
+    scale = typical / 15
+    prepared = disc_image((round(200 * scale), round(260 * scale)), 1, 3, (round(6 * scale), round(9 * scale)))
+    labels = predictor(network, typical=typical).predict(prepared.image)
+    assert labels.shape == prepared.labels.shape
+    assert np.median(network.seen) == pytest.approx(30, rel=0.25)
+    assert ap(prepared.labels, labels) > 0.9
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.5])
+def test_objects_of_another_size_are_looked_at_twice(factor):
+    network = Knowing()
+    prepared = disc_image((round(200 * factor), round(200 * factor)), 1, 3, (round(7 * factor), round(8 * factor)))
+    labels = predictor(network).predict(prepared.image)
+    size = np.median([size for size in network.seen if size > 40] if factor > 1 else network.seen[:1])
+    assert size == pytest.approx(30 * factor, rel=0.25)
+    assert network.seen[-1] == pytest.approx(30, rel=0.25)
+    assert ap(prepared.labels, labels) > 0.9
+
+
+def test_a_diameter_that_the_user_tells_is_obeyed():
+    network = Knowing()
+    prepared = disc_image((200, 200), 1, 3, (7, 8))
+    predictor(network).predict(prepared.image, CellposeSettings(diameter=10.0))
+    assert np.median(network.seen) == pytest.approx(45, rel=0.25)
+
+
+def test_a_network_for_all_sizes_is_shown_images_as_they_are():
+    network = Knowing()
+    prepared = disc_image((120, 120), 1, 3, (4, 5))
+    predictor(network, diameter=0.0, typical=0.0).predict(prepared.image)
+    assert network.seen[0] == pytest.approx(typical_diameter(prepared.labels), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fewer"),
+    [(CellposeSettings(cellprob_threshold=6.0), True), (CellposeSettings(cellprob_threshold=-1.0), False)],
+)
+def test_settings_are_obeyed(settings, fewer):
+    prepared = disc_image((150, 150), 1, 3)
+    found = predictor().predict(prepared.image, settings)
+    assert (found.max() == 0) == fewer
+
+
+def test_other_settings_are_refused():
+    with pytest.raises(TypeError, match="PredictionSettings"):
+        predictor().predict(np.zeros((1, 20, 20), np.float32), PredictionSettings())
+
+
+@pytest.mark.parametrize("way", [Way(channels_last=True), Way(bfloat16=True, channels_last=True)])
+def test_the_fast_way_finds_the_same(way):
+    prepared = disc_image((150, 150), 1, 3)
+    network = torch.nn.Conv2d(2, 3, 3, padding=1)
+    torch.manual_seed(0)
+    computing = Computing(torch.device("cpu"), way)
+
+    class Both(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = network
+
+        def forward(self, x):
+            return self.layer(x), torch.zeros(len(x), 256)
+
+    plain, fast = (
+        CellposePredictor(Both(), how, channels=2, block=224, diameter=30.0, typical=30.0, settings=OWN)
+        for how in (Computing(torch.device("cpu")), computing)
+    )
+    np.testing.assert_allclose(fast.answer(prepared.image), plain.answer(prepared.image), atol=0.02)
+
+
+def test_typical_diameter_needs_some_objects():
+    labels = np.kron(np.arange(9).reshape(3, 3), np.ones((10, 10), int))
+    assert typical_diameter(labels) == pytest.approx(2 * np.sqrt(100 / np.pi))
+    assert typical_diameter(labels * (labels < 5)) == 0.0
+
+
+@pytest.mark.parametrize(("count", "most", "places"), [(3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (1, 1, [0])])
+def test_places_are_spread(count, most, places):
+    found = spread(count, most)
+    assert isinstance(found, Iterable)
+    assert list(found) == places
