@@ -8,18 +8,23 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
+from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.api import make_job, wait_for
+from napari_seg_trainer.evaluation.scores import Scores, score_image
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Started
 
 HERE = Path(__file__).parent
+CELLPOSE3 = "cellpose==3.1.1.3"
+_PACKAGES = ("stardist", "tensorflow", "cellpose", "torch", "numpy")
 
 
 def machine() -> dict[str, Any]:
@@ -30,11 +35,18 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": platform.system(),
         "python": platform.python_version(),
-        **{package: version(package) for package in ("stardist", "tensorflow", "numpy")},
+        **{package: found for package in _PACKAGES if (found := _version(package))},
     }
 
 
-def train_ours(home: Path, name: str, **fields: Any) -> tuple[Run, dict[str, float]]:
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def train_ours(home: Path, name: str, engine: str = "stardist", **fields: Any) -> tuple[Run, dict[str, float]]:
     """Train with this project, in the process that a user's training runs in.
 
     Returns
@@ -45,7 +57,7 @@ def train_ours(home: Path, name: str, **fields: Any) -> tuple[Run, dict[str, flo
     """
     os.environ["NAPARI_SEG_TRAINER_HOME"] = str(home)
     began = time.perf_counter()
-    run = launch(make_job(name=name, engine="stardist", **fields))
+    run = launch(make_job(name=name, engine=engine, **fields))
     wait_for(run)
     total = time.perf_counter() - began
     events = run.events()
@@ -62,6 +74,33 @@ def steps_of(run: Run) -> int:
 def validation_scores(run: Run) -> dict[str, float]:
     """Return the scores on the validation images."""
     return next(event.scores for event in run.events() if isinstance(event, Evaluated))
+
+
+def cellpose3(python: Path | None) -> Path:
+    """Return the Python of an environment with cellpose 3, which is made beside the project unless one is given."""
+    folder = HERE.parent / ".venv-cellpose3"
+    found = python or folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not found.exists():
+        sys.stderr.write(f"Making an environment with {CELLPOSE3} in {folder}; this takes minutes, once.\n")
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(found), "-m", "pip", "install", "--quiet", CELLPOSE3], check=True)
+    return found
+
+
+def plain_cellpose(python: Path, arguments: Sequence[str]) -> dict[str, Any]:
+    """Train, or only predict, with plain cellpose 3 by `plain_cellpose.py`; its last line is the result."""
+    command = [str(python), str(HERE / "plain_cellpose.py"), *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def scores_of(folder: Path, truth: Path) -> dict[str, float]:
+    """Return AP, pooled over all images of an annotation folder, of the label files that lie in another folder."""
+    scores = [
+        score_image(pair.stem, pair.read().labels, np.load(folder / f"{pair.stem}.npy").astype(np.int32))
+        for pair in AnnotationFolder.open(truth)
+    ]
+    return {name: value for name, value in Scores.of(scores).pooled.items() if name in ("ap50", "ap70", "ap90")}
 
 
 def train_plain(arguments: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Labels from a network's answer, as Cellpose finds them; and images of any size and scale."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,11 @@ import torch
 
 from napari_seg_trainer.engines.cellpose.computing import PLAIN, Computing, Way
 from napari_seg_trainer.engines.cellpose.flows import flows_of
-from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor, spread, typical_diameter
+from napari_seg_trainer.engines.cellpose.prediction import (
+    CellposePredictor,
+    cheapest_block,
+    typical_diameter,
+)
 from napari_seg_trainer.engines.cellpose.spec import CellposeSettings
 from napari_seg_trainer.engines.protocol import PredictionSettings
 from napari_seg_trainer.evaluation.matching import match
@@ -39,9 +41,11 @@ class Knowing(torch.nn.Module):
         return torch.from_numpy(np.stack(answers).astype(np.float32)), torch.zeros(len(images), 256)
 
 
-def predictor(network=None, **changes):
-    given = {"channels": 2, "block": 224, "diameter": 30.0, "typical": 15.0, "settings": OWN}
-    computing = Computing(torch.device("cpu"), PLAIN)
+CPU = Computing(torch.device("cpu"), PLAIN)
+
+
+def predictor(network=None, computing=CPU, **changes):
+    given = {"channels": 2, "block": 224, "largest_block": 224, "diameter": 30.0, "typical": 15.0, "settings": OWN}
     return CellposePredictor(network or Knowing(), computing, **(given | changes))
 
 
@@ -124,7 +128,9 @@ def test_the_fast_way_finds_the_same(way):
             return self.layer(x), torch.zeros(len(x), 256)
 
     plain, fast = (
-        CellposePredictor(Both(), how, channels=2, block=224, diameter=30.0, typical=30.0, settings=OWN)
+        CellposePredictor(
+            Both(), how, channels=2, block=224, largest_block=512, diameter=30.0, typical=30.0, settings=OWN
+        )
         for how in (Computing(torch.device("cpu")), computing)
     )
     np.testing.assert_allclose(fast.answer(prepared.image), plain.answer(prepared.image), atol=0.02)
@@ -136,8 +142,30 @@ def test_typical_diameter_needs_some_objects():
     assert typical_diameter(labels * (labels < 5)) == 0.0
 
 
-@pytest.mark.parametrize(("count", "most", "places"), [(3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (1, 1, [0])])
-def test_places_are_spread(count, most, places):
-    found = spread(count, most)
-    assert isinstance(found, Iterable)
-    assert list(found) == places
+@pytest.mark.parametrize(
+    ("shape", "block"),
+    [
+        ((100, 100), 224),
+        ((200, 200), 224),
+        ((300, 300), 320),
+        ((364, 364), 384),
+        ((364, 200), 240),
+        ((5000, 5000), 464),
+    ],
+)
+def test_tiles_are_as_large_as_is_cheap(shape, block):
+    """One tile of 384 pixels has a third of the pixels of the nine of 224 that cellpose would take for 364."""
+    assert cheapest_block(shape, range(224, 513, 16)) == block
+    assert cheapest_block(shape, [256]) == 256
+
+
+def test_larger_tiles_give_the_same(state):
+    from napari_seg_trainer.engines.cellpose.cnn import CellposeNet
+
+    network = CellposeNet()
+    network.load_state_dict(state)
+    image = disc_image((300, 280), 1, 3, (12, 16)).image
+    small, large = (
+        predictor(network, typical=30.0, largest_block=largest).answer(image)[32:-32, 32:-32] for largest in (224, 512)
+    )
+    assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.99

@@ -25,7 +25,10 @@ from napari_seg_trainer.segmentation.files import write_labels
 
 DATASET = "nuclei_dsb2018"
 # small patches and a fast start: a usable model in few minutes without a GPU
-HYPERPARAMETERS = {"epochs": 32, "batch_size": 4, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128}
+HYPERPARAMETERS = {
+    "stardist": {"epochs": 32, "batch_size": 4, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128},
+    "cellpose": {"epochs": 24, "batch_size": 8, "augmentation": 4.0, "patch_size": 128},
+}
 
 
 def demo(
@@ -36,11 +39,10 @@ def demo(
 ) -> None:
     """Train on built-in images of real nuclei, segment images the model has not seen, and write a report."""
     name = ModelLibrary().free_name("demo-nuclei")
-    known = engine_spec(engine).parameters.model_fields
-    given = {key: value for key, value in HYPERPARAMETERS.items() if key in known}
-    given |= {} if epochs is None else {"epochs": epochs}
+    spec = engine_spec(engine)
+    given = HYPERPARAMETERS.get(engine, {}) | ({} if epochs is None else {"epochs": epochs})
     if not json:
-        say(f"Training {engine} on built-in images of nuclei (2018 Data Science Bowl). This takes a few minutes.")
+        say(f"Training {spec.title} on built-in images of nuclei (2018 Data Science Bowl). This takes a few minutes.")
     run = launch(make_job(name=name, engine=engine, builtin=(DATASET,), hyperparameters=given))
     status = watch(run, json)
     if status:

@@ -104,11 +104,11 @@ class _Training:
         return self._conclude(engine, dataset, data, context, parent)
 
     def _parent(self, context: RunContext) -> LibraryModel | None:
-        chosen = self.job.pretrained or self.spec.base
-        if not chosen:
+        chosen = self.job.pretrained
+        if chosen is None and not self.spec.base:
             return None
         return resolve_pretrained(
-            chosen,
+            self.spec.base if chosen is None else chosen,
             self.job.engine,
             self.library,
             lambda done, total: context.progress("downloading the pretrained model", done, total or done + 1),

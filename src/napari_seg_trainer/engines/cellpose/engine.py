@@ -1,6 +1,5 @@
 """Both Cellpose networks as engines."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,16 +11,15 @@ import torch
 from torch import nn
 
 from napari_seg_trainer.annotations.patches import PatchPlan, PatchStream
+from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.engines.cellpose import sam
 from napari_seg_trainer.engines.cellpose.cnn import CHANNELS, CellposeNet
 from napari_seg_trainer.engines.cellpose.computing import Computing, choose_device, fastest
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE
 from napari_seg_trainer.engines.cellpose.flows import Annotated, annotate
-from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor, spread
+from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
 from napari_seg_trainer.engines.cellpose.samples import SamplePlan, draw_sample, fixed_sample
 from napari_seg_trainer.engines.cellpose.spec import (
-    CELL_THRESHOLD,
-    FLOW_THRESHOLD,
     SAM_BLOCK,
     SETTINGS_FILE,
     CellposeParameters,
@@ -29,11 +27,16 @@ from napari_seg_trainer.engines.cellpose.spec import (
     CellposeSettings,
 )
 from napari_seg_trainer.engines.cellpose.state import load_cnn, save
+from napari_seg_trainer.engines.cellpose.thresholds import optimize_thresholds
 from napari_seg_trainer.engines.cellpose.training import MEANS_FILE, MOMENTUM, Batch, Trainer
 from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.errors import DataError, JobError
 
+BLOCK, LARGEST_BLOCK = 224, 512
+"""Side, in pixels, of the tiles that the residual U-Net is shown: as in Cellpose, or larger where that is cheaper."""
 MAX_VALIDATION_SAMPLES = 100
+CNN_PIXELS, SAM_PIXELS = 2 << 20, 1 << 19
+"""How much of the validation images the search for thresholds looks at."""
 WARM_UP = 0.1
 """Part of the epochs in which the learning rate rises."""
 MAX_WARM_UP = 10
@@ -77,6 +80,20 @@ class _CellposeBase:
             if not context.end_epoch(epoch, metrics, trainer.save):
                 break
 
+    def load(self, folder: Path) -> CellposePredictor:
+        """Open a model folder, or a file of weights."""
+        raise NotImplementedError
+
+    def _export(
+        self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext, pixels: int
+    ) -> None:
+        """Write the weights, and the thresholds that suit the validation images."""
+        weights = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
+        save(weights, folder / WEIGHTS_FILE)
+        progress = partial(context.progress, "optimising thresholds")
+        settings = optimize_thresholds(self.load(folder), data.validation, pixels, progress)
+        (folder / SETTINGS_FILE).write_text(settings.model_dump_json(exclude_none=True), encoding="utf-8")
+
 
 class CellposeEngine(_CellposeBase):
     """Trains, exports and loads the residual U-Net of Cellpose 1 to 3; plain cellpose 3 opens its weights."""
@@ -103,17 +120,18 @@ class CellposeEngine(_CellposeBase):
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder whose weights `cellpose.models.CellposeModel` of cellpose 3 opens."""
-        _export(checkpoint, folder, "residual U-Net of Cellpose 1 to 3")
+        self._export(checkpoint, data, folder, context, CNN_PIXELS)
 
     def load(self, folder: Path) -> CellposePredictor:
         """Open a model folder, or a file of weights."""
         network = load_cnn(folder)
-        computing = fastest(choose_device(), CellposeNet, (2, CHANNELS, 224, 224))
+        computing = fastest(choose_device(), CellposeNet, (2, CHANNELS, BLOCK, BLOCK))
         return CellposePredictor(
             network,
             computing,
             channels=CHANNELS,
-            block=224,
+            block=BLOCK,
+            largest_block=LARGEST_BLOCK,
             diameter=float(network.diam_mean),
             typical=float(network.diam_labels),
             settings=CellposeSettings.of_model(folder),
@@ -148,7 +166,7 @@ class CellposeSamEngine(_CellposeBase):
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder whose weights `cellpose.models.CellposeModel` of cellpose 4 opens."""
-        _export(checkpoint, folder, "Cellpose-SAM")
+        self._export(checkpoint, data, folder, context, SAM_PIXELS)
 
     def load(self, folder: Path) -> CellposePredictor:
         """Open a model folder, or a file of weights."""
@@ -157,6 +175,7 @@ class CellposeSamEngine(_CellposeBase):
             fastest(choose_device(), _probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK)),
             channels=sam.CHANNELS,
             block=SAM_BLOCK,
+            largest_block=SAM_BLOCK,
             diameter=0.0,
             typical=0.0,
             settings=CellposeSettings.of_model(folder),
@@ -261,10 +280,3 @@ def _settle_memory(
             "warning",
         )
     return parameters.replace(save_memory=saving)
-
-
-def _export(checkpoint: Path, folder: Path, network: str) -> None:
-    weights = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
-    save(weights, folder / WEIGHTS_FILE)
-    settings = {"network": network, "flow_threshold": FLOW_THRESHOLD, "cellprob_threshold": CELL_THRESHOLD}
-    (folder / SETTINGS_FILE).write_text(json.dumps(settings), encoding="utf-8")

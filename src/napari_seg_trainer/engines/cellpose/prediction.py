@@ -1,6 +1,7 @@
 """A Cellpose network in memory, with cellpose's own tiles and dynamics."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,12 @@ MIN_SIZE = 15
 MAX_SIZE_FRACTION = 0.9
 STEPS = 200
 BATCH = 8
+BLOCK_STEP = 16
+TILE_OVERLAP = 0.1
 _ENOUGH = 5
-_ALIKE = 1.5
-_FARTHEST = 4.0
+ALIKE = 1.1
+"""Objects whose size differs less than this from what is typical are not looked at again."""
+FARTHEST = 4.0
 
 
 class Network:
@@ -58,6 +62,8 @@ class CellposePredictor:
         What the network takes; channels that an image lacks are 0.
     block : int
         Side of a tile, pixels.
+    largest_block : int
+        Tiles may be larger, up to this, where fewer pixels are then computed; the same for networks that take one size.
     diameter, typical : float
         Images are scaled by the one over the other; 0 and 0 for networks that take objects of any size.
     settings : CellposeSettings
@@ -71,12 +77,13 @@ class CellposePredictor:
         *,
         channels: int,
         block: int,
+        largest_block: int,
         diameter: float,
         typical: float,
         settings: CellposeSettings,
     ) -> None:
         self._network = Network(network, computing)
-        self._channels, self._block = channels, block
+        self._channels, self._blocks = channels, range(block, largest_block + 1, BLOCK_STEP)
         self._diameter, self._typical = diameter, typical
         self._own = settings
 
@@ -89,19 +96,20 @@ class CellposePredictor:
         chosen = CellposeSettings() if settings is None else settings
         if not isinstance(chosen, CellposeSettings):
             raise TypeError(f"Cellpose cannot predict with {type(chosen).__name__}")
-        given = chosen.diameter or self._own.diameter
-        if not self._diameter or given:
-            return self.segment(image, self._factor(given or 0.0), chosen)
-        labels = self.segment(image, self._factor(self._typical), chosen)
-        seen = typical_diameter(labels)
-        if seen and not 1 / _ALIKE <= seen / self._typical <= _ALIKE:
-            ratio = float(np.clip(seen / self._typical, 1 / _FARTHEST, _FARTHEST))
-            labels = self.segment(image, self._factor(self._typical * ratio), chosen)
-        return labels
+        return self.masks(*self.look(image, chosen), chosen)
 
-    def segment(self, image: NDArray[np.float32], factor: float, settings: CellposeSettings) -> NDArray[np.int32]:
-        """Return the instances of an image that is scaled by `factor` for the network."""
-        return self.masks(self.answer(image, factor), factor, settings)
+    def look(self, image: NDArray[np.float32], settings: CellposeSettings) -> tuple[NDArray[np.float32], float]:
+        """Return what the network says of an image (YXC, see `answer`), and by how much the image was scaled for it."""
+        given = settings.diameter or self._own.diameter
+        factor = self._factor(given or self._typical)
+        answer = self.answer(image, factor)
+        if not self._diameter or given:
+            return answer, factor
+        ratio = typical_diameter(self.masks(answer, factor, settings)) / self._typical
+        if not ratio or 1 / ALIKE <= ratio <= ALIKE:
+            return answer, factor
+        factor /= float(np.clip(ratio, 1 / FARTHEST, FARTHEST))
+        return self.answer(image, factor), factor
 
     def answer(self, image: NDArray[np.float32], factor: float = 1.0) -> NDArray[np.float32]:
         """Return what the network says of an image that is scaled for it, on the image's own grid.
@@ -125,7 +133,8 @@ class CellposePredictor:
             self._network,
             full[np.newaxis],
             batch_size=BATCH,
-            bsize=self._block,
+            tile_overlap=TILE_OVERLAP,
+            bsize=cheapest_block([length * value for length, value in zip(shape, scale, strict=True)], self._blocks),
             rsz=[scale[0] + 1e-9, scale[1] + 1e-9] if is_scaled else None,
         )
         if is_scaled:
@@ -157,6 +166,17 @@ SAM_DIAMETER = 30.0
 """Pixels across of the objects that Cellpose-SAM is shown where the user tells their diameter."""
 
 
+def cheapest_block(shape: Sequence[float], blocks: Iterable[int]) -> int:
+    """Return the side of cellpose's tiles with which the fewest pixels are computed for an image (YX)."""
+
+    def pixels(block: int) -> int:
+        padded = [BLOCK_STEP * (math.ceil(length / BLOCK_STEP) + 1) for length in shape]
+        tiles = [1 if length <= block else math.ceil((1 + 2 * TILE_OVERLAP) * length / block) for length in padded]
+        return math.prod(tiles) * block**2
+
+    return min(blocks, key=pixels)
+
+
 def typical_diameter(labels: NDArray[Any]) -> float:
     """Return the median diameter of the circles with the objects' areas, pixels; 0 for fewer than five objects."""
     areas = np.bincount(labels.ravel())[1:]
@@ -166,8 +186,3 @@ def typical_diameter(labels: NDArray[Any]) -> float:
 
 def _first(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
-
-
-def spread(count: int, most: int) -> Sequence[int]:
-    """Return up to `most` places, evenly among `count`."""
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stardist.models import Config2D, StarDist2D
 
 from napari_seg_trainer.annotations.patches import Patch, PatchPlan, PatchStream, draw_patch
+from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.engines.portable import PortableNetwork
 from napari_seg_trainer.engines.protocol import PredictionSettings, TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.engines.stardist.design import adopt, complete
@@ -139,15 +140,10 @@ def _open(folder: Path) -> StarDist2D:
     return model
 
 
-def _spread(count: int, most: int) -> list[int]:
-    """Return up to `most` places, evenly among `count`."""
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()})
-
-
 def _validation_patches(data: TrainingData, plan: PatchPlan) -> Iterable[list[Patch]]:
     """Yield one fixed patch for each validation image, a hundred at most, in batches."""
     rng = np.random.default_rng(plan.seed)
-    patches = [draw_patch(data.validation[i], plan, rng) for i in _spread(len(data.validation), MAX_VALIDATION_PATCHES)]
+    patches = [draw_patch(data.validation[i], plan, rng) for i in spread(len(data.validation), MAX_VALIDATION_PATCHES)]
     for start in range(0, len(patches), plan.batch_size):
         yield patches[start : start + plan.batch_size]
 

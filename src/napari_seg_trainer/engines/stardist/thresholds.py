@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from stardist.models import StarDist2D
 from stardist.utils import optimize_threshold
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.selection import within_budget
 
 OVERLAPS = (0.3, 0.4, 0.5)
 MAX_PIXELS = 2 * 1024 * 1024
@@ -37,9 +37,9 @@ def optimize_thresholds(
     dict
         ``prob`` and ``nms``.
     """
-    chosen = choose(images)
+    chosen = within_budget(images, MAX_PIXELS)
     stages = len(chosen) + len(OVERLAPS)
-    predictions: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    predictions: list[tuple[Any, Any]] = []
     for image, _ in chosen:
         progress(len(predictions), stages)
         predictions.append(model.predict(np.moveaxis(image, 0, -1), axes="YXC")[:2])
@@ -57,21 +57,3 @@ def optimize_thresholds(
             best, best_score = {"prob": float(np.clip(threshold, *bracket)), "nms": overlap}, score
     progress(stages, stages)
     return best
-
-
-def choose(images: Sequence[PreparedImage]) -> list[tuple[NDArray[np.float32], NDArray[np.int32]]]:
-    """Return images (CYX) and labels (YX), evenly among those given, while they fit the budget of pixels."""
-    order = np.argsort(np.arange(len(images)) * 0.6180339887 % 1.0)  # evenly spread, wherever it is cut off
-    chosen: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
-    left = MAX_PIXELS
-    for i in order:
-        prepared = images[int(i)]
-        if chosen and prepared.labels.size > left:
-            break
-        side = int(MAX_PIXELS**0.5)  # of a single huge image, the middle will do
-        y, x = (max(0, (length - side) // 2) for length in prepared.labels.shape)
-        window = slice(y, y + side), slice(x, x + side)
-        labels = np.asarray(prepared.labels[window])
-        chosen.append((np.asarray(prepared.image[:, *window]), labels))
-        left -= labels.size
-    return chosen

@@ -1,0 +1,33 @@
+"""Some images of many, where all would take too long."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seg_trainer.annotations.prepare import PreparedImage
+
+_GOLDEN = 0.6180339887
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return up to `most` places, evenly among `count`."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()})
+
+
+def within_budget(images: Sequence[PreparedImage], pixels: int) -> list[tuple[NDArray[np.float32], NDArray[np.int32]]]:
+    """Return images (CYX) and labels (YX), evenly among those given, while they fit a budget of pixels."""
+    order = np.argsort(np.arange(len(images)) * _GOLDEN % 1.0)  # evenly spread, wherever it is cut off
+    chosen: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
+    left = pixels
+    for i in order:
+        prepared = images[int(i)]
+        if chosen and prepared.labels.size > left:
+            break
+        side = int(pixels**0.5)  # of a single huge image, the middle will do
+        y, x = (max(0, (length - side) // 2) for length in prepared.labels.shape)
+        window = slice(y, y + side), slice(x, x + side)
+        labels = np.asarray(prepared.labels[window])
+        chosen.append((np.asarray(prepared.image[:, *window]), labels))
+        left -= labels.size
+    return chosen
