@@ -60,9 +60,15 @@ _CITATIONS = {
         "Weigert M, Schmidt U, Haase R, Sugawara K, Myers G. Star-convex Polyhedra for 3D Object Detection and "
         "Segmentation in Microscopy. WACV 2020, 3655-3662. doi:10.1109/WACV45572.2020.9093435",
     ),
+    "cellpose-sam": (
+        "Pachitariu M, Rariden M, Stringer C. Cellpose-SAM: superhuman generalization for cellular segmentation. "
+        "bioRxiv (2025). doi:10.1101/2025.04.28.651001",
+    ),
     "cellpose": (
         "Stringer C, Wang T, Michaelos M, Pachitariu M. Cellpose: a generalist algorithm for cellular segmentation. "
         "Nature Methods 18, 100-106 (2021). doi:10.1038/s41592-020-01018-x",
+        "Pachitariu M, Stringer C. Cellpose 2.0: how to train your own model. Nature Methods 19, 1634-1641 (2022). "
+        "doi:10.1038/s41592-022-01663-4",
     ),
 }
 

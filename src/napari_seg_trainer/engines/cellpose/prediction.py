@@ -90,8 +90,8 @@ class CellposePredictor:
     def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
         """Return the instances (YX) of a normalized image (CYX); it goes through the network in tiles.
 
-        Where the objects turn out to be much larger or smaller than in the training images, the image is scaled
-        accordingly and looked at once more.
+        Where the objects turn out to be larger or smaller than in the training images, the image is scaled accordingly
+        and looked at once more.
         """
         chosen = CellposeSettings() if settings is None else settings
         if not isinstance(chosen, CellposeSettings):
