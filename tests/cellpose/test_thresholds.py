@@ -30,7 +30,7 @@ class Predictor:
         return labels * (labels <= labels.max() * (1 - distance / 4))
 
 
-def images(count, objects=12):
+def images(count, objects=60):
     labels = np.kron(np.arange(objects).reshape(3, -1), np.ones((8, 8), int)).astype(np.int32)
     return [PreparedImage(str(i), labels[np.newaxis].astype(np.float32), labels) for i in range(count)]
 
@@ -53,5 +53,5 @@ def test_what_suits_best_is_found(suits):
 
 def test_few_objects_tell_nothing():
     predictor = Predictor(cellprob_threshold=-1.0)
-    assert optimize_thresholds(predictor, images(1), 1 << 20, lambda *_: None) == OWN
+    assert optimize_thresholds(predictor, images(1, 12), 1 << 20, lambda *_: None) == OWN
     assert predictor.tries == 0
