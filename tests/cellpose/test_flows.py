@@ -3,11 +3,12 @@
 import os
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("cellpose")
 
-from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.prepare import PreparedImage, PreparedImages
 from napari_seg_trainer.engines.cellpose import flows
 from napari_seg_trainer.engines.cellpose.flows import annotate, flows_of
 from napari_seg_trainer.testing.discs import disc_image
@@ -91,3 +92,20 @@ def test_an_image_without_objects_has_no_diameter(tmp_path):
     (one,) = annotate([empty], quiet, tmp_path)
     assert (one.diameter, one.objects) == (0.0, 0)
     assert not one.flows.any()
+
+
+def test_the_number_of_images_does_not_matter(tmp_path):
+    """Neither of files that stay open: systems allow a thousand or fewer."""
+    few = [disc_image((48, 48), 1, seed) for seed in range(30)]
+    images = PreparedImages.write(tmp_path / "images", few, lambda _: None)
+    before = len(psutil.Process().open_files()) + len(psutil.Process().memory_maps())
+    annotated = annotate(images, quiet, tmp_path / "flows")
+    assert all(one.flows.shape == (2, 48, 48) for one in annotated)
+    assert len(psutil.Process().open_files()) + len(psutil.Process().memory_maps()) < before + 10
+
+
+def test_a_cache_may_be_deleted_while_it_is_used(tmp_path):
+    (one,) = annotate([disc_image((64, 64), 1, 1)], quiet, tmp_path)
+    before = np.array(one.flows)
+    next(tmp_path.iterdir()).unlink()
+    np.testing.assert_array_equal(one.flows, before)

@@ -68,7 +68,7 @@ def test_outside_of_the_image_nothing_counts(disc):
 def test_pixels_that_are_ignored_do_not_count(disc):
     labels = disc.prepared.labels.copy()
     labels[:, 50:] = -1
-    partly = replace(disc, prepared=PreparedImage("partly", disc.prepared.image, labels))
+    partly = replace(disc, images=[PreparedImage("partly", disc.prepared.image, labels)])
     sample = cut(partly, PLAN, np.array([30.0, 40.0]), 1.0, np.eye(2))
     assert not sample.target[3][:, 44:].any()
     assert sample.target[3][10:50, 10:40].all()
@@ -126,7 +126,8 @@ def test_only_the_needed_part_of_an_image_is_read():
             return found
 
     prepared = PreparedImage("large", labels[np.newaxis].astype(np.float32), labels.view(Counting))
-    one = Annotated(prepared, np.zeros((2, *labels.shape), np.float16), 11.0, 1, np.array([[1505, 1505]]))
+    flows = np.zeros((2, *labels.shape), np.float16)
+    one = Annotated([prepared], 0, labels.shape, flows, 11.0, 1, np.array([[1505, 1505]]))
     cut(one, PLAN, np.array([1505.0, 1505.0]), 1.0, _orthogonal(0.5, mirrored=False))
     assert max(read) < 150**2
 

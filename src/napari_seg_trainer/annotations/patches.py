@@ -73,13 +73,14 @@ class PatchStream:
 
     Parameters
     ----------
-    images : sequence of PreparedImage
+    images : sequence
+        Of `PreparedImage`, or whatever `draw` draws from.
     plan : PatchPlan
     draw : callable, optional
         How a sample is drawn; a `Patch`, by default.
     """
 
-    def __init__(self, images: Sequence[PreparedImage], plan: PatchPlan, draw: Draw | None = None) -> None:
+    def __init__(self, images: Sequence[Any], plan: PatchPlan, draw: Draw | None = None) -> None:
         self.images = images
         self.plan = plan
         self._draw = self._patch if draw is None else draw

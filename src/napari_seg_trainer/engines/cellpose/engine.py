@@ -50,7 +50,7 @@ class _CellposeBase:
         def draw(place: int, _augmented: bool, rng: np.random.Generator) -> Any:
             return draw_sample(annotated[place], plan, rng)
 
-        return PatchStream([one.prepared for one in annotated], batches, draw)
+        return PatchStream(annotated, batches, draw)
 
     def _run(
         self,

@@ -1,12 +1,14 @@
 """The flows of annotated objects: what the network learns to answer; computed once, and kept by their content."""
 
 import hashlib
+import io
 import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +30,17 @@ _FLOAT = np.float16
 
 @dataclass(frozen=True, eq=False)
 class Annotated:
-    """An image with its flows.
+    """An image with its flows; both are read when they are asked for, so that the number of images does not matter.
 
     Attributes
     ----------
-    prepared : PreparedImage
-    flows : NDArray of float16, axes CYX
-        Y and X of the unit vector that leads from each pixel of an object to the object's centre; 0 in the background.
+    images : sequence of PreparedImage
+    index : int
+        Which one of them it is.
+    shape : (int, int)
+        YX, pixels.
+    kept : Path or NDArray
+        The file that holds the flows, or the flows themselves.
     diameter : float
         Median over its objects of the diameter, in pixels, of the circle with the object's area; 0 without objects.
     objects : int
@@ -42,11 +48,27 @@ class Annotated:
         Y and X of some pixels of objects, drawn evenly among all.
     """
 
-    prepared: PreparedImage
-    flows: NDArray[np.float16]
+    images: Sequence[PreparedImage]
+    index: int
+    shape: tuple[int, int]
+    kept: Path | NDArray[np.float16]
     diameter: float
     objects: int
     places: NDArray[np.int64]
+
+    @property
+    def prepared(self) -> PreparedImage:
+        """The image and its labels."""
+        return self.images[self.index]
+
+    @property
+    def flows(self) -> NDArray[np.float16]:
+        """Y and X of the unit vector from each pixel of an object to the object's centre, CYX; 0 in the background."""
+        if not isinstance(self.kept, Path):
+            return self.kept
+        flows = _load(self.kept, self.shape)
+        # somebody may have deleted the cache
+        return flows_of(_objects(self.prepared)) if flows is None else flows
 
 
 def annotate(
@@ -65,7 +87,7 @@ def annotate(
     cache = _Cache(cache_folder() / "flows" if folder is None else folder)
     found: list[Annotated] = []
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="flows") as pool:
-        for annotated in pool.map(cache.annotate, (images[i] for i in range(len(images)))):
+        for annotated in pool.map(partial(cache.annotate, images), range(len(images))):
             found.append(annotated)
             progress(len(found), len(images))
     cache.prune()
@@ -87,14 +109,15 @@ class _Cache:
         with suppress(OSError):  # without a place to keep them, they stay in memory
             folder.mkdir(parents=True, exist_ok=True)
 
-    def annotate(self, prepared: PreparedImage) -> Annotated:
-        labels = np.maximum(np.asarray(prepared.labels), 0)
+    def annotate(self, images: Sequence[PreparedImage], index: int) -> Annotated:
+        labels = _objects(images[index])
         areas = np.bincount(labels.ravel())[1:]
         areas = areas[areas > 0]
         diameter = max(MIN_DIAMETER, float(np.median(np.sqrt(areas * 4 / np.pi)))) if areas.size else 0.0
         inside = np.flatnonzero(labels)
         places = np.stack(np.unravel_index(inside[:: max(1, inside.size // MAX_PLACES)], labels.shape), axis=1)
-        return Annotated(prepared, self._flows(labels), diameter, areas.size, places)
+        shape = (labels.shape[0], labels.shape[1])
+        return Annotated(images, index, shape, self._keep(labels), diameter, areas.size, places)
 
     def prune(self) -> None:
         """Remove the flows that were not used for longest, beyond the limit; never those of this training."""
@@ -108,19 +131,24 @@ class _Cache:
                     excess -= path.stat().st_size
                     path.unlink()
 
-    def _flows(self, labels: NDArray[np.int32]) -> NDArray[np.float16]:
+    def _keep(self, labels: NDArray[np.int32]) -> Path | NDArray[np.float16]:
+        """Return the file with the flows, or the flows themselves where they cannot be kept."""
         key = hashlib.sha256(f"{_FORMAT} {labels.dtype.str} {labels.shape} ".encode())
         key.update(np.ascontiguousarray(labels).data)
         path = self.folder / f"{key.hexdigest()}.npy"
         self._used.add(path)
-        kept = _load(path, labels.shape)
-        if kept is not None:
-            return kept
+        if _load(path, labels.shape) is not None:
+            return path
         flows = flows_of(labels)
         with suppress(OSError):
             write_bytes(path, _as_file(flows))
-            kept = _load(path, labels.shape)
-        return flows if kept is None else kept
+            return path
+        return flows
+
+
+def _objects(prepared: PreparedImage) -> NDArray[np.int32]:
+    """Return the labels without those of pixels that do not count."""
+    return np.maximum(np.asarray(prepared.labels), 0)
 
 
 def _load(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
@@ -134,8 +162,6 @@ def _load(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
 
 
 def _as_file(array: NDArray[Any]) -> bytes:
-    from io import BytesIO
-
-    file = BytesIO()
+    file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()

@@ -96,11 +96,12 @@ def cut(
     matrix = turned / factor
     middle = (plan.size - 1) / 2
     offset = centre - matrix @ (middle, middle)
-    window, corner = _window(annotated.prepared.labels.shape, matrix, offset, plan.size)
+    window, corner = _window(annotated.shape, matrix, offset, plan.size)
     warp = _Warp(matrix, offset - corner, plan.size)
-    labels = np.asarray(annotated.prepared.labels[window])
+    prepared = annotated.prepared
+    labels = np.asarray(prepared.labels[window])
     image = np.zeros((plan.channels, plan.size, plan.size), np.float32)
-    for place, channel in enumerate(annotated.prepared.image):
+    for place, channel in enumerate(prepared.image):
         image[place] = warp.smooth(np.asarray(channel[window], np.float32))
     target = np.empty((4, plan.size, plan.size), np.float32)
     target[0] = warp.nearest((labels > 0).astype(np.uint8))
@@ -122,7 +123,7 @@ def _draw_centre(
     annotated: Annotated, side: float, rng: np.random.Generator, needs_object: bool
 ) -> NDArray[np.float64]:
     """Return a place around which a square of this side (pixels) lies in the image, as far as it fits."""
-    shape: NDArray[np.float64] = np.array(annotated.prepared.labels.shape, np.float64)
+    shape: NDArray[np.float64] = np.array(annotated.shape, np.float64)
     low = np.minimum(side / 2, shape / 2)
     centre: NDArray[np.float64] = low + rng.random(2) * (shape - 2 * low)
     reach = side / 2 / math.sqrt(2)  # of a square, however it is turned
