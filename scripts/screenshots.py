@@ -67,6 +67,14 @@ def export(viewer: napari.Viewer, folder: Path) -> None:
 def train(viewer: napari.Viewer) -> None:
     """The form, then a training half-way and the whole window around it."""
     dock = docks.open_dock(viewer, docks.TRAIN)
+    form = dock.job_form
+    form.set_value(make_job(name="cells", engine="cellpose", builtin=(DATASET,)))
+    form.engine.which_button.click()
+    form.training_section.expand(animate=False)
+    until(lambda: form.data.survey is not None and dock.form_page.button.isEnabled())
+    take(dock, "train-cellpose", 900)
+    form.engine.which_button.click()
+    form.training_section.collapse(animate=False)
     job = make_job(name="nuclei", engine="stardist", builtin=(DATASET,), hyperparameters=TRAINING)
     dock.job_form.set_value(job)
     until(lambda: dock.job_form.data.survey is not None and dock.form_page.button.isEnabled())
