@@ -53,12 +53,16 @@ def trained(tmp_path_factory):
     return train_on_discs(SPEC, task(), SHAPES, folder)
 
 
+def _mean_of_medians(images):
+    """The objects' size, as Cellpose tells it."""
+    return np.mean([np.median(np.sqrt(np.bincount(image.labels.ravel())[1:] * 4 / np.pi)) for image in images])
+
+
 def test_the_weights_are_all_that_cellpose_3_needs(trained, state):
     weights = torch.load(trained.model / "weights.pth", weights_only=True)
     assert {name: value.shape for name, value in weights.items()} == {name: v.shape for name, v in state.items()}
     assert float(weights["diam_mean"]) == 30.0
-    medians = [np.median(np.sqrt(np.bincount(image.labels.ravel())[1:] * 4 / np.pi)) for image in trained.data.training]
-    assert float(weights["diam_labels"]) == pytest.approx(np.mean(medians), rel=1e-3)
+    assert float(weights["diam_labels"]) == pytest.approx(_mean_of_medians(trained.data.training), rel=1e-3)
     assert CellposeSettings.of_model(trained.model) == CellposeSettings(cellprob_threshold=0.0, flow_threshold=0.4)
 
 
@@ -67,6 +71,7 @@ def test_the_object_size_of_the_training_is_kept_when_it_goes_on(trained, tmp_pa
     again = train_on_discs(SPEC, task(pretrained=trained.model), ((64, 64), (96, 64)), tmp_path)
     weights = torch.load(again.model / "weights.pth", weights_only=True)
     assert float(weights["diam_mean"]) == 30.0
+    assert float(weights["diam_labels"]) == pytest.approx(_mean_of_medians(again.data.training), rel=1e-3)
 
 
 def test_images_with_few_objects_can_be_left_out(tmp_path, context):

@@ -168,7 +168,7 @@ def resolve_pretrained(
         found = library.get(text)
     elif text and os.path.isdir(_path(text)):
         found = open_folder(_path(text))
-    elif text and builtin is None and os.path.isfile(_path(text)):
+    elif text and os.path.isfile(_path(text)):
         found = LibraryModel(_path(text), read_foreign(_path(text)))
     elif builtin is not None:
         _check_engine(text, builtin.engine, engine)  # before a download in vain

@@ -1,6 +1,6 @@
 """Both Cellpose networks as engines."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,59 +43,7 @@ MAX_WARM_UP = 10
 _SPREAD = 3.0
 
 
-class _CellposeBase:
-    """What both engines have in common."""
-
-    def _samples(self, annotated: Sequence[Annotated], plan: SamplePlan, batches: PatchPlan) -> PatchStream:
-        def draw(place: int, _augmented: bool, rng: np.random.Generator) -> Any:
-            return draw_sample(annotated[place], plan, rng)
-
-        return PatchStream(annotated, batches, draw)
-
-    def _run(
-        self,
-        trainer: Trainer,
-        stream: PatchStream,
-        validation: Sequence[Batch],
-        task: TrainingTask,
-        context: TrainingContext,
-    ) -> None:
-        """Train epoch after epoch, from the checkpoint where there is one."""
-        parameters, steps = task.parameters, stream.batches_per_epoch
-        if context.checkpoint is not None:
-            trainer.restore(context.checkpoint)
-        context.start(parameters, steps_per_epoch=steps, device=trainer.computing.name)
-        warm = max(1.0, min(MAX_WARM_UP, WARM_UP * parameters.epochs) * steps)
-        for epoch in range(context.first_epoch, parameters.epochs + 1):
-            torch.manual_seed(task.seed * 100_003 + epoch)  # so that a resumed training goes on alike
-            rate, done = context.learning_rate(epoch), (epoch - 1) * steps
-            found: list[dict[str, float]] = []
-            for batch in stream.epoch(epoch, Batch.of):
-                step = len(found) + 1
-                found.append(trainer.train_step(batch, rate * min(1.0, (done + step) / warm)))
-                if not context.end_step(epoch, step, steps):
-                    break
-            metrics = {name: float(np.mean([losses[name] for losses in found])) for name in found[0]}
-            metrics |= trainer.validate(validation)
-            if not context.end_epoch(epoch, metrics, trainer.save):
-                break
-
-    def load(self, folder: Path) -> CellposePredictor:
-        """Open a model folder, or a file of weights."""
-        raise NotImplementedError
-
-    def _export(
-        self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext, pixels: int
-    ) -> None:
-        """Write the weights, and the thresholds that suit the validation images."""
-        weights = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
-        save(weights, folder / WEIGHTS_FILE)
-        progress = partial(context.progress, "optimising thresholds")
-        settings = optimize_thresholds(self.load(folder), data.validation, pixels, progress)
-        (folder / SETTINGS_FILE).write_text(settings.model_dump_json(exclude_none=True), encoding="utf-8")
-
-
-class CellposeEngine(_CellposeBase):
+class CellposeEngine:
     """Trains, exports and loads the residual U-Net of Cellpose 1 to 3; plain cellpose 3 opens its weights."""
 
     def train(self, task: TrainingTask, data: TrainingData, context: TrainingContext) -> None:
@@ -115,12 +63,12 @@ class CellposeEngine(_CellposeBase):
         batches = _batches(parameters, parameters.patch_size, task.seed)
         computing.place(network)
         trainer = Trainer(network, _optimizer(network, parameters, parameters.optimizer), computing, context)
-        stream = self._samples(training, plan, batches)
-        self._run(trainer, stream, _validation(validation, plan, batches), task, context)
+        stream = _samples(training, plan, batches)
+        _run(trainer, stream, _validation(validation, plan, batches), task, context)
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder whose weights `cellpose.models.CellposeModel` of cellpose 3 opens."""
-        self._export(checkpoint, data, folder, context, CNN_PIXELS)
+        _export(self.load, checkpoint, data, folder, context, CNN_PIXELS)
 
     def load(self, folder: Path) -> CellposePredictor:
         """Open a model folder, or a file of weights."""
@@ -138,7 +86,7 @@ class CellposeEngine(_CellposeBase):
         )
 
 
-class CellposeSamEngine(_CellposeBase):
+class CellposeSamEngine:
     """Fine-tunes, exports and loads Cellpose-SAM; plain cellpose 4 opens its weights."""
 
     def train(self, task: TrainingTask, data: TrainingData, context: TrainingContext) -> None:
@@ -160,13 +108,13 @@ class CellposeSamEngine(_CellposeBase):
         batches = _batches(parameters, SAM_BLOCK, task.seed)
         computing.place(network)
         trainer = Trainer(network, _optimizer(network, parameters, "AdamW"), computing, context, mean_decay=0.0)
-        stream = self._samples(training, plan, batches)
+        stream = _samples(training, plan, batches)
         told = TrainingTask(task.channels, parameters, task.seed, task.pretrained)
-        self._run(trainer, stream, _validation(validation, plan, batches), told, context)
+        _run(trainer, stream, _validation(validation, plan, batches), told, context)
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder whose weights `cellpose.models.CellposeModel` of cellpose 4 opens."""
-        self._export(checkpoint, data, folder, context, SAM_PIXELS)
+        _export(self.load, checkpoint, data, folder, context, SAM_PIXELS)
 
     def load(self, folder: Path) -> CellposePredictor:
         """Open a model folder, or a file of weights."""
@@ -180,6 +128,57 @@ class CellposeSamEngine(_CellposeBase):
             typical=0.0,
             settings=CellposeSettings.of_model(folder),
         )
+
+
+def _samples(annotated: Sequence[Annotated], plan: SamplePlan, batches: PatchPlan) -> PatchStream:
+    def draw(place: int, _augmented: bool, rng: np.random.Generator) -> Any:
+        return draw_sample(annotated[place], plan, rng)
+
+    return PatchStream(annotated, batches, draw)
+
+
+def _run(
+    trainer: Trainer,
+    stream: PatchStream,
+    validation: Sequence[Batch],
+    task: TrainingTask,
+    context: TrainingContext,
+) -> None:
+    """Train epoch after epoch, from the checkpoint where there is one."""
+    parameters, steps = task.parameters, stream.batches_per_epoch
+    if context.checkpoint is not None:
+        trainer.restore(context.checkpoint)
+    context.start(parameters, steps_per_epoch=steps, device=trainer.computing.name)
+    warm = max(1.0, min(MAX_WARM_UP, WARM_UP * parameters.epochs) * steps)
+    for epoch in range(context.first_epoch, parameters.epochs + 1):
+        torch.manual_seed(task.seed * 100_003 + epoch)  # so that a resumed training goes on alike
+        rate, done = context.learning_rate(epoch), (epoch - 1) * steps
+        found: list[dict[str, float]] = []
+        for batch in stream.epoch(epoch, Batch.of):
+            step = len(found) + 1
+            found.append(trainer.train_step(batch, rate * min(1.0, (done + step) / warm)))
+            if not context.end_step(epoch, step, steps):
+                break
+        metrics = {name: float(np.mean([losses[name] for losses in found])) for name in found[0]}
+        metrics |= trainer.validate(validation)
+        if not context.end_epoch(epoch, metrics, trainer.save):
+            break
+
+
+def _export(
+    load: Callable[[Path], CellposePredictor],
+    checkpoint: Path,
+    data: TrainingData,
+    folder: Path,
+    context: TrainingContext,
+    pixels: int,
+) -> None:
+    """Write the weights, and the thresholds that suit the validation images."""
+    weights = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
+    save(weights, folder / WEIGHTS_FILE)
+    progress = partial(context.progress, "optimising thresholds")
+    settings = optimize_thresholds(load(folder), data.validation, pixels, progress)
+    (folder / SETTINGS_FILE).write_text(settings.model_dump_json(exclude_none=True), encoding="utf-8")
 
 
 def _probe() -> nn.Module:
