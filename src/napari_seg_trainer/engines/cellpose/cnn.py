@@ -43,7 +43,8 @@ class CellposeNet(nn.Module):  # type: ignore[misc]
         steps = [channels, *widths]
         down = {f"res_down_{i}": _Down(steps[i], steps[i + 1]) for i in range(len(widths))}
         above = [*widths, widths[-1]]
-        up = {f"res_up_{i}": _Up(above[i + 1], above[i], widths[-1]) for i in range(len(widths))}
+        deepest = len(widths) - 1
+        up = {f"res_up_{i}": _Up(above[i + 1], above[i], widths[-1], enlarges=i < deepest) for i in range(len(widths))}
         self.downsample = nn.ModuleDict({"down": nn.ModuleDict(down)})
         self.upsample = nn.ModuleDict({"up": nn.ModuleDict(up)})
         self.output = _unit(widths[0], OUTPUTS, 1)
@@ -62,11 +63,9 @@ class CellposeNet(nn.Module):  # type: ignore[misc]
         for block in self.downsample["down"].values():
             seen.append(block(functional.max_pool2d(seen[-1], 2) if seen else image))
         style = _style(seen[-1])
-        levels = list(zip(self.upsample["up"].values(), seen, strict=True))
-        block, beside = levels.pop()
-        features = block(beside, beside, style)
-        for block, beside in reversed(levels):
-            features = block(functional.interpolate(features, scale_factor=2, mode="nearest"), beside, style)
+        features = seen[-1]
+        for block, beside in reversed(list(zip(self.upsample["up"].values(), seen, strict=True))):
+            features = block(features, beside, style)
         return self.output(features), style
 
 
@@ -86,18 +85,31 @@ class _Down(nn.Module):  # type: ignore[misc]
 
 
 class _Up(nn.Module):  # type: ignore[misc]
-    """The same, with what the level beside it saw and with the style."""
+    """The same, with what the level beside it saw and with the style; all but the deepest double the image first.
 
-    def __init__(self, inputs: int, outputs: int, styles: int) -> None:
+    To enlarge and then to convolve is one transposed convolution (see `_doubling`), and nothing else in a unit cares
+    which comes first: enlarging last does a third of the work, and finds the same.
+    """
+
+    def __init__(self, inputs: int, outputs: int, styles: int, *, enlarges: bool) -> None:
         super().__init__()
         units: dict[str, nn.Module] = {"conv_0": _unit(inputs, outputs, _KERNEL)}
         units |= {f"conv_{i}": _Styled(outputs, styles) for i in (1, 2, 3)}
         self.conv = nn.ModuleDict(units)
         self.proj = _projection(inputs, outputs)
+        self._enlarges = enlarges
 
     def forward(self, x: Tensor, beside: Tensor, style: Tensor) -> Tensor:
         first, second, third, fourth = self.conv.values()
-        x = self.proj(x) + second(first(x) + beside, style)
+        projected = self.proj(x)
+        if self._enlarges:
+            norm, relu, conv = first
+            kernel = _doubling(conv.weight)
+            entered = functional.conv_transpose2d(relu(norm(x)), kernel, conv.bias, stride=2, padding=1)
+            projected = functional.interpolate(projected, scale_factor=2, mode="nearest")
+        else:
+            entered = first(x)
+        x = projected + second(entered + beside, style)
         return x + fourth(third(x, style), style)
 
 
@@ -128,3 +140,20 @@ def _projection(inputs: int, outputs: int) -> nn.Sequential:
 def _style(deepest: Tensor) -> Tensor:
     mean = deepest.float().mean((2, 3))
     return mean / mean.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
+
+
+def _doubling(kernel: Tensor) -> Tensor:
+    """Return the kernel of the transposed convolution (stride 2) that is this one after doubling by nearest neighbours.
+
+    Parameters
+    ----------
+    kernel : Tensor, outputs × inputs × 3 × 3
+
+    Returns
+    -------
+    Tensor, inputs × outputs × 4 × 4
+        Each pixel of the small image is two of the large one: the kernel is added to itself, moved by one.
+    """
+    turned = kernel.transpose(0, 1).flip(2, 3)
+    wide = functional.pad(turned, (0, 1)) + functional.pad(turned, (1, 0))
+    return functional.pad(wide, (0, 0, 0, 1)) + functional.pad(wide, (0, 0, 1, 0))
