@@ -32,6 +32,14 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+def flush(folder: Path) -> None:
+    """Have all files of a folder on the disk, and not only on their way: they are then there after a power failure."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, as `write_bytes` does."""
     write_bytes(path, text.encode("utf-8"))

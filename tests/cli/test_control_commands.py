@@ -59,7 +59,7 @@ def test_a_killed_training_goes_on(begun, cli):
     wait_until(lambda: begun.state() == RunState.INTERRUPTED, "the run is interrupted")
     done = len(epochs(begun.events()))
     followed = cli("follow", begun.id)
-    assert f"'napari-seg-trainer resume {begun.id}' goes on with it." in followed.error
+    assert f"'napari-seg-trainer resume {begun.id}' goes on with it, 'keep' makes a model" in followed.error
     shown = cli("resume", "nuclei")
     assert (shown.status, shown.err) == (0, "")
     assert f"going on with epoch {done + 1}: 5 epochs" in shown.out
@@ -67,6 +67,20 @@ def test_a_killed_training_goes_on(begun, cli):
     assert told == [f"epoch   {i} of 5" for i in range(done + 1, 6)]
     assert "Model 'nuclei' is in the library" in shown.out
     assert epochs(begun.events()) == [1, 2, 3, 4, 5]
+
+
+def test_the_best_of_a_killed_training_is_kept(begun, cli):
+    psutil.Process(begun.process().pid).kill()
+    wait_until(lambda: begun.state() == RunState.INTERRUPTED, "the run is interrupted")
+    done = epochs(begun.events())
+    shown = cli("keep", "nuclei")
+    assert (shown.status, shown.err) == (0, "")
+    assert f"Model 'nuclei' is in the library (best epoch: {done[-1]})." in shown.out
+    assert not any(line.startswith("epoch") for line in shown.out.splitlines())
+    assert epochs(begun.events()) == done
+    again = cli("keep", "nuclei")
+    assert again.status == 1
+    assert "the library has a model 'nuclei'" in again.error
 
 
 def test_a_cancelled_training_says_how_to_go_on_and_does(begun, cli):

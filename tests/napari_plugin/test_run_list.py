@@ -145,6 +145,7 @@ def test_an_active_run_is_neither_resumed_nor_deleted(runs, begin, choose, qtbot
     choose(run)
     assert runs.open_button.isEnabled()
     assert not runs.resume_button.isEnabled()
+    assert not runs.keep_button.isEnabled()
     assert not runs.delete_button.isEnabled()
     run.request_stop()
     qtbot.waitUntil(lambda: "stopped" in texts(runs)[0], timeout=PATIENCE)
@@ -160,3 +161,14 @@ def test_an_interrupted_run_is_resumed_and_opened(runs, begin, choose, qtbot):
     qtbot.mouseClick(runs.resume_button, LEFT)
     qtbot.waitUntil(lambda: chosen == [run], timeout=PATIENCE)
     assert run.process().pid != before
+
+
+def test_the_best_of_a_failed_run_is_kept(runs, begin, choose, qtbot):
+    run, chosen = begin(epochs=3, failure="export"), []
+    runs.chosen.connect(chosen.append)
+    qtbot.waitUntil(lambda: run.state() == RunState.FAILED, timeout=PATIENCE)
+    choose(run)
+    qtbot.waitUntil(lambda: runs.keep_button.isEnabled(), timeout=PATIENCE)
+    qtbot.mouseClick(runs.keep_button, LEFT)
+    qtbot.waitUntil(lambda: chosen == [run], timeout=PATIENCE)
+    qtbot.waitUntil(lambda: run.state() == RunState.FAILED, timeout=PATIENCE)  # of that engine no model can be made

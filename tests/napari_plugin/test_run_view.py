@@ -154,6 +154,27 @@ def test_a_killed_training_is_interrupted_and_can_go_on(view, viewer, begin, qtb
     assert [number for number, _ in view.curves.points()["loss"]] == list(range(1, 9))
 
 
+def test_the_best_of_a_killed_training_can_be_kept(view, begin, qtbot, click):
+    run = begin(epochs=1000, seconds=0.2, losses=[3.0, 1.0, *[2.0] * 998])
+    view.show_run(run)
+    wait_for_epochs(qtbot, view, 2)
+    kill(run)
+    assert "'Keep the best so far' makes a model" in wait_for_end(qtbot, view)
+    done = epochs(view)
+    click(view.outcome.keep)
+    qtbot.waitUntil(lambda: not view.outcome.text, timeout=PATIENCE)
+    assert wait_for_end(qtbot, view).endswith("Model 'nuclei' is in the library. Best epoch 2.")
+    assert ModelLibrary().get("nuclei").card.epochs == done
+    assert not view.outcome.keep.isVisible()
+
+
+def test_where_no_epoch_has_ended_there_is_nothing_to_keep(view, begin, qtbot):
+    view.show_run(begin(epochs=3, failure="memory"))
+    wait_for_end(qtbot, view)
+    assert view.outcome.resume.isVisible()
+    assert not view.outcome.keep.isVisible()
+
+
 def test_a_failure_is_told_with_its_log(view, begin, qtbot, click):
     view.show_run(begin(epochs=3, failure="memory"))
     assert wait_for_end(qtbot, view).startswith("The memory is full.")

@@ -14,7 +14,7 @@ from napari_seg_trainer.api import make_job, wait_for
 from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.runs.context import read_state
-from napari_seg_trainer.runs.control import cancel, delete_run, resume
+from napari_seg_trainer.runs.control import cancel, delete_run, keep, resume
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState, list_runs
 from napari_seg_trainer.runs.trainer import train_run
@@ -91,6 +91,67 @@ def test_an_epoch_that_was_saved_but_not_told_is_told_once(begun):
     resume(run)
     wait_for(run)
     assert epochs(run) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_whose_model_was_registered_but_not_told_is_told(job):
+    run = Run.create(job(epochs=1))
+    made = train_run(run)
+    lines = run.events_file.read_bytes().splitlines(keepends=True)
+    for take_up in (resume, keep):
+        run.events_file.write_bytes(b"".join(lines[:-1]))  # killed before its last word
+        (run.folder / "process.json").write_text(run.process().replace(created=0.0).model_dump_json())
+        assert run.state() == RunState.INTERRUPTED
+        take_up(run)
+        assert run.state() == RunState.FINISHED
+        assert (run.outcome().model, run.outcome().best_epoch) == (made.model, made.best_epoch)
+    assert ModelLibrary().names() == ["nuclei"]
+
+
+# keeping
+
+
+def test_the_best_epoch_of_an_interrupted_run_becomes_a_model(begun):
+    run = begun(epochs_=1000, losses=[3, 1, *[2] * 998])
+    kill(run)
+    done = epochs(run)
+    keep(run)
+    wait_for(run)
+    last = run.outcome()
+    assert isinstance(last, Stopped)
+    assert (last.model, last.best_epoch) == ("nuclei", 2)
+    assert epochs(run) == done
+    card = ModelLibrary().get("nuclei").card
+    assert (card.epochs, card.best_epoch, card.run) == (done[-1], 2, run.id)
+    assert card.hyperparameters["epochs"] == 1000
+    assert json.loads((ModelLibrary().get("nuclei").folder / "toy.json").read_text()) == {"epoch": 2}
+
+
+def test_a_cancelled_run_can_be_kept_after_all(begun):
+    run = begun()
+    cancel(run)
+    keep(run)
+    wait_for(run)
+    assert isinstance(run.outcome(), Stopped)
+    assert "nuclei" in ModelLibrary()
+
+
+def test_what_cannot_be_kept(begun, job):
+    run = begun(epochs_=1000)
+    with pytest.raises(RunError, match=r"is running\. Stop it instead: that keeps its best epoch\."):
+        keep(run)
+    cancel(run)
+    done = Run.create(job("done", epochs=1))
+    train_run(done)
+    with pytest.raises(RunError, match="is finished: its best epoch is a model already"):
+        keep(done)
+    early = Run.create(job("early", failure="disk"))
+    train_run(early)
+    with pytest.raises(RunError, match="has no epoch to keep: none had ended"):
+        keep(early)
+    never = Run.create(job("never", epochs=1, losses=[float("nan")]))
+    train_run(never)
+    with pytest.raises(RunError, match="has no epoch to keep"):
+        keep(never)
 
 
 def test_a_failed_run_without_a_checkpoint_begins_anew(job, tmp_path):

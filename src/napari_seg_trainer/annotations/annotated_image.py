@@ -1,11 +1,9 @@
 """One image with its labels: what a person drew on what a microscope saw."""
 
-import contextlib
 import hashlib
 import json
 import math
 import os
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seg_trainer.annotations.together import finish_interrupted, together
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.files import flush
 
 ROI_MARK = "_roi_"
 LABELS_SUFFIX = "_labelled"
@@ -73,7 +73,7 @@ class AnnotatedImage:
     def write(self, folder: Path, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
         """Write ``STEM.tif`` (CYX), ``STEM_labelled.tif`` (YX) and ``STEM.json``.
 
-        All three appear or none: the image comes last, and without it nobody takes the other two for a pair.
+        All three appear or none, also where the process is killed in between.
 
         Parameters
         ----------
@@ -114,14 +114,13 @@ class AnnotatedImage:
     def _write_all(self, image: Path, labels: Path, sidecar: Path) -> None:
         import tifffile  # here, as it takes a quarter of a second
 
-        temporary = {path: _hidden(path, "new") for path in (labels, sidecar, image)}
-        try:
-            self._write_image(temporary[image])
-            tifffile.imwrite(temporary[labels], _smallest(self.labels), metadata={"axes": "YX"}, **_DEFLATE)
-            temporary[sidecar].write_text(self._sidecar_text(), encoding="utf-8")
-            _publish(temporary)
-        finally:
-            _unlink(temporary.values())
+        finish_interrupted(image.parent, os.listdir(image.parent))
+        # the image comes last: without it nobody takes the other two for a pair
+        with together(image.parent, [labels.name, sidecar.name, image.name]) as hidden:
+            self._write_image(hidden / image.name)
+            tifffile.imwrite(hidden / labels.name, _smallest(self.labels), metadata={"axes": "YX"}, **_DEFLATE)
+            (hidden / sidecar.name).write_text(self._sidecar_text(), encoding="utf-8")
+            flush(hidden)
 
     def _write_image(self, path: Path) -> None:
         import tifffile
@@ -211,35 +210,3 @@ def _targets(folder: Path, stem: str) -> tuple[Path, Path, Path]:
 def _smallest(labels: NDArray[Any]) -> NDArray[Any]:
     highest = int(labels.max(initial=0))
     return np.ascontiguousarray(labels, dtype=np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32)
-
-
-def _hidden(path: Path, mark: str) -> Path:
-    # folders of annotations are listed without hidden files; a short name, so that it is never longer than the file's
-    return path.with_name(f".{mark}-{uuid.uuid4().hex[:12]}{path.suffix}")
-
-
-def _publish(temporary: dict[Path, Path]) -> None:
-    """Move files into place in their order (the image last), after the old ones are aside (the image first)."""
-    aside: dict[Path, Path] = {}
-    placed: list[Path] = []
-    try:
-        for target in reversed(temporary):
-            if os.path.lexists(target):
-                aside[target] = _hidden(target, "old")
-                os.replace(target, aside[target])
-        for target, source in temporary.items():
-            os.replace(source, target)
-            placed.append(target)
-    except OSError:
-        _unlink(reversed(placed))
-        for target, kept in reversed(aside.items()):
-            if os.path.lexists(kept):
-                os.replace(kept, target)
-        raise
-    _unlink(aside.values())
-
-
-def _unlink(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)

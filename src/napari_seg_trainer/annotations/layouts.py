@@ -15,6 +15,7 @@ from typing import Literal
 from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX
 from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 from napari_seg_trainer.annotations.seg_npy import SEG_SUFFIX
+from napari_seg_trainer.annotations.together import finish_interrupted
 from napari_seg_trainer.errors import DataError
 
 Layout = Literal["celldetective", "cellpose", "stardist"]
@@ -120,6 +121,8 @@ def _scan(folder: Path) -> Listing:
 def _entries(folder: Path) -> list[Path]:
     try:
         names = os.listdir(folder)
+        if finish_interrupted(folder, names):
+            names = os.listdir(folder)
     except FileNotFoundError as error:
         raise DataError(f"Folder '{folder}' does not exist. Check the path.") from error
     except NotADirectoryError as error:

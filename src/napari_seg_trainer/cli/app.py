@@ -11,7 +11,7 @@ from napari_seg_trainer.cli.console import fail
 from napari_seg_trainer.cli.data import check
 from napari_seg_trainer.cli.demo import demo
 from napari_seg_trainer.cli.library import delete_model, export_model, import_model, models, rename_model
-from napari_seg_trainer.cli.runs import cancel, delete_run, follow, resume, runs, stop
+from napari_seg_trainer.cli.runs import cancel, delete_run, follow, keep, resume, runs, stop
 from napari_seg_trainer.cli.share import export_bioimageio
 from napari_seg_trainer.cli.train import train
 from napari_seg_trainer.cli.use import evaluate, segment
@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 COMMANDS = {
     "Train": (demo, check, train),
-    "Trainings": (runs, follow, stop, cancel, resume, delete_run),
+    "Trainings": (runs, follow, stop, cancel, resume, keep, delete_run),
     "Use a model": (segment, evaluate),
     "Model library": (models, rename_model, delete_model, export_model, import_model, export_bioimageio),
 }

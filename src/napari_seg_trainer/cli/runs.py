@@ -51,12 +51,23 @@ def resume(run: RunName, detach: Detach = False, json: AsJson = False) -> None:
     """Go on with a training that was interrupted, stopped, cancelled or failed, after its last whole epoch."""
     found = find_run(run)
     control.resume(found)
+    _tell_and_watch(found, detach, json)
+
+
+def _tell_and_watch(run: Run, detach: bool, json: bool) -> None:
     if json:
-        print_json({"run": found.id, "folder": found.folder})
+        print_json({"run": run.id, "folder": run.folder})
     else:
-        say(f"Run {found.id}")
+        say(f"Run {run.id}")
     if not detach:
-        raise typer.Exit(watch(found, json, found.attempt_begin()))
+        raise typer.Exit(watch(run, json, run.attempt_begin()))
+
+
+def keep(run: RunName, detach: Detach = False, json: AsJson = False) -> None:
+    """Make a model of the best epoch of a training that was interrupted, cancelled or failed."""
+    found = find_run(run)
+    control.keep(found)
+    _tell_and_watch(found, detach, json)
 
 
 def delete_run(run: RunName, yes: Yes = False, json: AsJson = False) -> None:

@@ -118,5 +118,5 @@ def _problem(run: Run, last: Event | None) -> str | None:
     log = run.folder / "log.txt"
     return (
         f"Run {run.id!r} was interrupted: its process is gone. '{log}' may say why. "
-        f"'napari-seg-trainer resume {run.id}' goes on with it."
+        f"'napari-seg-trainer resume {run.id}' goes on with it, 'keep' makes a model of its best epoch."
     )

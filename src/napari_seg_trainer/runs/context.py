@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.files import write_text
+from napari_seg_trainer.files import flush, write_text
 from napari_seg_trainer.runs.run import DISCARD, Run
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.events import EpochEnded, Log, Progress, Started, Stopped
@@ -21,11 +21,12 @@ PROGRESS_SECONDS = 0.5
 
 
 class CheckpointState(FrozenModel):
-    """What the checkpoint folder holds: the last epoch's event, and which epoch is the best."""
+    """What the checkpoint folder holds: the last epoch's event, which epoch is the best, and the parameters in use."""
 
     last: EpochEnded
     best_epoch: int | None
     best_value: float = math.inf
+    hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Cancelled(BaseException):
@@ -49,6 +50,8 @@ class RunContext:
         1, or the one after the last checkpoint.
     checkpoint : Path, optional
         The last epoch's folder, where there is one.
+    hyperparameters : dict
+        As the engine uses them, once it has begun, or as it did when the checkpoint was made.
     """
 
     def __init__(self, run: Run, training_images: int, validation_images: int) -> None:
@@ -58,14 +61,15 @@ class RunContext:
         self._seconds: list[float] = []
         self._epoch_began = self._told = time.monotonic()
         self.early_stop = False
-        self.parameters: Hyperparameters | None = None
         self._state = read_state(run)
+        self.hyperparameters = {} if self._state is None else self._state.hyperparameters
         self.first_epoch = 1 if self._state is None else self._state.last.epoch + 1
         self.checkpoint = None if self._state is None else epoch_folder(run, self._state.last.epoch)
 
     def start(self, parameters: Hyperparameters, *, steps_per_epoch: int, device: str) -> None:
         """Write the `Started` event."""
-        self._parameters = self.parameters = parameters
+        self._parameters = parameters
+        self.hyperparameters = parameters.model_dump(mode="json")
         training, validation = self._images
         self._run.append(
             Started(
@@ -155,6 +159,11 @@ class RunContext:
         """The last epoch that ended, 0 if none has."""
         return 0 if self._state is None else self._state.last.epoch
 
+    @property
+    def has_all_epochs(self) -> bool:
+        """Whether the last epoch that was asked for has ended."""
+        return self.last_epoch >= self._parameters.epochs
+
     def _is_stale(self, epoch: int) -> bool:
         patience = self._parameters.early_stopping
         return patience is not None and epoch - (self.best_epoch or 0) >= patience
@@ -168,8 +177,11 @@ class RunContext:
             shutil.rmtree(target, ignore_errors=True)
             writing.mkdir(parents=True)
             save(writing)
+            flush(writing)
             writing.rename(target)
-            self._state = CheckpointState(last=event, best_epoch=best[0], best_value=best[1])
+            self._state = CheckpointState(
+                last=event, best_epoch=best[0], best_value=best[1], hyperparameters=self.hyperparameters
+            )
             # from here on the new epoch counts
             write_text(folder / "state.json", self._state.model_dump_json())
         except OSError as error:

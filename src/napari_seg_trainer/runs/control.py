@@ -1,4 +1,4 @@
-"""What can be done with a run that was started: go on with it, end it without a model, delete it."""
+"""What can be done with a run that was started: go on with it, keep what it has, end it without a model, delete it."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 def resume(run: Run) -> None:
     """Start the training process again: it goes on after the last whole epoch, or from the start without one.
 
-    When this returns the run is starting, and `Run.follow` shows it to its next end.
+    When this returns the run is starting, or has come to its end, and `Run.follow` shows it to that.
 
     Parameters
     ----------
@@ -44,17 +44,61 @@ def resume(run: Run) -> None:
         If the run is active or finished, the library has a model of its name by now, another run makes one, its
         checkpoint is broken, or the process cannot be started.
     """
-    state, process = run.state(), run.process()
+    state = run.state()
     if state in ACTIVE_STATES:
         raise RunError(f"Run {run.id!r} is {state} already: there is nothing to resume.")
     if state == RunState.FINISHED:
         raise RunError(f"Run {run.id!r} is finished: there is nothing to resume. Start a new training from its model.")
+    if not _tell_missing_end(run, state):
+        _check(run)
+        _go_on(run)
+
+
+def keep(run: Run) -> None:
+    """Start the training process again to make a model of the best epoch so far, without training any further.
+
+    When this returns the run is starting, or has come to its end, and `Run.follow` shows it to that.
+
+    Parameters
+    ----------
+    run : Run
+        One that has ended without a model, in whatever way, after an epoch at least.
+
+    Raises
+    ------
+    SegTrainerError
+        If the run is active or finished, no epoch had ended, or `resume` would refuse.
+    """
+    state = run.state()
+    if state in ACTIVE_STATES:
+        raise RunError(f"Run {run.id!r} is {state}. Stop it instead: that keeps its best epoch.")
+    if state == RunState.FINISHED:
+        raise RunError(f"Run {run.id!r} is finished: its best epoch is a model already.")
+    if _tell_missing_end(run, state):
+        return
     _check(run)
+    kept = read_state(run)
+    if kept is None or kept.best_epoch is None:
+        raise RunError(f"Run {run.id!r} has no epoch to keep: none had ended. Resume it, or start a new training.")
+    _go_on(run, wants_model=True)
+
+
+def _tell_missing_end(run: Run, state: RunState) -> bool:
+    """Write the last event of a run that was killed when its model was in the library but not told yet."""
+    model = ModelLibrary().find(run.job.name) if state == RunState.INTERRUPTED else None
+    if model is None or model.card.run != run.id:
+        return False
     with explained(run.folder, RunError):
-        if process is None:
-            _start(run)
+        run.append(Finished(model=model.name, best_epoch=model.card.best_epoch or 0))
+    return True
+
+
+def _go_on(run: Run, *, wants_model: bool = False) -> None:
+    with explained(run.folder, RunError):
+        if run.process() is None:
+            _start(run, wants_model)
         else:
-            _start_once(run)
+            _start_once(run, wants_model)
 
 
 def _check(run: Run) -> None:
@@ -70,7 +114,7 @@ def _check(run: Run) -> None:
     read_state(run)
 
 
-def _start_once(run: Run) -> None:
+def _start_once(run: Run, wants_model: bool) -> None:
     """Start the process, unless somebody else does so at this moment: of two who rename a file, one finds it gone."""
     before, aside = run.folder / "process.json", run.folder / f".process-{uuid4().hex}.json"
     try:
@@ -78,7 +122,7 @@ def _start_once(run: Run) -> None:
     except FileNotFoundError as error:
         raise RunError(f"Run {run.id!r} is being resumed already.") from error
     try:
-        _start(run)
+        _start(run, wants_model)
     except BaseException:
         if not before.exists():
             os.rename(aside, before)
@@ -87,8 +131,11 @@ def _start_once(run: Run) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _start(run: Run) -> None:
-    (run.folder / "stop").unlink(missing_ok=True)
+def _start(run: Run, wants_model: bool) -> None:
+    if wants_model:
+        run.request_stop()
+    else:
+        (run.folder / "stop").unlink(missing_ok=True)
     start_process(run)
 
 

@@ -1,13 +1,16 @@
 """The file of a run's events: one JSON object a line, only ever appended to."""
 
+import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from napari_seg_trainer.schema.events import Event, parse_event
+from napari_seg_trainer.schema.events import TERMINAL_EVENTS, EpochEnded, Event, parse_event
 
 TAIL_BYTES = 64 * 1024
 """More than the longest event."""
+_LASTING = (EpochEnded, *TERMINAL_EVENTS)
+"""Events that must not be lost when the power fails."""
 
 
 def append_event(path: Path, event: Event) -> None:
@@ -19,6 +22,9 @@ def append_event(path: Path, event: Event) -> None:
             if file.read(1) != b"\n":
                 file.write(b"\n")
         file.write(event.model_dump_json().encode() + b"\n")
+        if isinstance(event, _LASTING):
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:

@@ -100,7 +100,9 @@ class _Training:
         context = RunContext(self.run, len(data.training), len(data.validation))
         start = parent.folder if parent else None
         task = TrainingTask(len(dataset.channels), parameters, self.job.seed, start)
-        engine.train(task, data, context)
+        # a run that is to keep what it has, trains no further
+        if not (context.obey() and context.last_epoch):
+            engine.train(task, data, context)
         return self._conclude(engine, dataset, data, context, parent)
 
     def _parent(self, context: RunContext) -> LibraryModel | None:
@@ -183,7 +185,7 @@ class _Training:
             raise LibraryError(f"{error} The finished model waits in '{folder}'.") from error
         if stopped:
             return Stopped(reason="you asked for it", model=model.name, best_epoch=best)
-        if context.early_stop and context.last_epoch < (context.parameters or Hyperparameters()).epochs:
+        if context.early_stop and not context.has_all_epochs:
             return Stopped(reason="the validation loss no longer improved", model=model.name, best_epoch=best)
         return Finished(model=model.name, best_epoch=best)
 
@@ -197,12 +199,13 @@ class _Training:
             pixel_size=dataset.pixel_size,
             object_diameter=float(sorted(diameters)[len(diameters) // 2]),
             parent=parent.name if parent else None,
+            run=self.run.id,
             epochs=context.last_epoch,
             best_epoch=context.best_epoch,
             training_images=len(dataset.split.training),
             validation_images=len(dataset.split.validation),
             scores=scores.pooled,
-            hyperparameters=context.parameters.model_dump(mode="json") if context.parameters else {},
+            hyperparameters=context.hyperparameters,
             seed=self.job.seed,
             versions=_versions(),
             data={facts.name: facts.content for facts in dataset.images},

@@ -33,6 +33,8 @@ class ModelCard(FrozenModel):
         Median diameter (pixels at `pixel_size`) of the objects it was trained on.
     parent : str, optional
         The model that it started from.
+    run : str, optional
+        Id of the training that made it.
     epochs, best_epoch : int, optional
         How many epochs were done, and which one's weights these are.
     training_images, validation_images : int
@@ -59,6 +61,7 @@ class ModelCard(FrozenModel):
     pixel_size: PositiveFloat | None = None
     object_diameter: PositiveFloat | None = None
     parent: str | None = None
+    run: str | None = None
     epochs: int | None = None
     best_epoch: int | None = None
     training_images: int = 0

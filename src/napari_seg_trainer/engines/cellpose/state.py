@@ -89,5 +89,17 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], model: Path) -> None:
 
 
 def save(state: Mapping[str, Any], path: Path) -> None:
-    """Write weights, or a checkpoint, as PyTorch does; to be read with ``weights_only``."""
-    torch.save(dict(state), path)
+    """Write weights, or a checkpoint, as PyTorch does; to be read with ``weights_only``.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or refuses.
+    """
+    try:
+        with path.open("wb") as file:
+            torch.save(dict(state), file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # PyTorch tells that it wrote less than it wanted, but not why
+            raise error.__context__ from error
+        raise

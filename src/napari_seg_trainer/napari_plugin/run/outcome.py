@@ -11,8 +11,9 @@ class RunOutcome(QWidget):
 
     Attributes
     ----------
-    segment, report, train_again, resume, show_log, change : QPushButton
-        `segment`, `report` and `train_again` are there where there is a model, the others where there is none.
+    segment, report, train_again, resume, keep, show_log, change : QPushButton
+        `segment`, `report` and `train_again` are there where there is a model, the others where there is none; `keep`
+        only where an epoch has ended.
     """
 
     def __init__(self) -> None:
@@ -23,6 +24,7 @@ class RunOutcome(QWidget):
         self.report = _button("Open report", "Shows curves, scores and examples in your browser.")
         self.train_again = _button("Train again from it", "Opens the form with this model as the pretrained model.")
         self.resume = _button("Resume", "Goes on after the last whole epoch, with the same settings.")
+        self.keep = _button("Keep the best so far", "Makes a model of the best epoch, and trains no further.")
         self.show_log = _button("Show log", "Shows what the training printed, with details of errors.")
         self.change = _button("Change settings", "Opens the form with this training's settings, for another try.")
         self._with_model = (self.segment, self.report, self.train_again)
@@ -33,7 +35,8 @@ class RunOutcome(QWidget):
         grid.addWidget(self.train_again, 1, 0, 1, 2)
         for column, button in enumerate((self.resume, self.show_log)):
             grid.addWidget(button, 2, column)
-        grid.addWidget(self.change, 3, 0, 1, 2)
+        grid.addWidget(self.keep, 3, 0, 1, 2)
+        grid.addWidget(self.change, 4, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._line)
@@ -45,13 +48,14 @@ class RunOutcome(QWidget):
         """How the run ended; empty while it lasts."""
         return self._text
 
-    def tell(self, text: str, *, has_model: bool, is_error: bool = False) -> None:
+    def tell(self, text: str, *, has_model: bool, can_keep: bool = False, is_error: bool = False) -> None:
         """Show how a run ended."""
         self._text, self._is_error = text, is_error
         for button in self._with_model:
             button.setVisible(has_model)
         for button in self._without:
             button.setVisible(not has_model)
+        self.keep.setVisible(can_keep and not has_model)
         self._paint()
         self.show()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.ask import ask
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
@@ -43,12 +43,14 @@ class RunList(QWidget):
         self.line = wrap(QLabel("Looking…"))
         self.open_button = _button("Open", "Shows the chosen training: curves, messages, result.")
         self.resume_button = _button("Resume", "Goes on with a training that ended without a model.")
+        self.keep_button = _button("Keep the best", "Makes a model of the best epoch so far, and trains no further.")
         self.delete_button = _button("Delete", "Deletes the training's curves and weights, not its model.")
         self._arrange()
         self.list.itemSelectionChanged.connect(self._offer)
         self.list.itemDoubleClicked.connect(lambda _item: self._open())
         self.open_button.clicked.connect(self._open)
         self.resume_button.clicked.connect(self._resume)
+        self.keep_button.clicked.connect(self._keep)
         self.delete_button.clicked.connect(self._ask_to_delete)
         self._offer()
         at_the_end(self, self._stop_looking)
@@ -89,9 +91,9 @@ class RunList(QWidget):
                 self.list.setCurrentRow(row)
 
     def _arrange(self) -> None:
-        buttons = QHBoxLayout()
-        for button in (self.open_button, self.resume_button, self.delete_button):
-            buttons.addWidget(button)
+        buttons = QGridLayout()
+        for place, button in enumerate((self.open_button, self.resume_button, self.keep_button, self.delete_button)):
+            buttons.addWidget(button, place // 2, place % 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
@@ -122,7 +124,9 @@ class RunList(QWidget):
         active = chosen is not None and chosen.state in ACTIVE_STATES
         self.open_button.setEnabled(chosen is not None)
         self.delete_button.setEnabled(chosen is not None and not active)
-        self.resume_button.setEnabled(chosen is not None and not active and chosen.state != RunState.FINISHED)
+        can_go_on = chosen is not None and not active and chosen.state != RunState.FINISHED
+        self.resume_button.setEnabled(can_go_on)
+        self.keep_button.setEnabled(can_go_on and chosen is not None and chosen.done > 0)
 
     def _open(self) -> None:
         chosen = self._selected()
@@ -134,6 +138,12 @@ class RunList(QWidget):
         if chosen is not None:
             run = chosen.run
             self._do(lambda: _resumed(run), lambda _: self.chosen.emit(run))
+
+    def _keep(self) -> None:
+        chosen = self._selected()
+        if chosen is not None:
+            run = chosen.run
+            self._do(lambda: _kept(run), lambda _: self.chosen.emit(run))
 
     def _ask_to_delete(self) -> None:
         chosen = self._selected()
@@ -159,6 +169,12 @@ def _resumed(run: Run) -> None:
     from napari_seg_trainer.runs.control import resume  # what trains is slow to import
 
     resume(run)
+
+
+def _kept(run: Run) -> None:
+    from napari_seg_trainer.runs.control import keep
+
+    keep(run)
 
 
 def _deleted(run: Run) -> None:

@@ -34,7 +34,7 @@ def interrupted_text(last_epoch: int) -> str:
         return "Interrupted: its process is gone. Resume begins the training anew."
     return (
         f"Interrupted: its process is gone. Its weights are kept: Resume goes on after epoch {last_epoch}. "
-        "For a model of the best epoch so far, resume, then stop."
+        "'Keep the best so far' makes a model of them."
     )
 
 

@@ -23,7 +23,7 @@ from napari_seg_trainer.napari_plugin.run.monitor import ActivityBar, RunMonitor
 from napari_seg_trainer.napari_plugin.run.outcome import RunOutcome
 from napari_seg_trainer.napari_plugin.run.progress import RunProgress
 from napari_seg_trainer.napari_plugin.run.texts import interrupted_text, scores_text, success_text
-from napari_seg_trainer.runs.control import cancel, resume
+from napari_seg_trainer.runs.control import cancel, keep, resume
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
 from napari_seg_trainer.schema.events import TERMINAL_EVENTS, EpochEnded, Evaluated, Event, Failed, Finished, Stopped
 from napari_seg_trainer.schema.job import TrainingJob
@@ -98,6 +98,7 @@ class RunView(Panel):
         self.outcome.report.clicked.connect(self._open_report)
         self.outcome.train_again.clicked.connect(lambda: self.train_again.emit(self._model))
         self.outcome.resume.clicked.connect(self._resume)
+        self.outcome.keep.clicked.connect(self._keep_best)
         self.outcome.show_log.clicked.connect(self._show_log)
         self.outcome.change.clicked.connect(lambda: self.change.emit(self._job))
 
@@ -176,14 +177,15 @@ class RunView(Panel):
         was_live, self._is_live = self._is_live, False
         self._activity.close()
         self._show_controls(False)
-        last = self._last
+        last, can_keep = self._last, bool(self.best.text())
         if state == RunState.INTERRUPTED or last is None:
-            self.outcome.tell(interrupted_text(self.progress.ended), has_model=False, is_error=True)
+            text = interrupted_text(self.progress.ended)
+            self.outcome.tell(text, has_model=False, can_keep=can_keep, is_error=True)
         elif isinstance(last, Failed):
-            self.outcome.tell(last.message, has_model=False, is_error=True)
+            self.outcome.tell(last.message, has_model=False, can_keep=can_keep, is_error=True)
         else:
             self._model = last.model or ""
-            self.outcome.tell(success_text(last), has_model=bool(last.model))
+            self.outcome.tell(success_text(last), has_model=bool(last.model), can_keep=can_keep)
         if self._run is not None:
             stop_at_closing(self, self._run, False)
         segment = opened(self._viewer, SEGMENT) if was_live and self._model else None
@@ -239,6 +241,11 @@ class RunView(Panel):
         run = self._run
         if run is not None:
             self._do(lambda: resume(run), lambda _: self.show_run(run))
+
+    def _keep_best(self) -> None:
+        run = self._run
+        if run is not None:
+            self._do(lambda: keep(run), lambda _: self.show_run(run))
 
     def _segment(self) -> None:
         open_dock(self._viewer, SEGMENT).select_model(self._model)

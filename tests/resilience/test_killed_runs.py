@@ -1,0 +1,85 @@
+"""Trainings whose process is killed again and again, at random moments, and which are resumed each time."""
+
+import random
+import time
+from statistics import median
+
+import psutil
+import pytest
+
+from napari_seg_trainer.api import make_job, wait_for
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.runs.control import resume
+from napari_seg_trainer.runs.launch import launch
+from napari_seg_trainer.runs.run import RunState
+from napari_seg_trainer.schema.events import EpochEnded, Started
+
+KILLS = 20
+PATIENCE = 120.0
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
+SETTINGS = {
+    "toy": {"epochs": 60, "seconds": 0.1},
+    "stardist": {"epochs": 120, "batch_size": 2, "filters": 8, "patch_size": 64, "depth": 2, "rays": 16, "grid": 2},
+    "cellpose": {"epochs": 60, "batch_size": 2, "patch_size": 64, "device": "cpu"},
+}
+
+
+def epochs(run):
+    return [event for event in run.events() if isinstance(event, EpochEnded)]
+
+
+def has_started(run):
+    """Whether the latest attempt has come to its first step."""
+    return any(isinstance(event, Started) for event in run.read_events(run.attempt_begin())[0])
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"waited too long until {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def start(home, toy, annotation_folder):
+    data = annotation_folder(images=5, shape=(96, 96))
+
+    def begin(engine, name):
+        return launch(make_job(name=name, engine=engine, data=(data,), hyperparameters=SETTINGS[engine]))
+
+    return begin
+
+
+@pytest.mark.parametrize("engine", ["toy", *(pytest.param(name, marks=SLOW) for name in ("stardist", "cellpose"))])
+def test_a_training_that_is_killed_twenty_times_ends_as_if_nothing_had_been(start, engine):
+    begun = time.time()
+    undisturbed = start(engine, "undisturbed")
+    wait_for(undisturbed)
+    startup = next(event for event in undisturbed.events() if isinstance(event, Started)).time.timestamp() - begun
+    seconds = median(event.seconds for event in epochs(undisturbed))
+    draw = random.Random(0)
+    run, survived = start(engine, "killed"), 0
+    for number in range(KILLS):
+        if number % 2:  # while it prepares
+            time.sleep(draw.uniform(0, startup))
+        else:  # while it trains
+            wait_until(lambda: has_started(run), "it trains")
+            time.sleep(draw.uniform(0, 4 * seconds))
+        assert run.outcome() is None, f"it was over after {survived} kills"
+        psutil.Process(run.process().pid).kill()
+        wait_until(lambda: run.state() == RunState.INTERRUPTED, "the run is interrupted")
+        resume(run)
+        survived += 1
+    wait_for(run)
+    assert run.state() == RunState.FINISHED
+    told, expected = epochs(run), epochs(undisturbed)
+    assert [event.epoch for event in told] == [event.epoch for event in expected]
+    begins = [event.epoch for event in run.events() if isinstance(event, Started)]
+    losses = [side[-1].metrics["val_loss"] for side in (told, expected)]
+    print(f"\n{engine}: {survived} of {KILLS} kills survived, begun at {begins}; last validation losses {losses}")
+    for one, other in zip(told, expected, strict=True):
+        assert one.metrics == pytest.approx(other.metrics, rel=1e-6)
+        assert (one.learning_rate, one.is_best) == (other.learning_rate, other.is_best)
+    first, second = (ModelLibrary().get(name) for name in ("undisturbed", "killed"))
+    assert first.card.best_epoch == second.card.best_epoch
+    assert first.card.scores == second.card.scores
