@@ -35,6 +35,14 @@ def test_channels_are_named_or_chosen(toy_model, bright):
     assert np.array_equal(segment(str(model.folder), bright.image[::-1], channels=["gfp", "DAPI"]), named)
 
 
+def test_an_unknown_pixel_size_is_a_warning(toy_model, bright):
+    model = toy_model(pixel_size=0.5)
+    with pytest.warns(UserWarning, match="The pixel size is not known") as told:
+        segment(model, bright.image[0])
+    assert told[0].filename == __file__
+    segment(model, bright.image[0], pixel_size=0.5)
+
+
 @pytest.mark.parametrize(
     ("image", "fields", "told"),
     [

@@ -5,6 +5,7 @@
 >>> labels = segment("my-nuclei", image)  # doctest: +SKIP
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -25,7 +26,7 @@ from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.events import Failed
 from napari_seg_trainer.schema.job import TrainingJob
-from napari_seg_trainer.segmentation.segment import Segmenter
+from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 
 StrPath = str | PathLike[str]
 
@@ -140,7 +141,7 @@ def segment(
     channels : sequence of str, optional
         The image's channel names; needed where it has others than the model.
     pixel_size : float, optional
-        µm per pixel.
+        µm per pixel. Without it, or where it is far from the model's, a `UserWarning` tells so.
     use : sequence of str
         Names or numbers of the channels that feed the model, where the names differ.
     settings : mapping, optional
@@ -162,7 +163,11 @@ def segment(
     names = [f"channel {i}" for i in range(len(pixels))] if channels is None else list(channels)
     if len(names) != len(pixels):
         raise DataError(f"The image has {len(pixels)} channel(s), but {len(names)} name(s) are given.")
-    return Segmenter(_opened(model)).segment(pixels, names, pixel_size=pixel_size, use=use, settings=settings)
+    opened = _opened(model)
+    doubt = size_warning(opened.card, pixel_size)
+    if doubt:
+        warnings.warn(doubt, stacklevel=2)
+    return Segmenter(opened).segment(pixels, names, pixel_size=pixel_size, use=use, settings=settings)
 
 
 def evaluate(model: str | LibraryModel, folders: StrPath | Sequence[StrPath], *, use: Sequence[str] = ()) -> Scores:

@@ -284,6 +284,21 @@ def test_segment_tells_each_image(toy_model, annotation_folder, cli, tmp_path):
     ]
 
 
+def test_segment_warns_where_pixel_sizes_are_not_known(toy_model, annotation_folder, cli, tmp_path):
+    toy_model("bright", pixel_size=0.5)
+    folder = annotation_folder(images=3, pixel_size=None)
+    images = [folder / f"cell_0{i}.tif" for i in range(3)]
+    shown = cli("segment", "bright", *images, "--output", tmp_path / "out")
+    assert shown.status == 0
+    assert len(shown.out.splitlines()) == 3
+    (line,) = shown.err.splitlines()
+    assert line.startswith(f"Warning: '{images[0]}': The pixel size is not known: the image is taken as it is.")
+    assert line.endswith("So it is with 2 more. '--pixel-size' gives another.")
+    told = cli("segment", "bright", *images[:1], "--output", tmp_path / "json", "--json")
+    assert "not known" in json.loads(told.out)["warning"]
+    assert cli("segment", "bright", *images, "-o", tmp_path / "known", "--pixel-size", "0.5").err == ""
+
+
 def test_segment_names_a_setting_that_the_engine_does_not_have(toy_model, annotation_folder, cli, tmp_path):
     toy_model("bright", channels=("dapi",))
     image = annotation_folder() / "cell_00.tif"

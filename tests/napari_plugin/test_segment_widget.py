@@ -429,6 +429,16 @@ def test_a_file_that_cannot_be_segmented_stops_no_others(segment, toy_model, run
     assert "has no channel 'dapi'" in problem
 
 
+def test_files_whose_pixel_size_is_not_known_deserve_a_look(segment, toy_model, run, tmp_path, qtbot):
+    toy_model("bright", pixel_size=0.5)
+    folder = write_images(tmp_path / "images", 1, 2, 3, pixel_size=None)
+    widget = segment("bright")
+    choose_folder(widget, folder, qtbot)
+    assert run(widget).startswith("6 objects in 3 images in ")
+    problem = unescape(widget.progress.problem.text())
+    assert "All images need a look. The pixel size is not known" in problem
+
+
 def test_no_process_is_left_when_the_viewer_closes(segment, wilful_model, viewer, qtbot):
     wilful_model()
     viewer.add_image(np.stack([discs(3)] * 50), name="dapi")

@@ -28,9 +28,9 @@ def epochs(run):
     return [event for event in run.events() if isinstance(event, EpochEnded)]
 
 
-def has_started(run):
-    """Whether the latest attempt has come to its first step."""
-    return any(isinstance(event, Started) for event in run.read_events(run.attempt_begin())[0])
+def has_told(run, sign):
+    """Whether the latest attempt has told an event of this type; of none, yes."""
+    return not sign or any(isinstance(event, sign) for event in run.read_events(run.attempt_begin())[0])
 
 
 def wait_until(condition, what):
@@ -60,11 +60,10 @@ def test_a_training_that_is_killed_twenty_times_ends_as_if_nothing_had_been(star
     draw = random.Random(0)
     run, survived = start(engine, "killed"), 0
     for number in range(KILLS):
-        if number % 2:  # while it prepares
-            time.sleep(draw.uniform(0, startup))
-        else:  # while it trains
-            wait_until(lambda: has_started(run), "it trains")
-            time.sleep(draw.uniform(0, 4 * seconds))
+        # while it prepares, while its first epoch lasts, and later
+        sign, reach = ((None, startup), (Started, 4 * seconds), (EpochEnded, 4 * seconds))[number % 3]
+        wait_until(lambda sign=sign: has_told(run, sign), "it trains")
+        time.sleep(draw.uniform(0, reach))
         assert run.outcome() is None, f"it was over after {survived} kills"
         psutil.Process(run.process().pid).kill()
         wait_until(lambda: run.state() == RunState.INTERRUPTED, "the run is interrupted")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from napari_seg_trainer.annotations.folder import AnnotationFolder
-from napari_seg_trainer.errors import DataError, EngineError
+from napari_seg_trainer.errors import DataError, EngineError, LibraryError
 from napari_seg_trainer.evaluation.matching import match
-from napari_seg_trainer.segmentation.segment import Segmenter, match_channels
+from napari_seg_trainer.segmentation.segment import Segmenter, match_channels, size_warning
 
 
 @pytest.fixture
@@ -134,3 +134,31 @@ def test_an_engine_that_is_not_there_is_named(toy_model, bright):
     foreign = type(model)(model.folder, model.card.replace(engine="unheard-of"))
     with pytest.raises(EngineError, match="'unheard-of'"):
         Segmenter(foreign)
+
+
+@pytest.mark.parametrize(
+    ("models", "own", "told"),
+    [
+        (None, None, ""),
+        (None, 0.5, ""),
+        (0.5, 0.5, ""),
+        (0.5, 2.0, ""),
+        (0.5, 0.125, ""),
+        (0.5, 2.1, "trained at 0.5 µm: the image is enlarged 4.2-fold. Are both right?"),
+        (0.5, 0.1, "trained at 0.5 µm: the image is shrunk 5-fold. Are both right?"),
+        (0.5, None, "The pixel size is not known: the image is taken as it is. The model was trained at 0.5 µm."),
+    ],
+)
+def test_a_pixel_size_that_is_far_off_or_unknown_is_told(toy_model, models, own, told):
+    assert size_warning(toy_model(pixel_size=models).card, own).endswith(told)
+    assert bool(size_warning(toy_model("other", pixel_size=models).card, own)) == bool(told)
+
+
+@pytest.mark.parametrize(("content", "told"), [('{"epoch": 2}', "was changed after"), (None, "lacks its file")])
+def test_a_model_whose_files_are_not_its_own_is_not_used(toy_model, content, told):
+    model = toy_model()
+    (model.folder / "toy.json").unlink()
+    if content is not None:
+        (model.folder / "toy.json").write_text(content)
+    with pytest.raises(LibraryError, match=told):
+        Segmenter(model)

@@ -35,6 +35,11 @@ def show_error(message: str) -> None:
     err.print(f"[bold red]Error:[/] {escape(message)}")
 
 
+def show_warning(message: str) -> None:
+    """Print a warning for the user."""
+    err.print(f"[bold yellow]Warning:[/] {escape(message)}")
+
+
 def fail(message: str) -> NoReturn:
     """Print an error for the user and exit with status 1."""
     show_error(message)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from napari_seg_trainer.api import scored
-from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, say
+from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, say, show_warning
 from napari_seg_trainer.cli.options import parse_settings
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.evaluation.scores import Scores
@@ -53,11 +53,17 @@ def segment(
             overwrite=overwrite,
             ready=lambda: status.update("segmenting…"),
         )
+        doubtful = []
         for result in results:
             if json:
-                print_json({"image": result.image, "labels": result.labels, "objects": result.objects})
+                told = {"image": result.image, "labels": result.labels, "objects": result.objects}
+                print_json(told | ({"warning": result.warning} if result.warning else {}))
             else:
                 say(f"{result.image.name}: {result.objects} objects, in {result.labels}")
+            doubtful += [result] if result.warning else []
+    if doubtful and not json:
+        others = f" So it is with {len(doubtful) - 1} more." if len(doubtful) > 1 else ""
+        show_warning(f"'{doubtful[0].image}': {doubtful[0].warning}{others} '--pixel-size' gives another.")
 
 
 def evaluate(

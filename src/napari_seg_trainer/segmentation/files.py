@@ -19,7 +19,7 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.problems import explained
-from napari_seg_trainer.segmentation.segment import Segmenter
+from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 
 if TYPE_CHECKING:  # it needs appose
     from napari_seg_trainer.segmentation.service import SegmentationService
@@ -27,11 +27,12 @@ if TYPE_CHECKING:  # it needs appose
 
 @dataclass(frozen=True)
 class SegmentedFile:
-    """One image file, its label file, and how many objects it holds."""
+    """One image file, its label file, how many objects it holds, and why they may be poor (empty for no reason)."""
 
     image: Path
     labels: Path
     objects: int
+    warning: str = ""
 
 
 def segment_files(
@@ -86,7 +87,7 @@ def segment_files(
         size = image.pixel_size if pixel_size is None else pixel_size
         labels = segment(image.data, image.channels, pixel_size=size, use=use, name=str(path), settings=settings)
         write_labels(target, labels)
-        yield SegmentedFile(path, target, np.unique(labels[labels > 0]).size)
+        yield SegmentedFile(path, target, np.unique(labels[labels > 0]).size, size_warning(model.card, size))
 
 
 def label_file(image: Path, output: Path) -> Path:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_seg_trainer.engines.protocol import AdjustablePredictor, PredictionSettings, Predictor
 
 MAX_PIXELS = 2**31
+MUCH = 4.0
+"""From this ratio of pixel sizes on, it is worth a look whether both are right."""
 
 
 class Segmenter:
@@ -38,10 +40,11 @@ class Segmenter:
     EngineError
         If the model's engine is not installed.
     LibraryError
-        If the model cannot be opened.
+        If the model cannot be opened, or its files are not those that its card names.
     """
 
     def __init__(self, model: LibraryModel) -> None:
+        model.verify()
         self.card: ModelCard = model.card
         self._spec = engine_spec(model.card.engine)
         self._predictor: Predictor = load_engine(self._spec).load(model.folder)
@@ -144,6 +147,20 @@ def fit_image(
             "Check its pixel size, or segment it in parts."
         )
     return Fit(places, factor)
+
+
+def size_warning(card: ModelCard, pixel_size: float | None) -> str:
+    """Return why a result may be poor, given an image's µm per pixel; empty if the size gives no reason."""
+    model = card.pixel_size
+    if model is None:
+        return ""
+    if pixel_size is None:
+        return f"The pixel size is not known: the image is taken as it is. The model was trained at {model:.3g} µm."
+    ratio = max(pixel_size / model, model / pixel_size)
+    if ratio <= MUCH:
+        return ""
+    how = "enlarged" if pixel_size > model else "shrunk"
+    return f"The model was trained at {model:.3g} µm: the image is {how} {ratio:.3g}-fold. Are both right?"
 
 
 def _check_image(image: NDArray[Any], channels: Sequence[str], name: str) -> None:

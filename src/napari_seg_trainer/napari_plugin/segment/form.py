@@ -167,7 +167,7 @@ class SegmentForm(QWidget):
 
     def _show_hint(self) -> None:
         listed = self.chosen
-        text = self.pixel_size.hint(listed.card.pixel_size) if listed and any(self.inputs.chosen()) else ""
+        text = self.pixel_size.hint(listed.card) if listed and any(self.inputs.chosen()) else ""
         self.hint.value = coloured(text, colours().warning) if text else ""
         self.hint.visible = bool(text)
 

@@ -5,8 +5,8 @@ import math
 from magicgui.widgets import Container, Label, LineEdit
 from magicgui.widgets.bases import Widget
 
-MUCH = 4.0
-"""From this ratio of pixel sizes on, it is worth a look whether both are right."""
+from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.segmentation.segment import size_warning
 
 _TIP = (
     "How large a pixel of the image is in the sample, in µm. The image is scaled to the pixel size that the model was "
@@ -62,15 +62,6 @@ class ImagePixelSize(Container[Widget]):
             return ""
         return f"{text!r} is no pixel size. Give a number of µm above 0, such as 0.325, or leave it open."
 
-    def hint(self, model: float | None) -> str:
-        """Return what to look at, given the model's pixel size in µm; empty if nothing needs a look."""
-        image = self.value()
-        if model is None or self.reason():
-            return ""
-        if image is None:
-            return f"Not known: the image is taken as it is. The model was trained at {model:.3g} µm."
-        ratio = max(image / model, model / image)
-        if ratio <= MUCH:
-            return ""
-        how = "enlarged" if image > model else "shrunk"
-        return f"The model was trained at {model:.3g} µm: the image is {how} {ratio:.3g}-fold. Are both right?"
+    def hint(self, card: ModelCard) -> str:
+        """Return what to look at before this model is used; empty if nothing needs a look."""
+        return "" if self.reason() else size_warning(card, self.value())

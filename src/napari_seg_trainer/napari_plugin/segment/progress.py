@@ -74,6 +74,14 @@ class Tally:
             return failed[0].problem if failed else ""
         return f"{len(failed)} {self._what}s could not be segmented. The first: {failed[0].problem}"
 
+    def warnings(self) -> str:
+        """Return why the result may be poor."""
+        doubtful = [step.warning for step in self.steps if step.warning]
+        if not doubtful:
+            return ""
+        which = "All" if len(doubtful) == self.task.steps else f"{len(doubtful)} of {self.task.steps}"
+        return doubtful[0] if self.task.steps == 1 else f"{which} {self._what}s need a look. {doubtful[0]}"
+
 
 class SegmentProgress(QWidget):
     """A bar and a line while something is segmented, and a line about the last one after."""
@@ -81,7 +89,7 @@ class SegmentProgress(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._tally: Tally | None = None
-        self._problem = ""
+        self._problem = self._warning = ""
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.line, self.problem = wrap(QLabel()), wrap(QLabel())
@@ -99,7 +107,7 @@ class SegmentProgress(QWidget):
         self.bar.setValue(len(tally.steps))
         self.bar.show()
         self.line.setText(tally.progress())
-        self._problem = ""
+        self._problem = self._warning = ""
         self._paint()
         self.show()
 
@@ -109,8 +117,10 @@ class SegmentProgress(QWidget):
         self.line.setText(tally.outcome() if tally.steps or tally.stopped else "")
         self.line.setVisible(bool(self.line.text()))
         self._problem = " ".join(filter(None, (problem, tally.problems())))
+        self._warning = tally.warnings()
         self._paint()
 
     def _paint(self) -> None:
-        self.problem.setText(coloured(self._problem, colours().error) if self._problem else "")
-        self.problem.setVisible(bool(self._problem))
+        parts = ((self._problem, colours().error), (self._warning, colours().warning))
+        self.problem.setText("<br>".join(coloured(text, colour) for text, colour in parts if text))
+        self.problem.setVisible(bool(self._problem or self._warning))

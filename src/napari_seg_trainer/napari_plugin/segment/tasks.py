@@ -165,6 +165,8 @@ class Step:
         Of a plane.
     problem : str
         Why a file could not be segmented.
+    warning : str
+        Why the result may be poor.
     """
 
     frame: int
@@ -172,6 +174,7 @@ class Step:
     seconds: float
     labels: NDArray[np.int32] | None = None
     problem: str = ""
+    warning: str = ""
 
 
 Steps = Generator[Step, None, None]
@@ -211,6 +214,7 @@ def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event) -
         If the folder of the labels cannot be made.
     """
     from napari_seg_trainer.segmentation.files import label_file, open_image, write_labels
+    from napari_seg_trainer.segmentation.segment import size_warning
     from napari_seg_trainer.segmentation.service import CancelledError
 
     service = warm.get()
@@ -219,7 +223,7 @@ def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event) -
     for place, path in enumerate(task.images):
         if stop.is_set():
             return
-        began, problem = time.monotonic(), ""
+        began, problem, warning = time.monotonic(), "", ""
         labels = np.zeros((0, 0), np.int32)
         try:
             image = open_image(path)
@@ -234,11 +238,12 @@ def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event) -
                 settings=task.settings,
             )
             write_labels(label_file(path, task.output), labels)
+            warning = size_warning(task.model.card, size)
         except CancelledError:
             return
         except SegTrainerError as error:
             problem = str(error)
-        yield Step(place, count_objects(labels), time.monotonic() - began, problem=problem)
+        yield Step(place, count_objects(labels), time.monotonic() - began, problem=problem, warning=warning)
 
 
 def count_objects(labels: NDArray[np.int32]) -> int:
