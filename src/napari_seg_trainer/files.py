@@ -1,6 +1,11 @@
-"""Writing a file so that a reader sees the old or the new one, never a half; temporary files that do not stay."""
+"""Reading a whole file; writing one so that a reader sees the old or the new, never a half; temporary files.
 
+Temporary files do not stay.
+"""
+
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +14,24 @@ from tempfile import TemporaryDirectory, mkstemp
 
 TEMPORARY_PREFIX = "napari-seg-trainer-"
 _VARIABLES = ("TMPDIR", "TEMP", "TMP")
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return what is in a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, has more than `most` bytes, or is a pipe or a device: reading one may never end.
+    """
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "It is a folder", str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "It is a pipe or a device", str(path))
+    if status.st_size > most:
+        raise OSError(errno.EFBIG, f"It has {status.st_size} bytes, and {most} are the limit", str(path))
+    return path.read_bytes()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

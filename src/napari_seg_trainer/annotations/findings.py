@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import field_serializer, field_validator
 
+from napari_seg_trainer.errors import one_line
 from napari_seg_trainer.schema._base import FrozenModel
 
 MAX_PER_KIND = 20
@@ -45,6 +46,16 @@ class Finding(FrozenModel):
     file: Path | None = None
     label: int | None = None
     position: tuple[float, float] | None = None
+
+    @field_validator("message")
+    @classmethod
+    def _in_one_line(cls, value: str) -> str:
+        return one_line(value)
+
+    @field_serializer("file", when_used="json")
+    def _shown(self, value: Path | None) -> str | None:
+        # a name that is no text cannot be JSON
+        return None if value is None else one_line(str(value))
 
     @field_validator("severity", mode="before")
     @classmethod

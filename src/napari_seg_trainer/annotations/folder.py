@@ -12,6 +12,9 @@ from napari_seg_trainer.annotations.layouts import Pair, list_pairs
 from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
 from napari_seg_trainer.errors import DataError
 
+MAX_NAMES = 10
+"""So many channels are named in a message."""
+
 
 @dataclass(frozen=True)
 class AnnotatedPair(Pair):
@@ -60,7 +63,7 @@ class AnnotatedPair(Pair):
         if len(channels) != len(image.data) or len(set(channels)) != len(channels):
             place = self.sidecar.name if self.sidecar else self.image.name
             raise DataError(
-                f"Image '{self.image}' has {len(image.data)} channels but {place!r} names {', '.join(channels)}. "
+                f"Image '{self.image}' has {len(image.data)} channels but {place!r} names {_listed(channels)}. "
                 "Give each channel one name of its own."
             )
         return AnnotatedImage(
@@ -116,6 +119,11 @@ class AnnotationFolder:
     def __iter__(self) -> Iterator[AnnotatedPair]:
         """Go through the annotated images."""
         return iter(self.pairs)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MAX_NAMES])
+    return shown + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
 
 
 def open_folders(folders: Sequence[Path]) -> list[AnnotatedPair]:

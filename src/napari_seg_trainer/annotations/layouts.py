@@ -106,13 +106,15 @@ def stem_of(path: Path) -> str:
 def _scan(folder: Path) -> Listing:
     entries = _entries(folder)
     subfolders = {entry.name.lower(): entry for entry in entries if os.path.isdir(entry)}
-    flat = _sort(entry for entry in entries if not os.path.isdir(entry))
+    # a folder with the name of a sidecar is told of when it is read
+    flat = _sort(path for path in entries if path.suffix.lower() == ".json" or not os.path.isdir(path))
     found, unpaired = _match(flat)
     if "images" in subfolders and (subfolders.keys() & {"masks", "labels"}):
         masks = subfolders.get("masks") or subfolders["labels"]
         more, others = _match_folders(subfolders["images"], masks)
         found, unpaired = [*found, *more], [*unpaired, *others]
     _check_unique([pair for pair, _ in found])
+    _check_names([pair for pair, _ in found])
     layouts = Counter(layout for _, layout in found)
     layout = layouts.most_common(1)[0][0] if layouts else "celldetective"
     return Listing(layout, tuple(sorted((pair for pair, _ in found), key=lambda p: p.stem)), tuple(sorted(unpaired)))
@@ -225,6 +227,15 @@ def _check_unique(pairs: list[Pair]) -> None:
     for stem, count in Counter(pair.stem for pair in pairs).items():
         if count > 1:
             raise DataError(_ambiguous(stem, "images", [pair.image for pair in pairs if pair.stem == stem]))
+
+
+def _check_names(pairs: list[Pair]) -> None:
+    """Refuse names that cannot be written into a run's files."""
+    for path in (path for pair in pairs for path in (pair.image, pair.labels)):
+        try:
+            path.name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"The name of '{path}' is no text: some of its bytes are no UTF-8. Rename it.") from error
 
 
 def _ambiguous(stem: str, what: str, paths: Iterable[Path]) -> str:

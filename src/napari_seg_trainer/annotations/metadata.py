@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from napari_seg_trainer.errors import one_line
+
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
@@ -32,9 +34,24 @@ def read_metadata(tif: "TiffFile") -> Metadata:
     return Metadata(_shaped_names(tif))
 
 
+def ome_needs(tif: "TiffFile") -> tuple[int, set[str]]:
+    """Return how many planes OME-XML tells of, and which other files hold some of them."""
+    try:
+        root = ElementTree.fromstring(tif.ome_metadata or "") if tif.is_ome else None
+    except ElementTree.ParseError:
+        root = None
+    if root is None:
+        return 0, set()
+    sizes = [[_count(pixels.get(f"Size{axis}")) for axis in "CZT"] for pixels in root.iterfind(".//{*}Pixels")]
+    parts = list(root.iterfind(".//{*}TiffData"))
+    counts = [_count(part.get(name)) for part in parts for name in ("PlaneCount", "NumPlanes")]
+    names = {uuid.get("FileName", "") for uuid in root.iterfind(".//{*}UUID")}
+    return max([*map(math.prod, sizes), *counts], default=0), names - {""}
+
+
 def channel_names(known: Iterable[str], count: int) -> tuple[str, ...]:
     """Return `count` different names: the known ones, numbered where they repeat, or ``"channel 0"`` and so on."""
-    stripped = [name.strip() for name in known]
+    stripped = [one_line(name.strip()) for name in known]
     if len(stripped) != count or not all(stripped):
         return tuple(f"channel {i}" for i in range(count))
     names: list[str] = []
@@ -69,7 +86,8 @@ def _imagej_names(description: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _after_counter(label: str) -> str:
-    # Fiji puts a counter such as "c:1/3 - " before the name that the microscope gave
+    # Fiji puts a counter such as "c:1/3 - " before the name that the microscope gave, and may tell more below it
+    label = label.strip().partition("\n")[0]
     counter, dash, name = label.partition(" - ")
     return name if dash and "/" in counter and counter[:2] in {"c:", "z:", "t:"} else label
 
@@ -91,6 +109,10 @@ def _shaped_names(tif: "TiffFile") -> tuple[str, ...]:
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
             return tuple(names)
     return ()
+
+
+def _count(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() and len(text) < 20 else 1
 
 
 def _positive(value: Any, unit: str) -> float | None:

@@ -1,6 +1,7 @@
 """Pixels of one file, whatever its kind, brought to one or more planes; every defect of a file is a `DataError`."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.metadata import Metadata, read_metadata
+from napari_seg_trainer.annotations.metadata import Metadata, ome_needs, read_metadata
 from napari_seg_trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ MAX_BYTES = 4 * 2**30
 """Largest image (bytes in memory) that is read."""
 
 MAX_COMPRESSION = 5000
+MAX_PLANES = 2**20
 _SMALL = 64 * 2**20
 _WAY_OUT = "Export the image again, or remove it."
 _SIGNATURES = {
@@ -124,6 +126,8 @@ def _defects_told(path: Path, kind: str) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(f"{kind} file '{path}' does not fit into the memory, or is damaged. Export crops.") from error
     # the readers raise whatever a broken file makes them stumble over, from struct.error to RecursionError
     except Exception as error:
         raise DataError(f"{kind} file '{path}' is broken ({_reason(path, error)}). {_WAY_OUT}") from error
@@ -185,6 +189,7 @@ def _opened_tiff(path: Path) -> "Iterator[tuple[TiffFile, TiffPageSeries]]":
     from tifffile import TiffFile
 
     with _collected_errors() as errors, TiffFile(path) as tif:
+        _check_ome(path, tif)
         series = _only_series(path, tif)
         if errors:
             # tifffile goes on with the pages that it finds; of a file that was cut short these are too few
@@ -207,6 +212,17 @@ def _read_tiff(path: Path) -> Pixels:
             # Pillow knows LZW and JPEG, tifffile by itself does not
             return _read_picture(path, metadata)
     return Pixels(_native(data), series.axes, colour, metadata)
+
+
+def _check_ome(path: Path, tif: "TiffFile") -> None:
+    """Refuse what tifffile would make lists of without end for, or wait for without end."""
+    planes, others = ome_needs(tif)
+    if planes > MAX_PLANES:
+        raise DataError(f"'{path}' tells of {planes} planes, or is damaged. Export single frames as images.")
+    for name in others:
+        other = path.parent / name
+        if os.path.lexists(other) and not other.is_file():
+            raise DataError(f"'{path}' tells that '{other}' holds pixels, which is no file. {_WAY_OUT}")
 
 
 def _only_series(path: Path, tif: "TiffFile") -> "TiffPageSeries":
@@ -240,6 +256,8 @@ def _check_complete(path: Path, series: "TiffPageSeries") -> None:
 
 def _page_is_complete(page: Any, size: int) -> bool:
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    if sum(page.databytecounts) > 2 * page.nbytes + _SMALL // 1024:
+        return False  # compressed, it is never so much more than the pixels: it would unpack to far more
     return bool(segments) and all(offset > 0 and count > 0 and offset + count <= size for offset, count in segments)
 
 

@@ -8,6 +8,7 @@ type, shape and length were checked.
 import io
 import math
 import pickle
+import pickletools
 import re
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.files import read_bytes
+
+MAX_BYTES = 4 * 2**30
+"""Largest file that is read."""
 
 SEG_SUFFIX = "_seg.npy"
+_PLACED = {"PUT", "BINPUT", "LONG_BINPUT"}
 _PLAIN_TYPE = re.compile(r"[<>=|][buif][1248]")
 _WAY_OUT = "Save the masks from Cellpose again (File > Save masks as PNG/tif)."
 
@@ -42,11 +48,10 @@ def read_seg_npy(path: Path) -> NDArray[Any]:
         If the file is no such dictionary, or its pickle names anything but NumPy arrays and plain values.
     """
     try:
-        content = path.read_bytes()
-        return _masks(_unpickle(content))
+        return _masks(_unpickle(read_bytes(path, MAX_BYTES)))
     except OSError as error:
         raise DataError(
-            f"'{path}' cannot be read: {error.strerror or error}. Check the path and permissions."
+            f"'{path}' cannot be read: {error.strerror or error}. Check the path and its permissions."
         ) from error
     except _Refused as error:
         raise DataError(f"'{path}' {error}. {_WAY_OUT}") from error
@@ -125,11 +130,22 @@ def _unpickle(content: bytes) -> dict[Any, Any]:
     shape, _, dtype = header(file)
     if dtype != np.dtype(object) or shape != ():
         raise _Refused("holds a plain array, not the dictionary that Cellpose writes")
+    _check_opcodes(file, len(content))
     root = _StandInUnpickler(file).load()
     inner = root.state[4] if isinstance(root, _Array) and len(root.state) == 5 else None
     if not (isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], dict)):
         raise _Refused("does not hold the dictionary that Cellpose writes")
     return inner[0]
+
+
+def _check_opcodes(file: io.BytesIO, size: int) -> None:
+    """Refuse a pickle for which the unpickler would take memory before it looks whether there is so much to read."""
+    start = file.tell()
+    for opcode, argument, _ in pickletools.genops(file):  # which finds what is cut short
+        # places are counted up, one for each value
+        if opcode.name in _PLACED and isinstance(argument, int) and argument > size:
+            raise _Refused("tells of more values than it can hold")
+    file.seek(start)
 
 
 def _masks(content: dict[Any, Any]) -> NDArray[Any]:

@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.errors import DataError, one_line
+from napari_seg_trainer.files import read_bytes
 
 MAX_BYTES = 16 * 2**20
+
+Name = Annotated[str, AfterValidator(one_line)]
+"""Shown to people, and written to files of our own."""
 
 
 class Sidecar(BaseModel):
@@ -30,11 +34,11 @@ class Sidecar(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
-    channels: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    channels: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     spatial_calibration: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     frame: int | None = None
-    field_of_view: str | None = None
-    sources: tuple[str, ...] = ()
+    field_of_view: Name | None = None
+    sources: tuple[Name, ...] = ()
 
 
 def read_sidecar(path: Path | None) -> Sidecar:
@@ -49,12 +53,10 @@ def read_sidecar(path: Path | None) -> Sidecar:
         return Sidecar()
     way_out = "Correct it, or remove the file."
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"Sidecar '{path}' is larger than {MAX_BYTES // 2**20} MiB. {way_out}")
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_bytes(path, MAX_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise DataError(
-            f"Sidecar '{path}' cannot be read: {error.strerror or error}. Check its permissions."
+            f"Sidecar '{path}' cannot be read: {error.strerror or error}. Check its permissions, or remove it."
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"Sidecar '{path}' is not valid JSON ({' '.join(str(error).split())}). {way_out}") from error

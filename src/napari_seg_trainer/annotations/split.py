@@ -48,6 +48,12 @@ class Split(FrozenModel):
             If all images come from a single field of view.
         """
         wanted = min(max(1, round(fraction * len(names))), len(names) - 1)
+        if len(set(fields)) < 2:
+            field, first = fields[0] if fields else "none", names[0] if names else "none"
+            raise DataError(
+                f"All {len(names)} images come from one field of view ({field!r}), such as {first!r}, so none is left "
+                "to validate on. Add an image of another field, or give a folder of validation data."
+            )
         chosen = _draw_fields(Counter(fields), wanted, seed)
         return cls(
             seed=seed,
@@ -57,12 +63,6 @@ class Split(FrozenModel):
 
 
 def _draw_fields(sizes: Counter[str], wanted: int, seed: int) -> set[str]:
-    if len(sizes) < 2:
-        field = next(iter(sizes), "none")
-        raise DataError(
-            f"All {sizes.total()} images come from one field of view ({field!r}), so none is left to validate on. "
-            "Add an image of another field, or give a folder of validation data."
-        )
     shuffled = np.random.default_rng(seed).permutation(sorted(sizes))
     chosen: set[str] = set()
     for field in map(str, shuffled):

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from napari_seg_trainer.annotations.doctor import Severity, examine
+from napari_seg_trainer.annotations.doctor import Finding, Severity, examine
 from napari_seg_trainer.cli.console import AsJson, print_json, print_table, say
+from napari_seg_trainer.cli.quiet import frameworks_logged
+from napari_seg_trainer.errors import one_line
 
 
 def check(
@@ -17,20 +19,20 @@ def check(
 
     Errors stop a training, warnings do not. The exit status is 1 if there is an error.
     """
-    findings = examine(folders)
+    with frameworks_logged():  # what reads pictures may print about broken ones
+        findings = examine(folders)
     if json:
         print_json({"findings": [finding.model_dump(mode="json") for finding in findings]})
     elif findings:
-        print_table(
-            ("", "file", "finding"),
-            [
-                (finding.severity.name.lower(), "" if finding.file is None else finding.file.name, finding.message)
-                for finding in findings
-            ],
-        )
+        print_table(("", "file", "finding"), [_row(finding) for finding in findings])
         counts = {severity: sum(finding.severity == severity for finding in findings) for severity in Severity}
         say(f"{counts[Severity.ERROR]} errors, {counts[Severity.WARNING]} warnings, {counts[Severity.INFO]} notes")
     else:
         say("Nothing to complain about.")
     if any(finding.severity == Severity.ERROR for finding in findings):
         raise typer.Exit(1)
+
+
+def _row(finding: Finding) -> tuple[str, str, str]:
+    name = "" if finding.file is None else one_line(finding.file.name)
+    return finding.severity.name.lower(), name, finding.message
