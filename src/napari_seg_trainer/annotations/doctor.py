@@ -12,6 +12,7 @@ from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct
 from napari_seg_trainer.annotations.image_file import read_image, read_label_file
 from napari_seg_trainer.annotations.objects import find_objects
+from napari_seg_trainer.annotations.prepare import MAX_SCALE
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 
@@ -134,6 +135,7 @@ class _Summary:
     objects: int = 0
     sizes: list[float | None] = field(default_factory=list)
     groups: Counter[str] = field(default_factory=Counter)
+    fields: dict[tuple[str, str], str] = field(default_factory=dict)
     channels: dict[tuple[str, ...], list[Path]] = field(default_factory=lambda: defaultdict(list))
     pixel_sizes: dict[float | None, list[Path]] = field(default_factory=lambda: defaultdict(list))
     same: dict[str, list[tuple[Path, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -141,10 +143,13 @@ class _Summary:
     def add(self, image: AnnotatedImage, file: Path) -> None:
         self.objects += len(find_objects(image.labels).labels)
         self.sizes.append(image.pixel_size)
-        self.groups[image.field_of_view or f"{file.parent}/{image.group}"] += 1
+        pixels, labels = pixel_hash(image.image), pixel_hash(image.labels)
+        # copies of one image are of one field of view, whatever their names
+        field_of_view = image.field_of_view or f"{file.parent}/{image.group}"
+        self.groups[self.fields.setdefault((pixels, labels), field_of_view)] += 1
         self.channels[image.channels].append(file)
         self.pixel_sizes[image.pixel_size and float(f"{image.pixel_size:.4g}")].append(file)
-        self.same[pixel_hash(image.image)].append((file, pixel_hash(image.labels)))
+        self.same[pixels].append((file, labels))
 
     def survey(self, findings: Sequence[Finding]) -> Survey:
         known = [size for size in self.sizes if size is not None]
@@ -200,11 +205,24 @@ class _Summary:
                 "Export again with the pixel size, or nothing will be brought to the others' scale."
             )
             yield Finding(severity=Severity.WARNING, code="pixel-size-missing", message=message, file=unknown[0])
+        if not unknown:
+            yield from self._odd_pixel_sizes(known)
         if len(known) > 1:
             sizes = ", ".join(f"{size:g} µm ({len(files)})" for size, files in sorted(known.items()))
             rarest = min(known.values(), key=len)[0]
             message = f"Pixel sizes differ between images: {sizes}. Training brings all images to one pixel size."
             yield Finding(severity=Severity.INFO, code="pixel-sizes-differ", message=message, file=rarest)
+
+    def _odd_pixel_sizes(self, known: dict[float, list[Path]]) -> Iterator[Finding]:
+        """Find what training refuses where the job gives no pixel size: an image scaled to the usual one in excess."""
+        for size, files in known.items():
+            usual = median(each for each in self.sizes if each is not None)
+            if not 1 / MAX_SCALE <= size / usual <= MAX_SCALE:
+                message = (
+                    f"The pixel size of {_named(files)} is {size:g} µm, but {usual:g} µm is usual in this data. "
+                    "Correct the one that is wrong."
+                )
+                yield Finding(severity=Severity.ERROR, code="pixel-size-odd", message=message, file=files[0])
 
     def _duplicates(self) -> Iterator[Finding]:
         for files in self.same.values():
