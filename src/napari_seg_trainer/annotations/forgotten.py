@@ -16,6 +16,7 @@ MIN_OBJECTS = 3
 AREA_RANGE = (0.3, 3.0)
 MIN_LEVEL = 0.7
 MIN_COMPACTNESS = 0.5
+_HIGHEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ class _Channel:
 
     @classmethod
     def measure(cls, plane: NDArray[Any], objects: Objects) -> "_Channel":
-        values = plane.astype(np.float32, copy=False)
         if plane.dtype.kind == "f":
-            values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+            # beyond that, differences leave the range of 32 bits
+            plane = np.clip(np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0), -_HIGHEST, _HIGHEST)
+        values = plane.astype(np.float32, copy=False)
         outside = objects.image == 0
         background = np.percentile(values[outside][::4], (50, 90)) if outside.any() else np.zeros(2)
         means = np.bincount(objects.flat, values.ravel())[1:] / objects.areas

@@ -14,6 +14,7 @@ from napari_seg_trainer.schema.job import Normalization
 from napari_seg_trainer.schema.model_card import ModelChannel
 
 MAX_SCALE = 20.0
+_WIDE = 1e30
 
 
 def find_channels(available: Sequence[str], wanted: Sequence[str], where: str) -> tuple[int, ...]:
@@ -63,8 +64,10 @@ def normalize(image: NDArray[Any], normalizations: Sequence[Normalization]) -> N
 
 
 def _normalize_channel(channel: NDArray[Any], how: Normalization) -> NDArray[np.float32]:
-    values = channel.astype(np.float32)
-    finite = np.isfinite(values)
+    finite = np.isfinite(channel)
+    # of values so far apart, 32 bits could not hold the difference
+    is_wide = channel.dtype.kind == "f" and np.abs(channel).max(where=finite, initial=0.0) > _WIDE
+    values: NDArray[Any] = channel.astype(np.float64 if is_wide else np.float32)
     all_finite = bool(finite.all())
     low, high = how.low, how.high
     if how.mode == "percentile":
