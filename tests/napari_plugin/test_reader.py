@@ -21,6 +21,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.layers import stacks
 from napari_seg_trainer.napari_plugin.layers.planes import annotate, pixel_size, plane, sources, stem_for
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, opened
+from napari_seg_trainer.napari_plugin.reader import get_reader
 
 PLUGIN = "napari-seg-trainer"
 
@@ -282,3 +283,22 @@ def test_a_zip_file_without_a_model_is_refused_in_one_line(viewer, home, tmp_pat
     assert len(notices[-1][1].splitlines()) == 1
     assert "a.zip" in notices[-1][1]
     assert opened(viewer, SEGMENT) is None
+
+
+def test_a_broken_first_image_takes_no_other_with_it(viewer, annotation_folder, notices):
+    folder = annotation_folder("some", 4)
+    path = folder / "cell_00.tif"
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages.first.dataoffsets[0]
+    whole = bytearray(path.read_bytes())
+    whole[place + 40 : place + 80] = bytes(40)
+    path.write_bytes(whole)
+    image, labels = viewer.open(str(folder), plugin=PLUGIN)
+    assert image.data.shape == labels.data.shape == (3, 96, 96)
+    ((severity, text),) = notices
+    assert severity == "warning"
+    assert text.startswith(f"1 of 4 images in '{folder}' cannot be opened. The first: TIFF file '{path}' is broken")
+
+
+def test_a_path_that_is_too_long_is_left_to_others():
+    assert get_reader("/" + "x" * 5000) is None

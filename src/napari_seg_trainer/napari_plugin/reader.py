@@ -1,5 +1,6 @@
 """Opens annotation folders, annotated images and trained models in napari."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from qtpy.QtCore import QTimer
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
 from napari_seg_trainer.annotations.image_file import read_labels
 from napari_seg_trainer.annotations.layouts import stem_of
-from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.errors import DataError, one_line
 from napari_seg_trainer.library.archive import import_model
 from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, open_pairs
 from napari_seg_trainer.napari_plugin.models.incoming import is_model_folder, open_model
@@ -34,9 +35,10 @@ def get_reader(path: str | list[str]) -> Reader | None:
     if isinstance(path, list):
         return None
     file = Path(path)
-    if file.is_dir():
+    # which, unlike Path's, are content with a path of any length
+    if os.path.isdir(file):
         return _read_folder
-    if file.is_file():
+    if os.path.isfile(file):
         return _read_model if file.suffix.lower() == ".zip" else _read_pair
     return None
 
@@ -88,12 +90,14 @@ def _read_pairs(pairs: tuple[AnnotatedPair, ...], name: str, place: str) -> _Lay
         return _NO_LAYERS
     if opened.problems:
         count = len(opened.problems)
-        show_warning(f"{count} of {len(pairs)} images in {place} cannot be opened. The first: {opened.problems[0]}")
+        told = f"{count} of {len(pairs)} images in {place} cannot be opened. The first: {opened.problems[0]}"
+        show_warning(one_line(told))
     if opened.left_out:
-        show_warning(
+        told = (
             f"{opened.count} of {len(pairs)} images in {place} are open, and {opened.left_out} are left out: they are "
             "too many, or of too many sizes. Drop the mask file of one of them into napari to open it."
         )
+        show_warning(one_line(told))
     _show_all_of_it()
     return opened.layers
 

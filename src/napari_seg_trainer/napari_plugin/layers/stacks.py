@@ -87,11 +87,14 @@ def open_pairs(pairs: Sequence[AnnotatedPair], name: str) -> Opened:
     stacks: list[list[LayerTuple]] = []
     count = 0
     for group in ordered[:MAX_KINDS]:
-        try:
-            stacks.append(_layers(group, name, _mark(group) if stacks else "", visible=not stacks))
-            count += len(group)
-        except DataError as error:
-            problems.append(str(error))
+        while group:
+            try:
+                stacks.append(_layers(group, name, _mark(group) if stacks else "", visible=not stacks))
+                count += len(group)
+                break
+            except DataError as error:  # of the first, which is the one that is read already
+                problems.append(str(error))
+                group = group[1:]
     left_out += sum(map(len, ordered[MAX_KINDS:]))
     return Opened([layer for stack in reversed(stacks) for layer in stack], count, left_out, problems)
 
