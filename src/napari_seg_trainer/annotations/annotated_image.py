@@ -19,6 +19,9 @@ from napari_seg_trainer.files import flush
 ROI_MARK = "_roi_"
 LABELS_SUFFIX = "_labelled"
 _FORBIDDEN = set('<>:"/\\|?*')
+_MOST = 2.0**31
+"""TIFF keeps a fraction as two numbers of 32 bits."""
+
 _DEFLATE: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 1}, "photometric": "minisblack"}
 
 
@@ -101,6 +104,9 @@ class AnnotatedImage:
         taken = [path.name for path in (image, labels, sidecar) if os.path.lexists(path)]
         if taken and not overwrite:
             raise DataError(f"{taken[0]!r} exists already in '{folder}'. Choose another name, or allow overwriting.")
+        inner = next((path.name for path in (image, labels, sidecar) if os.path.isdir(path)), None)
+        if inner is not None:
+            raise DataError(f"'{inner}' in '{folder}' is a folder. Choose another name.")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._write_all(image, labels, sidecar)
@@ -127,7 +133,7 @@ class AnnotatedImage:
 
         data = self.image.astype(np.uint8) if self.image.dtype == np.bool_ else self.image
         scale: dict[str, Any] = {}
-        if self.pixel_size is not None:
+        if self.pixel_size is not None and 1 / _MOST < 1e4 / self.pixel_size < _MOST:
             # TIFF knows no µm; viewers read pixels per centimetre
             scale = {"resolution": (1e4 / self.pixel_size, 1e4 / self.pixel_size), "resolutionunit": "CENTIMETER"}
         tifffile.imwrite(path, np.ascontiguousarray(data), metadata={"axes": "CYX"}, **scale, **_DEFLATE)
@@ -174,7 +180,7 @@ def _problems(item: AnnotatedImage) -> Iterable[str]:
     image, labels = item.image, item.labels
     if image.ndim != 3 or 0 in image.shape:
         yield f"has the shape {image.shape}. Give it as channels × height × width."
-    elif image.dtype.kind not in "buif":
+    elif image.dtype.kind not in "buif" or image.dtype.itemsize > 8:
         yield f"holds values of type {image.dtype}. Save it with whole or decimal numbers."
     elif labels.dtype.kind not in "iu":
         yield f"has labels of type {labels.dtype}. Save them as whole numbers."

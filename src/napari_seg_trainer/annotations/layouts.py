@@ -98,6 +98,11 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(path for paths in files.images.values() for path in paths)
 
 
+def masks_of(folder: Path, stem: str) -> list[Path]:
+    """Return the masks in a folder that belong to an image of this stem, whatever program they come from."""
+    return [path for path, _ in _sort(_files_of(folder)).masks.get(stem, ())]
+
+
 def stem_of(path: Path) -> str:
     """Return the file name without its extension (``.ome.tif`` is one)."""
     return path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
@@ -233,7 +238,7 @@ def _check_names(pairs: list[Pair]) -> None:
     """Refuse names that cannot be written into a run's files."""
     for path in (path for pair in pairs for path in (pair.image, pair.labels)):
         try:
-            path.name.encode()
+            str(path).encode()
         except UnicodeEncodeError as error:
             raise DataError(f"The name of '{path}' is no text: some of its bytes are no UTF-8. Rename it.") from error
 

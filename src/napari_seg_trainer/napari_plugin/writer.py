@@ -8,7 +8,7 @@ from typing import Any
 from napari.layers import Labels, Layer
 
 from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX
-from napari_seg_trainer.annotations.layouts import stem_of
+from napari_seg_trainer.annotations.layouts import masks_of, stem_of
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.planes import annotate, deepest, frame_count, pixel_size, sources
 
@@ -37,7 +37,7 @@ def write_annotated(path: str, layer_data: Sequence[tuple[Any, dict[str, Any], s
         If the layers hold several frames or do not fit together, or a file may not be written.
     """
     folder, stem = _place(Path(path))
-    layers = [Layer.create(data, attributes, kind) for data, attributes, kind in layer_data]
+    layers = [_layer(*given) for given in layer_data]
     (labels,) = (layer for layer in layers if isinstance(layer, Labels))
     images = [layer for layer in layers if layer is not labels]
     frames = frame_count(deepest(layers))
@@ -50,6 +50,18 @@ def write_annotated(path: str, layer_data: Sequence[tuple[Any, dict[str, Any], s
     return [str(written) for written in item.write(folder, overwrite=True)]
 
 
+def _layer(data: Any, attributes: dict[str, Any], kind: str) -> Layer:
+    try:
+        return Layer.create(data, attributes, kind)
+    # napari raises whatever an array of objects, or of no pixels, makes it stumble over
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120].rstrip(".") or type(error).__name__
+        raise DataError(
+            f"Layer {attributes.get('name', kind)!r} cannot be saved ({reason}). "
+            "Give images as numbers, and labels as whole numbers, of at least one pixel."
+        ) from error
+
+
 def _place(path: Path) -> tuple[Path, str]:
     """Return folder and stem, after a look at what is there."""
     name = path.name
@@ -57,7 +69,9 @@ def _place(path: Path) -> tuple[Path, str]:
     if stem_of(Path(stem + _ENDING)) != stem:
         raise DataError(f"'{name}' would not be found by its labels. Choose '{stem_of(path)}{_ENDING}'.")
     names = [f"{stem}{_ENDING}", f"{stem}{LABELS_SUFFIX}{_ENDING}", f"{stem}.json"]
-    taken = next((other for other in names if other != name and os.path.lexists(path.with_name(other))), None)
+    there = [other for other in names if other != name and os.path.lexists(path.with_name(other))]
+    # with a mask of another program beside ours, nobody would know which one counts
+    taken = next(iter([*there, *(mask.name for mask in masks_of(path.parent, stem))]), None)
     if taken is not None:
         raise DataError(
             f"'{taken}' exists already in '{path.parent}'. Choose another name, "
