@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat, JsonValue, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, JsonValue, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.names import ModelName
@@ -135,6 +135,15 @@ class TrainingJob(FrozenModel):
         if not self.data and not self.builtin:
             raise ValueError("the job names no data: give an annotation folder or a built-in dataset")
         return self
+
+    @field_validator("data", "validation_data")
+    @classmethod
+    def _named_in_text(cls, folders: tuple[Path, ...]) -> tuple[Path, ...]:
+        for folder in folders:
+            # a job is kept as JSON, which is text
+            if str(folder) != str(folder).encode(errors="ignore").decode():
+                raise ValueError(f"the name of {str(folder)!r} is no text: some of its bytes are no UTF-8; rename it")
+        return folders
 
     @model_validator(mode="after")
     def _distinct_channels(self) -> Self:
