@@ -36,7 +36,8 @@ class Worker:
 
     def __init__(self, module: str, *packages: Path, missing: str = "") -> None:
         places = [*map(str, packages), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        single = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")  # a fork has one thread alone
+        # a fork has one thread alone, and what napari compiles would wait for others
+        single = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_DISABLE_JIT"), "1")
         environment = os.environ | single | {"PYTHONPATH": os.pathsep.join(places), "QT_QPA_PLATFORM": "offscreen"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bad_inputs.worker", module, *missing.split()],
@@ -68,9 +69,9 @@ class Worker:
 
 def _check_all(told: dict[str, Any], root: Path) -> None:
     assert "crash" not in told, told["crash"]
-    assert not told.get("noise")
-    assert not told["warned"]
-    assert told.get("grown", 0) < MOST_BYTES
+    said = [*told["warned"], *filter(None, [told.get("noise")])]
+    assert said == [], said
+    assert told.get("grown", 0) < MOST_BYTES, told["grown"]
     assert told.get("seconds", 0) < MOST_SECONDS
     assert not (root / MARKER).exists(), "a pickle was run"
 
@@ -78,9 +79,8 @@ def _check_all(told: dict[str, Any], root: Path) -> None:
 def check_line(line: str, words: str = "") -> None:
     """Check that this is one line for a user, with the parts of `words` between its dots in it."""
     assert re.search(".*".join(map(re.escape, words.split(" … "))), line), line
-    assert len(line.splitlines()) == 1
+    assert len(line.splitlines()) == 1, line
     assert line.isprintable(), line
     assert line.endswith((".", "?", "!")), line
-    assert "Traceback" not in line
-    assert not re.search("MemoryError|allocate|broke off|defect of the program", line), line
-    assert len(re.sub(r"'[^']*'", "", line)) < MOST_CHARACTERS
+    assert not re.search("Traceback|MemoryError|allocate|broke off|defect of the program", line), line
+    assert len(re.sub(r"'[^']*'", "", line)) < MOST_CHARACTERS, line

@@ -54,8 +54,10 @@ class Case:
         Code of a finding that `check` must have; needed where a case is usable.
     layers : callable, optional
         For the writer: image and labels that are as bad; good ones are written into the spoilt folder as well.
+    folder : str
+        Name of the annotation folder.
     linux : bool
-        Whether other systems have no such thing.
+        Whether other systems have no such thing, or do not let everybody make it.
     locked : bool
         Whether the superuser is not hindered by it.
     """
@@ -68,6 +70,7 @@ class Case:
     usable: str = ""
     found: str = ""
     layers: Callable[[], Sequence[LayerData]] | None = None
+    folder: str = FOLDER
     linux: bool = False
     locked: bool = False
 
@@ -92,7 +95,7 @@ class Case:
 
     def make(self, root: Path) -> Path:
         """Write the bad input, and return its annotation folder."""
-        folder = root / FOLDER
+        folder = root / self.folder
         write_good(folder, self.layout)
         self.spoil(self.path(folder))
         return folder

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from bad_inputs.case import STEMS, Case, Spoil, content, good_image, good_labels, part_of, write_array
+from bad_inputs.case import FOLDER, STEMS, Case, Spoil, content, good_image, good_labels, part_of, write_array
 
 LONG = "ä" * 100  # of 2 bytes each; 255 are the limit, and the mask's name is longer
 
@@ -183,5 +183,23 @@ CASES = [
         for name, spoil, why, found in USABLE
     ),
     Case("folder: a pipe", instead(make_pipe), "folder", told="is a file", linux=True),
+    Case(
+        "folder: its own name of two lines",
+        lambda folder: None,
+        "folder",
+        folder=f"{FOLDER}\n\x1b[31mred",
+        usable="a name is a name",
+        found="too-few-images",
+        linux=True,
+    ),
+    Case("image: in a folder of two lines", content(b""), folder=f"{FOLDER}\n\x1b[31mred", linux=True),
+    Case(
+        "folder: its own name no text",
+        lambda folder: None,
+        "folder",
+        told="no text",
+        folder=f"{FOLDER}\udcff",
+        linux=True,
+    ),
     Case("folder: without permission", lambda folder: folder.chmod(0), "folder", told="ermission", locked=True),
 ]

@@ -1,5 +1,6 @@
 """TIFFs that lie about themselves."""
 
+import os
 import struct
 import zlib
 
@@ -76,8 +77,6 @@ DESCRIPTIONS: dict[str, bytes] = {
 
 def image_in_a_pipe(path):
     """Tell in OME-XML that the pixels are in another file, which is a pipe that nobody writes to."""
-    import os
-
     os.mkfifo(path.with_name("other.ome.tif"))
     part = '<TiffData IFD="0" FirstC="0"><UUID FileName="other.ome.tif">urn:uuid:1</UUID></TiffData>'
     path.write_bytes(ome(data=part))

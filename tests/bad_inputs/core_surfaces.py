@@ -32,6 +32,11 @@ def check_and_train(case: Case, root: Path) -> dict[str, Any]:
     return check(folder, "--json") | (check(folder) if named else {}) | train(folder, root)
 
 
+def warm_up(root: Path) -> None:
+    """Do once what is slow the first time."""
+    check_and_train(Case("good", lambda path: None), root)
+
+
 def check(folder: Path, *options: str) -> dict[str, Any]:
     """What the command says, to people or to programs."""
     status, out, err = _command("check", str(folder), *options)

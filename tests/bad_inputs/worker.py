@@ -19,7 +19,9 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 LIMIT_S = 60.0
@@ -32,6 +34,8 @@ def main(module: str, *missing: str) -> None:
     sys.modules.update(dict.fromkeys(missing))  # type: ignore[arg-type]
     surfaces = importlib.import_module(module)
     cases = importlib.import_module("bad_inputs.table").BY_NAME
+    with TemporaryDirectory() as folder:
+        surfaces.warm_up(Path(folder))
     gc.freeze()  # a fork that looked for garbage among it would make it its own
     # what this process says is for the one that asks alone
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
@@ -39,7 +43,7 @@ def main(module: str, *missing: str) -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         root = Path(asked["root"])
-        work = lambda: getattr(surfaces, asked["surface"])(cases[asked["case"]], root)  # noqa: B023, E731
+        work = partial(getattr(surfaces, asked["surface"]), cases[asked["case"]], root)
         told = _in_a_fork(work, root) if sys.platform == "linux" else _guarded(work)
         answers.write(json.dumps(told) + "\n")
 
@@ -49,7 +53,7 @@ def _guarded(work: Work) -> dict[str, Any]:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             told = work()
-        return told | {"warned": [f"{one.category.__name__}: {one.message}" for one in warned]}
+        return told | {"warned": [f"{one.filename}: {one.message}" for one in warned]}
     except BaseException:  # noqa: BLE001 - the one that asks shall know, whatever it is
         return {"crash": traceback.format_exc()}
 
