@@ -19,7 +19,16 @@ PATIENCE = 120.0
 SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SETTINGS = {
     "toy": {"epochs": 60, "seconds": 0.1},
-    "stardist": {"epochs": 120, "batch_size": 2, "filters": 8, "patch_size": 64, "depth": 2, "rays": 16, "grid": 2},
+    "stardist": {
+        "epochs": 60,
+        "batch_size": 2,
+        "augmentation": 8.0,
+        "filters": 8,
+        "patch_size": 64,
+        "depth": 2,
+        "rays": 16,
+        "grid": 2,
+    },
     "cellpose": {"epochs": 60, "batch_size": 2, "patch_size": 64, "device": "cpu"},
 }
 
@@ -61,7 +70,7 @@ def test_a_training_that_is_killed_twenty_times_ends_as_if_nothing_had_been(star
     run, survived = start(engine, "killed"), 0
     for number in range(KILLS):
         # while it prepares, while its first epoch lasts, and later
-        sign, reach = ((None, startup), (Started, 4 * seconds), (EpochEnded, 4 * seconds))[number % 3]
+        sign, reach = ((None, startup), (Started, 2 * seconds), (EpochEnded, 2 * seconds))[number % 3]
         wait_until(lambda sign=sign: has_told(run, sign), "it trains")
         time.sleep(draw.uniform(0, reach))
         assert run.outcome() is None, f"it was over after {survived} kills"
