@@ -235,7 +235,8 @@ def cellpose_weights(name="downsample.down.res_down_0.conv.conv_0.0.weight") -> 
     listed = OrderedDict({name: "torch._utils", "diam_mean": "storage"})
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("weights/data.pkl", pickle.dumps(listed, protocol=2))
+        member = zipfile.ZipInfo("weights/data.pkl")  # without the time, which would make another file each time
+        archive.writestr(member, pickle.dumps(listed, protocol=2))
     return file.getvalue()
 
 

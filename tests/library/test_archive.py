@@ -117,7 +117,7 @@ def test_an_engine_that_is_not_installed_does_not_matter(library, make_card, mak
 
 @pytest.mark.parametrize("below", ["", "renamed (1)/"])
 def test_an_archive_that_was_packed_by_hand_is_imported(model, zipped, other, below):
-    litter = {"__MACOSX/nuclei/._config.json": b"", ".DS_Store": b"", "nuclei/run.sh": b"rm"}
+    litter = {"__MACOSX/nuclei/._config.json": b"", ".DS_Store": b"", "nuclei/.hidden/x": b""}
     rewritten(zipped, lambda members: {k.replace("nuclei/", below): v for k, v in (members | litter).items()})
     assert contents(import_model(zipped, other).folder) == contents(model.folder)
 

@@ -1,13 +1,19 @@
 import errno
 import hashlib
 import os
+import shutil
 import socket
+import ssl
+import subprocess
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from napari_seg_trainer.errors import DownloadError
 from napari_seg_trainer.library.download import download
+from napari_seg_trainer.library.pretrained import BUILTIN_MODELS
 
 CONTENT = os.urandom(300_000)
 
@@ -131,17 +137,67 @@ def test_a_redirect_is_followed(server, target):
     assert [path for path, *_ in server.requests] == ["/moved", "/elsewhere"]
 
 
-@pytest.mark.parametrize("elsewhere", ["http://example.org/model.zip", "ftp://example.org/model.zip"])
+@pytest.mark.parametrize(
+    "elsewhere", ["http://example.org/model.zip", "ftp://example.org/model.zip", "file:///etc/passwd", "data:,model"]
+)
 def test_a_redirect_to_an_open_connection_is_refused(server, target, elsewhere):
     server.moved_to = elsewhere
-    with pytest.raises(DownloadError, match="https"):
+    with pytest.raises(DownloadError, match=r"https|is not allowed"):
         download(f"{server.url}/moved", target, checksum=sha256(CONTENT))
 
 
-@pytest.mark.parametrize("url", ["http://example.org/a.zip", "ftp://127.0.0.1/a.zip", "file:///etc/passwd", "a.zip"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/a.zip",
+        "http://localhost.example.org/a.zip",
+        "http://127.0.0.1@example.org/a.zip",
+        "http:example.org/a.zip",
+        "ftp://127.0.0.1/a.zip",
+        "file:///etc/passwd",
+        "a.zip",
+    ],
+)
 def test_only_https_is_fetched(target, url):
     with pytest.raises(DownloadError, match="https"):
         download(url, target, checksum=sha256(b""))
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for this machine that nobody vouches for, with its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    path = tmp_path / "certificate.pem"
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
+    made = ["-addext", "subjectAltName=DNS:localhost", "-keyout", path, "-out", path.with_suffix(".crt")]
+    subprocess.run(["openssl", *words, *made], check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
+    return path
+
+
+def test_a_server_that_nobody_vouches_for_is_not_trusted(target, certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def answer():
+        with suppress(OSError):  # the other side hangs up
+            context.wrap_socket(listening.accept()[0], server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(DownloadError, match=r"localhost cannot be reached .*CERTIFICATE_VERIFY_FAILED"):
+            download(f"https://localhost:{listening.getsockname()[1]}/a.zip", target, checksum=sha256(b""), timeout=5)
+        thread.join()
+    assert not target.exists()
+
+
+def test_built_in_models_are_fetched_over_https_and_nearly_all_of_them_have_a_hash():
+    assert all(model.url.startswith("https://") for model in BUILTIN_MODELS)
+    assert all(model.checksum is None or model.checksum.startswith("sha256:") for model in BUILTIN_MODELS)
+    unknown = {model.engine for model in BUILTIN_MODELS if model.checksum is None}
+    assert unknown == {"cellpose"}  # whose weights are read as numbers only
 
 
 def test_a_refused_connection_is_explained(target):

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+NETWORK_FILES = ("network.keras", "network.onnx", "network.pt")
+"""Names that the file of a network has in a package; a package is imported again without it."""
+
 
 @dataclass(frozen=True, eq=False)
 class PortableNetwork:
@@ -17,7 +20,8 @@ class PortableNetwork:
     Attributes
     ----------
     weights : mapping
-        The entry ``weights`` of a model description of the BioImage Model Zoo (0.5), without hashes.
+        The entry ``weights`` of a model description of the BioImage Model Zoo (0.5), without hashes; its source is one
+        of `NETWORK_FILES`.
     files : tuple of str
         Names of the engine's own model files, written beside the weights.
     config : mapping

@@ -12,12 +12,14 @@ from uuid import uuid4
 
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE, is_weights
 from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.bioimageio.description import DESCRIPTION, NO_MODEL_FILES
 from napari_seg_trainer.library.foreign import read_foreign
 from napari_seg_trainer.library.library import ModelLibrary, numbered
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model
 from napari_seg_trainer.library.pretrained import open_folder
 from napari_seg_trainer.library.problems import explained
-from napari_seg_trainer.library.unpack import MODEL_SUFFIXES, copy_bytes, folder_in, unpack_model
+from napari_seg_trainer.library.safe_paths import clash, is_hidden, path_problem
+from napari_seg_trainer.library.unpack import MODEL_SUFFIXES, copy_bytes, folder_in, unpack_model, visible_files
 from napari_seg_trainer.schema.model_card import ModelCard
 
 Progress = Callable[[int, int], None]
@@ -89,8 +91,8 @@ def import_model(
     Parameters
     ----------
     path : Path
-        A zip file or a folder: ours, whose files must be those that its card names, or StarDist's or Celldetective's;
-        or Cellpose's file of weights.
+        A zip file or a folder: ours, whose files must be those that its card names (a zip file holds no others, a
+        folder's others are not copied), or StarDist's or Celldetective's; or Cellpose's file of weights.
     library : ModelLibrary, optional
         The user's library if not given.
     name : str, optional
@@ -113,7 +115,7 @@ def import_model(
     path = Path(os.path.expanduser(path)).absolute()
     if name is not None:
         library.check_new_name(name)
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():  # a pipe would be waited for
         raise LibraryError(f"There is no file or folder '{path}'. Choose a model's zip file or folder.")
     with explained(library.folder), _staging(library) as staging:
         take = _copied if path.is_dir() else _weights if is_weights(path) else _unpacked
@@ -151,6 +153,7 @@ def _unpacked(archive: Path, staging: Path, progress: Progress | None) -> Librar
             unpack_model(archive, folder, MODEL_SUFFIXES, {name}, progress)
             return open_folder(folder)
         card = _own_card(texts, archive)
+        _check_nothing_else(archive, {CARD_FILE, *card.files})
         unpack_model(archive, folder, (), {CARD_FILE, *card.files}, progress)
         return _checked(LibraryModel(folder, card), archive)
 
@@ -195,10 +198,44 @@ def _weights(file: Path, staging: Path, progress: Progress | None) -> LibraryMod
 def _own_card(folder: Path, origin: Path) -> ModelCard:
     """Return the card of a model of ours; its list of files leads nowhere else."""
     card = read_model(folder).card
-    names = [PurePosixPath(name) for name in card.files]
-    if not names or any(name.is_absolute() or ".." in name.parts or {"\\", ":"} & set(str(name)) for name in names):
-        raise LibraryError(f"The model card in '{origin}' does not tell the model's files. Export the model again.")
+    problem = _list_problem([*card.files])
+    if problem:
+        raise LibraryError(
+            f"The model card in '{origin}' does not tell the model's files: {problem}. Export the model again."
+        )
     return card
+
+
+def _list_problem(names: Sequence[str]) -> str:
+    """Return what is wrong with a card's list of files, or nothing."""
+    paths = [PurePosixPath(name) for name in names]
+    unfit = next((f"{name!r} cannot be one" for name in names if not _can_be_listed(name)), "")
+    twice = clash([PurePosixPath(CARD_FILE), *paths])
+    return (
+        ("" if names else "it lists none")
+        or next(filter(None, map(path_problem, names)), "")
+        or unfit
+        or (f"it names a file twice, '{twice}'" if twice else "")
+    )
+
+
+def _can_be_listed(name: str) -> bool:
+    path = PurePosixPath(name)
+    return str(path) == name and bool(path.parts) and not is_hidden(path)
+
+
+def _check_nothing_else(archive: Path, listed: Collection[str]) -> None:
+    """Refuse an archive with a file that the model card, which lies in it, does not list."""
+    names = visible_files(archive)
+    cards = [name for name in names if name.name == CARD_FILE]
+    home = min(cards, key=lambda name: len(name.parts)).parent
+    packaged = NO_MODEL_FILES if home / DESCRIPTION in names else ()  # a package for other programs too
+    for name in names:
+        inside = name.relative_to(home).as_posix() if name.is_relative_to(home) else ""
+        if inside not in listed and inside not in packaged:
+            raise LibraryError(
+                f"'{archive}' holds the file '{name}', which its model card does not list. Export the model again."
+            )
 
 
 def _checked(model: LibraryModel, origin: Path) -> LibraryModel:
@@ -215,10 +252,10 @@ def _checked(model: LibraryModel, origin: Path) -> LibraryModel:
 
 
 def _opened(folder: Path, name: str) -> BinaryIO:
+    if not (folder / name).is_file():
+        raise _lacking(folder, name)
     try:
         return (folder / name).open("rb")
-    except FileNotFoundError as error:
-        raise _lacking(folder, name) from error
     except OSError as error:
         raise LibraryError(f"'{folder / name}' cannot be read: {error.strerror}. Check its permissions.") from error
 

@@ -1,16 +1,19 @@
 """Models that other programs made: plain StarDist, plain Cellpose, and Celldetective with either."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, ValidationError
 
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE, find_weights, network_of
+from napari_seg_trainer.engines.stardist.files import StarDistConfig, StarDistThresholds
 from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.model_folder import read_description
 from napari_seg_trainer.library.problems import first_problem
 from napari_seg_trainer.schema.job import Normalization, PositiveFloat
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
@@ -23,28 +26,12 @@ _CELLPOSE_NORMALIZATION = Normalization(low=1.0, high=99.0)
 _ABSENT = {"", "none", "--"}
 _Model = TypeVar("_Model", bound=BaseModel)
 _Value = TypeVar("_Value")
-_Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _StarDistConfig(BaseModel):
-    """What csbdeep and StarDist write to config.json, as far as it matters here."""
+class _Dimensions(BaseModel):
+    """What is looked at first: a network for stacks has another config.json."""
 
     n_dim: PositiveInt = 2
-    n_channel_in: PositiveInt = 1
-    n_rays: PositiveInt
-    grid: tuple[PositiveInt, ...] = (1, 1)
-    unet_n_depth: PositiveInt | None = None
-    unet_n_filter_base: PositiveInt | None = None
-    train_patch_size: tuple[PositiveInt, ...] | None = None
-    train_epochs: PositiveInt | None = None
-    train_batch_size: PositiveInt | None = None
-    train_learning_rate: PositiveFloat | None = None
-    train_foreground_only: Annotated[float, Field(ge=0, le=1)] | None = None
-
-
-class _StarDistThresholds(BaseModel):
-    prob: _Fraction | None = None
-    nms: _Fraction | None = None
 
 
 class _CelldetectiveConfig(BaseModel):
@@ -58,8 +45,8 @@ class _CelldetectiveConfig(BaseModel):
     spatial_calibration: PositiveFloat | None = None
     cell_size_um: PositiveFloat | None = None
     diameter: PositiveFloat | None = None
-    flow_threshold: float | None = None
-    cellprob_threshold: float | None = None
+    flow_threshold: FiniteFloat | None = None
+    cellprob_threshold: FiniteFloat | None = None
 
 
 def read_foreign(folder: Path) -> ModelCard:
@@ -130,18 +117,19 @@ def _read_cellpose(path: Path) -> ModelCard:
     )
 
 
-def _check_stardist(folder: Path) -> _StarDistConfig:
-    config = _load(folder / STARDIST_CONFIG, _StarDistConfig)
-    if config.n_dim != 2:
-        raise LibraryError(f"Model '{folder}' is for {config.n_dim}D images; only 2D models can be used here.")
+def _check_stardist(folder: Path) -> StarDistConfig:
+    dimensions = _load(folder / STARDIST_CONFIG, _Dimensions).n_dim
+    if dimensions != 2:
+        raise LibraryError(f"Model '{folder}' is for {dimensions}D images; only 2D models can be used here.")
+    config = _load(folder / STARDIST_CONFIG, StarDistConfig)
     if (folder / STARDIST_THRESHOLDS).is_file():
-        _load(folder / STARDIST_THRESHOLDS, _StarDistThresholds)
+        _load(folder / STARDIST_THRESHOLDS, StarDistThresholds)
     if not any(path.suffix in _WEIGHTS for path in folder.iterdir()):
         raise LibraryError(f"Model '{folder}' has no weights (weights_best.h5). Copy the whole model folder again.")
     return config
 
 
-def _stardist_hyperparameters(config: _StarDistConfig) -> dict[str, Any]:
+def _stardist_hyperparameters(config: StarDistConfig) -> dict[str, Any]:
     """Return the parameters under the names that the StarDist engine here gives them."""
     patch = config.train_patch_size
     values = {
@@ -220,13 +208,14 @@ def _cellpose_hyperparameters(config: _CelldetectiveConfig) -> dict[str, Any]:
 def _diameter(config: _CelldetectiveConfig) -> float | None:
     """Return the objects' diameter in pixels at the model's pixel size."""
     if config.cell_size_um is not None and config.spatial_calibration is not None:
-        return config.cell_size_um / config.spatial_calibration
+        diameter = config.cell_size_um / config.spatial_calibration
+        return diameter if 0 < diameter < math.inf else None
     return config.diameter
 
 
 def _load(path: Path, kind: type[_Model]) -> _Model:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_description(path))
         if not isinstance(content, dict):
             raise _damaged(path, f"it holds a {type(content).__name__}, not an object with names and values")
         return kind.model_validate(content)

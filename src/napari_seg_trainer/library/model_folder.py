@@ -9,9 +9,12 @@ from pydantic import ValidationError
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.problems import first_problem
+from napari_seg_trainer.library.safe_paths import is_hidden
 from napari_seg_trainer.schema.model_card import ModelCard
 
 CARD_FILE = "model_card.json"
+MAX_TEXT_BYTES = 16 << 20
+"""More than any description of a model has."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def read_model(folder: Path) -> LibraryModel:
     """
     path = folder / CARD_FILE
     try:
-        content = path.read_bytes()
+        content = read_description(path)
     except OSError as error:
         raise LibraryError(f"'{folder}' is no model of ours: it has no readable {CARD_FILE}.") from error
     try:
@@ -76,19 +79,35 @@ def read_model(folder: Path) -> LibraryModel:
         ) from error
 
 
+def read_description(path: Path) -> bytes:
+    """Return what a file that describes a model holds.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    LibraryError
+        If it is too large to be one.
+    """
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise LibraryError(f"'{path}' is larger than {MAX_TEXT_BYTES >> 20} MiB. Copy the model again from its origin.")
+    return path.read_bytes()
+
+
 def write_card(folder: Path, card: ModelCard) -> None:
     """Write a model's card into its folder, whole or not at all."""
     write_text(folder / CARD_FILE, card.model_dump_json(indent=2) + "\n")
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file in a folder and below but the card, by its path with '/'."""
+    """Return the SHA-256 of each file in a folder and below but the card and hidden ones, by its path with '/'."""
     if not folder.is_dir():
         raise LibraryError(f"'{folder}' is not a folder, so it holds no model. Give the folder of the model's files.")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD_FILE)
-    if not files:
+    visible = [path for path in files if not is_hidden(path.relative_to(folder))]
+    if not visible:
         raise LibraryError(f"'{folder}' is empty, so it holds no model. Give the folder of the model's files.")
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in visible}
 
 
 def _sha256(path: Path) -> str:

@@ -1,18 +1,22 @@
 """Unpacking zip archives of strangers."""
 
+import itertools
+import lzma
 import os
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Protocol
 from uuid import uuid4
 
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.problems import explained
+from napari_seg_trainer.library.safe_paths import clash, is_hidden, path_problem
 
 MODEL_SUFFIXES = frozenset({".json", ".h5", ".hdf5", ".pth", ".txt", ".md", ".png"})
 MAX_BYTES = 2 << 30
@@ -20,10 +24,22 @@ MAX_RATIO = 100
 MAX_FILES = 1000
 _RATIO_FROM = 1 << 20  # small texts may shrink more than weights can
 _CHUNK_BYTES = 1 << 20
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+_HEADER_BYTES = 30  # before the name, at each member
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, RuntimeError, NotImplementedError, ValueError, OverflowError),
+)
 
 
-def copy_bytes(source: IO[bytes], target: IO[bytes], done: Callable[[int], None]) -> None:
+class Readable(Protocol):
+    """What bytes can be read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, `size` at most; none at the end."""
+        ...
+
+
+def copy_bytes(source: Readable, target: IO[bytes], done: Callable[[int], None]) -> None:
     """Copy a file piece by piece, and tell the bytes of each."""
     while chunk := source.read(_CHUNK_BYTES):
         target.write(chunk)
@@ -40,7 +56,8 @@ def unpack_model(
     """Unpack a model's zip archive into a new folder, which appears whole or not at all.
 
     Files of other kinds than `suffixes` (a system's own litter, anything executable) are left out. Where all files lie
-    in one folder of the archive, that folder is left out too.
+    in one folder of the archive, that folder is left out too. Nothing is unpacked where any path in the archive, of
+    whatever kind, is one that no honest archive has.
 
     Parameters
     ----------
@@ -63,9 +80,9 @@ def unpack_model(
     Raises
     ------
     LibraryError
-        If the archive is damaged or locked by a password, names files outside the folder, links or special files, the
-        same file twice, more than 1,000 files, more than 2 GiB or 100 times its own size, or nothing of use; if the
-        folder is there already; if the disk is full or protected.
+        If the archive is damaged or locked by a password, names files outside the folder, links, special files or
+        devices of Windows, the same file twice, more than 1,000 files, more than 2 GiB or 100 times its own size, or
+        nothing of use; if the folder is there already; if the disk is full or protected.
     """
     if folder.exists():
         raise LibraryError(f"'{folder}' is there already. Move or delete it, then try again.")
@@ -90,11 +107,22 @@ def folder_in(archive: Path) -> str:
     LibraryError
         If it is no zip archive.
     """
-    with _opened(archive) as opened:
-        names = [PurePosixPath(member.filename) for member in opened.infolist() if not member.is_dir()]
-    visible = [name for name in names if not _is_hidden(name)]
+    visible = visible_files(archive)
     tops = {name.parts[0] for name in visible if len(name.parts) > 1}
     return tops.pop() if len(tops) == 1 and all(len(name.parts) > 1 for name in visible) else archive.stem
+
+
+def visible_files(archive: Path) -> list[PurePosixPath]:
+    """Return the paths of all files in a zip archive but those that a system hides, or leaves behind.
+
+    Raises
+    ------
+    LibraryError
+        If it is no zip archive.
+    """
+    with _opened(archive) as opened:
+        names = [PurePosixPath(member.filename) for member in opened.infolist() if not member.is_dir()]
+    return [name for name in names if name.parts and not is_hidden(name)]
 
 
 @contextmanager
@@ -104,10 +132,35 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         raise LibraryError(f"'{archive}' cannot be read: {error.strerror}. Choose another archive.") from error
     try:
-        with file, zipfile.ZipFile(file) as opened:
-            yield opened
+        with file:
+            with _damage():
+                opened = zipfile.ZipFile(file)
+            with opened:
+                yield opened
     except _ZIP_ERRORS as error:
-        raise LibraryError(f"'{archive}' is no readable zip file ({error}). Fetch it again.") from error
+        reason = " ".join(str(error).split())
+        raise LibraryError(f"'{archive}' is no readable zip file ({reason}). Fetch it again.") from error
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Keep what the system says of a place that an archive does not have from being taken for a problem of the disk."""
+    try:
+        yield
+    except OSError as error:
+        raise zipfile.BadZipFile(error.strerror or str(error)) from error
+
+
+class _Source:
+    """A file in an archive, to be read."""
+
+    def __init__(self, opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+        with _damage():
+            self._file = opened.open(member)
+
+    def read(self, size: int) -> bytes:
+        with _damage():
+            return self._file.read(size)
 
 
 def _wanted(
@@ -115,7 +168,11 @@ def _wanted(
 ) -> dict[PurePosixPath, zipfile.ZipInfo]:
     """Return what to unpack, by the path to give it."""
     members = opened.infolist()
-    problem = _size_problem(members, archive) or next(filter(None, map(_member_problem, members)), "")
+    problem = (
+        _size_problem(members, archive)
+        or next(filter(None, map(_member_problem, members)), "")
+        or _overlap_problem(members)
+    )
     if problem:
         raise LibraryError(f"'{archive}' is not unpacked: {problem}. Use an archive from a source that you trust.")
     wanted = [member for member in members if not member.is_dir() and _is_wanted(member.filename, suffixes, also)]
@@ -123,8 +180,11 @@ def _wanted(
         kinds = ", ".join(sorted(suffixes) or sorted(also))
         raise LibraryError(f"'{archive}' holds no model files ({kinds}). Choose another archive.")
     names = _without_common_folder([PurePosixPath(member.filename) for member in wanted])
-    if len({str(name).lower() for name in names}) < len(names):
-        raise LibraryError(f"'{archive}' is not unpacked: it names a file twice. Ask its maker for a proper archive.")
+    twice = clash(names)
+    if twice is not None:
+        raise LibraryError(
+            f"'{archive}' is not unpacked: it names a file twice, '{twice}'. Ask its maker for a proper archive."
+        )
     return dict(zip(names, wanted, strict=True))
 
 
@@ -145,7 +205,8 @@ def _extract(
     for name, member in wanted.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with opened.open(member) as source, target.open("xb") as file:
+        source = _Source(opened, member)
+        with target.open("xb") as file:
             copy_bytes(source, file, tell)
 
 
@@ -163,23 +224,28 @@ def _size_problem(members: Sequence[zipfile.ZipInfo], archive: Path) -> str:
 
 def _member_problem(member: zipfile.ZipInfo) -> str:
     """Return why a member may not be unpacked, or nothing."""
-    name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
-    # the drive letters and streams of Windows have a colon
-    if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
-        return f"it names a file outside its folder, '{name}'"
+    # the name as it stands in the archive: zipfile cuts it at a zero byte, and on Windows turns \ into /
+    name, kind = member.orig_filename, stat.S_IFMT(member.external_attr >> 16)
+    problem = path_problem(name)
+    if problem:
+        return problem
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return f"'{name}' in it is a link or a special file"
+    return ""
+
+
+def _overlap_problem(members: Sequence[zipfile.ZipInfo]) -> str:
+    """Return a file whose bytes are in part another one's: a small archive of them can hold any amount."""
+    for member, following in itertools.pairwise(sorted(members, key=lambda member: member.header_offset)):
+        if member.header_offset + _HEADER_BYTES + member.compress_size > following.header_offset:
+            return f"its files '{member.filename}' and '{following.filename}' overlap"
     return ""
 
 
 def _is_wanted(name: str, suffixes: Collection[str], also: Collection[str]) -> bool:
     path = PurePosixPath(name)
     named = name in also or PurePosixPath(*path.parts[1:]).as_posix() in also
-    return named or (path.suffix.lower() in suffixes and not _is_hidden(path))
-
-
-def _is_hidden(path: PurePosixPath) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return named or (path.suffix.lower() in suffixes and not is_hidden(path))
 
 
 def _without_common_folder(names: Sequence[PurePosixPath]) -> list[PurePosixPath]:

@@ -1,7 +1,10 @@
 """Files of weights: which one is a model's, and of which network; imports no framework and runs nothing of a file."""
 
+import lzma
 import pickletools
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -26,7 +29,10 @@ _MARKS = ("storage", "torch._utils _rebuild_tensor_v2", "torch._utils")
 _TEXTS = (".json", ".txt", ".md", ".html", ".png")
 _PICKLES = 8
 _MOST_BYTES = 64 << 20
-_UNREADABLE = (OSError, ValueError, EOFError, LookupError, zipfile.BadZipFile, NotImplementedError, MemoryError)
+_UNREADABLE = (
+    *(OSError, ValueError, EOFError, LookupError, MemoryError, RuntimeError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 
 
 def find_weights(model: Path) -> Path:

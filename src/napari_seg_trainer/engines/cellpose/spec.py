@@ -119,7 +119,8 @@ class CellposeSettings(PredictionSettings):
             try:
                 said = json.loads((folder / name).read_text(encoding="utf-8"))
                 found |= {key: said[key] for key in cls.model_fields if said.get(key) is not None}
-            except (OSError, ValueError, TypeError, AttributeError):  # no such file, or none of these programs'
+            # no such file, or none of these programs'
+            except (OSError, ValueError, TypeError, AttributeError, RecursionError):
                 continue
         try:
             return cls.model_validate(found)

@@ -1,6 +1,7 @@
 """Weights from files into networks, and back."""
 
-import pickle
+import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from napari_seg_trainer.engines.cellpose.files import find_weights, network_of
 from napari_seg_trainer.engines.cellpose.spec import SAM_SPEC, SPEC
 from napari_seg_trainer.errors import LibraryError
 
-_DAMAGED = (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError, AttributeError)
+MAX_DIAMETER, MAX_GROWTH = 10_000, 100
 _PREFIX = "module."  # of networks that were trained on several GPUs
 _FIRST, _LAST = "downsample.down.res_down_0.conv.conv_0.2.weight", "output.2.weight"
 
@@ -41,14 +42,40 @@ def read_weights(model: Path, engine: str) -> dict[str, Tensor]:
             f"'{path}' holds weights of {titles[found]}, not of {titles[engine]}. Choose the other kind of model."
         )
     try:
+        _refuse_programs(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
+    # a broken file can raise nearly anything
+    except Exception as error:
         raise LibraryError(
             f"'{path}' is damaged, or holds more than weights, which could be harmful. Choose another file."
         ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(map(_is_plain, state.values())):
         raise LibraryError(f"'{path}' holds no list of weights. Choose another file.")
+    if sum(value.numel() for value in state.values()) > path.stat().st_size:
+        raise LibraryError(f"'{path}' tells of more weights than it holds. Choose another file.")
     return {str(name).removeprefix(_PREFIX): value.float() for name, value in state.items()}
+
+
+def _refuse_programs(path: Path) -> None:
+    """Refuse what some versions of PyTorch take for a program, or unpack, although they are asked for weights only."""
+    if tarfile.is_tarfile(path):
+        raise ValueError("an archive of the tar format")
+    if zipfile.is_zipfile(path):
+        # PyTorch's own reader of archives, as another one may see other files in them
+        names = torch._C.PyTorchFileReader(str(path)).get_all_records()  # noqa: SLF001
+        if "constants.pkl" in names:
+            raise ValueError("a program of TorchScript")
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a value is an array of numbers in memory."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and not value.is_complex()
+    )
 
 
 def load_cnn(model: Path) -> CellposeNet:
@@ -61,14 +88,24 @@ def load_cnn(model: Path) -> CellposeNet:
     """
     state = read_weights(model, SPEC.id)
     network = CellposeNet()
-    shapes = state[_FIRST].shape[:2], len(state.get(_LAST, ()))
-    if shapes != ((WIDTHS[0], CHANNELS), OUTPUTS):
+    first, last = (tuple(state[name].shape) if name in state else () for name in (_FIRST, _LAST))
+    if (first[:2], last[:1]) != ((WIDTHS[0], CHANNELS), (OUTPUTS,)):
         raise LibraryError(
-            f"'{model}' takes {shapes[0][1]} channels and answers {shapes[1]}; only networks with {CHANNELS} and "
-            f"{OUTPUTS}, which segment, can be used here. Choose another model."
+            f"'{model}' takes {_count(first[1:])} channels and answers {_count(last)}; only networks with {CHANNELS} "
+            f"and {OUTPUTS}, which segment, can be used here. Choose another model."
         )
     fill(network, state, model)
+    mean, typical = float(network.diam_mean), float(network.diam_labels)
+    if not (0 < mean <= MAX_DIAMETER and 0 <= typical <= MAX_DIAMETER and mean <= MAX_GROWTH * (typical or mean)):
+        raise LibraryError(
+            f"'{model}' is for objects of {typical:g} pixels, to be scaled to {mean:g}, which cannot be. "
+            "Choose another model."
+        )
     return network
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return shape[0] if shape else 0
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], model: Path) -> None:

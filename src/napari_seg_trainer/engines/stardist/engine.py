@@ -14,6 +14,7 @@ from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.engines.portable import PortableNetwork
 from napari_seg_trainer.engines.protocol import PredictionSettings, TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.engines.stardist.design import adopt, complete
+from napari_seg_trainer.engines.stardist.files import find_stardist_weights, read_config, read_thresholds
 from napari_seg_trainer.engines.stardist.network import (
     Trainer,
     load_arrays,
@@ -25,7 +26,8 @@ from napari_seg_trainer.engines.stardist.network import (
 from napari_seg_trainer.engines.stardist.portable import write_network
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters, StarDistSettings
 from napari_seg_trainer.engines.stardist.targets import Batch, make_batch
-from napari_seg_trainer.engines.stardist.thresholds import optimize_thresholds
+from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, optimize_thresholds
+from napari_seg_trainer.engines.stardist.weights import check_weights
 from napari_seg_trainer.errors import JobError, LibraryError
 
 MAX_VALIDATION_PATCHES = 100
@@ -129,13 +131,18 @@ def _check_pretrained(start: StarDist2D, task: TrainingTask) -> None:
 
 
 def _open(folder: Path) -> StarDist2D:
-    if not any(path.suffix in (".h5", ".hdf5") for path in folder.glob("*")):  # it would open with random weights
-        raise LibraryError(f"The StarDist model in {str(folder)!r} has no weights (weights_best.h5). Choose another.")
+    """Open a StarDist folder: a network that is built here, with the numbers of the file."""
+    weights = find_stardist_weights(folder)
     try:
-        model = StarDist2D(None, name=folder.name, basedir=str(folder.parent))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        check_weights(weights)
+        config = Config2D(**read_config(folder, weights).arguments())
+        thresholds = read_thresholds(folder)
+        model = StarDist2D(config, name=None, basedir=None)
+        model.keras_model.load_weights(str(weights))
+    except Exception as error:  # what is broken in a file of weights can raise nearly anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise LibraryError(f"StarDist cannot open the model in {str(folder)!r}: {reason}") from error
+    model.thresholds = DEFAULTS | thresholds.model_dump(exclude_none=True)
     set_tile_overlap(model)
     return model
 

@@ -64,7 +64,7 @@ class StarDistSettings(PredictionSettings):
         try:
             found = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
             return cls(probability=found["prob"], overlap=found["nms"])
-        except (OSError, ValueError, KeyError, TypeError):  # no such file, or none of StarDist's
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # no such file, or none of StarDist's
             return cls()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_seg_trainer.engines.portable import PortableNetwork
+from napari_seg_trainer.engines.portable import NETWORK_FILES, PortableNetwork
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
@@ -19,6 +19,11 @@ FORMAT = "0.5.12"
 TEST_INPUT, TEST_OUTPUT = "test_input.npy", "test_output.npy"
 SAMPLE_INPUT, SAMPLE_OUTPUT = "sample_input.tif", "sample_output.tif"
 COVER, README = "cover.png", "README.md"
+DESCRIPTION = "rdf.yaml"
+NO_MODEL_FILES = frozenset(
+    {TEST_INPUT, TEST_OUTPUT, SAMPLE_INPUT, SAMPLE_OUTPUT, COVER, README, DESCRIPTION, *NETWORK_FILES}
+)
+"""What a package has for other programs; a model is imported without it."""
 SOFTWARE = "https://github.com/napari-seg-trainer/napari-seg-trainer"
 _INPUT, _OUTPUT = "image", "output"
 _SMALLEST_EXAMPLE = 256

@@ -25,6 +25,7 @@ from napari_seg_trainer.engines.registry import engine_spec, load_engine
 from napari_seg_trainer.errors import EngineError, LibraryError
 from napari_seg_trainer.library.bioimageio.description import (
     COVER,
+    DESCRIPTION,
     README,
     SAMPLE_INPUT,
     SAMPLE_OUTPUT,
@@ -40,8 +41,6 @@ from napari_seg_trainer.library.bioimageio.process import LICENSES, user_name
 from napari_seg_trainer.library.bioimageio.readme import readme
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files
 from napari_seg_trainer.library.problems import explained
-
-DESCRIPTION = "rdf.yaml"
 
 
 def export_bioimageio(
