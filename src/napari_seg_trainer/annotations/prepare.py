@@ -15,6 +15,7 @@ from napari_seg_trainer.schema.model_card import ModelChannel
 
 MAX_SCALE = 20.0
 _WIDE = 1e30
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def find_channels(available: Sequence[str], wanted: Sequence[str], where: str) -> tuple[int, ...]:
@@ -64,24 +65,27 @@ def normalize(image: NDArray[Any], normalizations: Sequence[Normalization]) -> N
 
 
 def _normalize_channel(channel: NDArray[Any], how: Normalization) -> NDArray[np.float32]:
-    finite = np.isfinite(channel)
-    # of values so far apart, 32 bits could not hold the difference
-    is_wide = channel.dtype.kind == "f" and np.abs(channel).max(where=finite, initial=0.0) > _WIDE
-    values: NDArray[Any] = channel.astype(np.float64 if is_wide else np.float32)
-    all_finite = bool(finite.all())
-    low, high = how.low, how.high
-    if how.mode == "percentile":
-        inside = values if all_finite else values[finite]
-        low, high = (float(v) for v in np.percentile(inside, (how.low, how.high))) if inside.size else (0.0, 0.0)
-        if inside.size and low == high:  # nearly all of it is background, with a few bright pixels
-            low, high = float(inside.min()), float(inside.max())
-    # a constant channel holds nothing to scale: it becomes 0
-    scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    if not all_finite:
-        scaled = np.where(finite, scaled, 0.0)
-    if how.clip:
-        scaled = np.clip(scaled, 0.0, 1.0)
-    return scaled.astype(np.float32)
+    # limits that lie too close together, or values that are too large, for single precision
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(channel)
+        # of values so far apart, 32 bits could not hold the difference
+        is_wide = channel.dtype.kind == "f" and np.abs(channel).max(where=finite, initial=0.0) > _WIDE
+        values: NDArray[Any] = channel.astype(np.float64 if is_wide else np.float32)
+        all_finite = bool(finite.all())
+        low, high = how.low, how.high
+        if how.mode == "percentile":
+            inside = values if all_finite else values[finite]
+            low, high = (float(v) for v in np.percentile(inside, (how.low, how.high))) if inside.size else (0.0, 0.0)
+            if inside.size and low == high:  # nearly all of it is background, with a few bright pixels
+                low, high = float(inside.min()), float(inside.max())
+        # a constant channel holds nothing to scale: it becomes 0
+        scaled = (values - low) / (high - low) if high - low > _SMALLEST else np.zeros_like(values)
+        if not all_finite:
+            scaled = np.where(finite, scaled, 0.0)
+        if how.clip:
+            scaled = np.clip(scaled, 0.0, 1.0)
+        scaled = scaled.astype(np.float32)
+    return scaled if np.isfinite(scaled).all() else np.nan_to_num(scaled)
 
 
 def rescaled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
