@@ -259,6 +259,7 @@ STRUCTURE = {
     "letters without width": (adding("nuclei/config\u200b.json"), "cannot be seen"),
     "a name written backwards": (adding("nuclei/a\u202egnp.json"), "cannot be seen"),
     "a name with a zero byte": (hidden_name, "cannot be seen"),
+    "a file without a name": (adding(""), "without a name"),
     "a long name": (adding(f"nuclei/{'a' * 250}.json"), "longer than 200"),
     "a deep folder": (adding("a/" * 5000 + "b.json"), "longer than 200"),
     "files that overlap": (overlapping, "overlap"),

@@ -147,7 +147,7 @@ TRAPS = {
     "a size of the input": (with_config(n_channel_in=1 << 30), "n_channel_in"),
     "a far larger network": (with_config(unet_n_filter_base=1024, unet_n_depth=8), "far larger network"),
     "a network without end": (with_config(unet_n_depth=1 << 30), "unet_n_depth"),
-    "another network": (with_config(n_rays=8), "hape"),
+    "another network": (with_config(n_rays=8), "[Ss]hape"),
     "a grid that is never reached": (with_config(grid=[3, 3]), "power of 2"),
     "a link to another file": (instead(external), "'bias' is a link"),
     "a link to another place": (instead(soft), "'bias' is a link"),
@@ -159,7 +159,7 @@ TRAPS = {
     "a group that holds itself": (instead(endless), "more than 10,000 entries"),
     "weights of another shape": (
         instead(lambda group, _: group.create_dataset("bias", data=np.zeros(5, "f4"))),
-        "hape",
+        "[Ss]hape",
     ),
     "no weights": (instead(lambda *_: None), "theirs"),
     "weights that are a pickle": (unpickled, "theirs"),

@@ -121,7 +121,7 @@ def visible_files(archive: Path) -> list[PurePosixPath]:
         If it is no zip archive.
     """
     with _opened(archive) as opened:
-        names = [PurePosixPath(member.filename) for member in opened.infolist() if not member.is_dir()]
+        names = [PurePosixPath(member.filename) for member in opened.infolist() if not _is_folder(member)]
     return [name for name in names if name.parts and not is_hidden(name)]
 
 
@@ -175,7 +175,7 @@ def _wanted(
     )
     if problem:
         raise LibraryError(f"'{archive}' is not unpacked: {problem}. Use an archive from a source that you trust.")
-    wanted = [member for member in members if not member.is_dir() and _is_wanted(member.filename, suffixes, also)]
+    wanted = [member for member in members if not _is_folder(member) and _is_wanted(member.filename, suffixes, also)]
     if not wanted:
         kinds = ", ".join(sorted(suffixes) or sorted(also))
         raise LibraryError(f"'{archive}' holds no model files ({kinds}). Choose another archive.")
@@ -229,9 +229,15 @@ def _member_problem(member: zipfile.ZipInfo) -> str:
     problem = path_problem(name)
     if problem:
         return problem
+    if not PurePosixPath(name).parts and not _is_folder(member):
+        return "it has a file without a name"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return f"'{name}' in it is a link or a special file"
     return ""
+
+
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith("/")  # zipfile's own look fails where there is no name
 
 
 def _overlap_problem(members: Sequence[zipfile.ZipInfo]) -> str:
