@@ -1,7 +1,6 @@
 """Weights from files into networks, and back."""
 
 import tarfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from napari_seg_trainer.engines.cellpose.spec import SAM_SPEC, SPEC
 from napari_seg_trainer.errors import LibraryError
 
 MAX_DIAMETER, MAX_GROWTH = 10_000, 100
+_ARCHIVE = b"PK\x03\x04"
 _PREFIX = "module."  # of networks that were trained on several GPUs
 _FIRST, _LAST = "downsample.down.res_down_0.conv.conv_0.2.weight", "output.2.weight"
 
@@ -60,7 +60,9 @@ def _refuse_programs(path: Path) -> None:
     """Refuse what some versions of PyTorch take for a program, or unpack, although they are asked for weights only."""
     if tarfile.is_tarfile(path):
         raise ValueError("an archive of the tar format")
-    if zipfile.is_zipfile(path):
+    with path.open("rb") as file:
+        is_archive = file.read(len(_ARCHIVE)) == _ARCHIVE
+    if is_archive:
         # PyTorch's own reader of archives, as another one may see other files in them
         names = torch._C.PyTorchFileReader(str(path)).get_all_records()  # noqa: SLF001
         if "constants.pkl" in names:
