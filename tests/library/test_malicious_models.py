@@ -58,7 +58,8 @@ class Trap:
 
 
 @pytest.fixture
-def trap(tmp_path):
+def trap(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a payload without a path would leave its mark
     return Trap(tmp_path)
 
 
@@ -104,7 +105,6 @@ def beside(name):
     return lambda members: members | {name: b"import os; os.mkdir('it_ran')"}
 
 
-SUPERSCRIPT_DEVICE = "nuclei/COM¹.json"
 OWN = {
     "a program beside the card": (beside("nuclei/run.sh"), "'nuclei/run.sh', which its model card does not list"),
     "a program outside of the folder": (beside("setup.py"), "'setup.py', which its model card does not list"),
@@ -248,7 +248,7 @@ STRUCTURE = {
     "a device with an ending": (adding("nuclei/con.json"), "Windows cannot have"),
     "a device in capitals": (adding("nuclei/LPT1.txt"), "Windows cannot have"),
     "a device with a space": (adding("nuclei/aux .json"), "Windows cannot have"),
-    "a device with a raised digit": (adding(SUPERSCRIPT_DEVICE), "Windows cannot have"),
+    "a device with a raised digit": (adding("nuclei/COM¹.json"), "Windows cannot have"),
     "a folder that is a device": (adding("nuclei/prn/a.json"), "Windows cannot have"),
     "a dot behind": (adding("nuclei/config.json."), "Windows cannot have"),
     "the same name twice": (adding(CARD), "names a file twice"),
@@ -339,15 +339,6 @@ def test_a_model_of_another_program_that_is_a_trap_is_refused(trap, make_stardis
     (folder / file).write_bytes(content if isinstance(content, bytes) else content.encode())
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     trap.refuses(write_zip(trap.sent / "plain.zip", files) if packed else folder, words)
-
-
-def weights(marker, *, list_of_contents=None, **how):
-    """Write an archive as PyTorch does, whose list of contents makes the marker where it is unpickled."""
-    listed = {NETWORK: "torch._utils", "storage": Touch(marker)}
-    member = zipfile.ZipInfo("archive/data.pkl")
-    member.compress_type = how.get("compression", zipfile.ZIP_STORED)
-    content = pickle.dumps(listed) if list_of_contents is None else list_of_contents
-    return lambda path: write_zip(path, [(member, content)])
 
 
 WEIGHTS = {
