@@ -84,8 +84,8 @@ def _normalize_channel(channel: NDArray[Any], how: Normalization) -> NDArray[np.
             scaled = np.where(finite, scaled, 0.0)
         if how.clip:
             scaled = np.clip(scaled, 0.0, 1.0)
-        scaled = scaled.astype(np.float32)
-    return scaled if np.isfinite(scaled).all() else np.nan_to_num(scaled)
+        found: NDArray[np.float32] = scaled.astype(np.float32)
+    return found if np.isfinite(found).all() else np.nan_to_num(found)
 
 
 def rescaled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
