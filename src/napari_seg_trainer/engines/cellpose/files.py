@@ -27,6 +27,7 @@ _MARKS = ("storage", "torch._utils _rebuild_tensor_v2", "torch._utils")
 """What the list of contents of any such file has."""
 
 _TEXTS = (".json", ".txt", ".md", ".html", ".png")
+_PROTOCOL = b"\x80"  # the first byte of a pickle of version 2 and later
 _PICKLES = 8
 _MOST_BYTES = 64 << 20
 _UNREADABLE = (
@@ -97,6 +98,9 @@ def _texts(path: Path) -> Iterator[str]:
     """Yield all texts in the pickled list of a file that ``torch.save`` wrote, in its new or its old format."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
+            if file.read(1) != _PROTOCOL:
+                raise ValueError("no pickle")
+            file.seek(0)
             yield from _texts_in(file, _PICKLES)
         return
     with zipfile.ZipFile(path) as archive:
