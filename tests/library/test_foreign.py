@@ -211,9 +211,9 @@ def test_cellposes_own_weights_tell_their_network(tmp_path, cellpose_weights, na
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no network of Cellpose"),
+        (b"", "is no file of weights that PyTorch saved"),
         (b"\x80\x02}q\x00.", "holds no network of Cellpose"),
-        (b"PK\x03\x04 and then nothing", "holds no network of Cellpose"),
+        (b"PK\x03\x04 and then nothing", "is no file of weights that PyTorch saved"),
         ("encoder.cls_token", "DINO network, which cannot be used"),
         ("fc.weight", "holds no network of Cellpose"),
     ],
