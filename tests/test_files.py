@@ -5,7 +5,7 @@ import tempfile
 
 import pytest
 
-from napari_seg_trainer.files import own_temporary_folder, write_bytes, write_text
+from napari_seg_trainer.files import TEMPORARY_PREFIX, own_temporary_folder, owner_mark, write_bytes, write_text
 
 
 def test_a_file_is_written_and_nothing_beside_it(tmp_path):
@@ -48,6 +48,21 @@ def test_a_missing_folder_is_an_error(tmp_path):
 def test_others_can_read_the_file(tmp_path):
     write_text(tmp_path / "job.json", "{}")
     assert (tmp_path / "job.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_temporary_files_of_killed_processes_go_with_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mine = owner_mark()
+    host = mine.partition("-")[0]
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    kept = [f"{TEMPORARY_PREFIX}{mark}-a" for mark in (mine, f"other-{gone.pid}", "x", f"{host}-1")]
+    for name in (*kept, f"{TEMPORARY_PREFIX}{host}-{gone.pid}-a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    with own_temporary_folder() as folder:
+        assert sorted(os.listdir(tmp_path)) == sorted([*kept, folder.name])
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
 
 def test_temporary_files_of_this_process_and_its_children_go_with_their_folder():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
     from napari_seg_trainer.annotations.folder import AnnotationFolder
-    from napari_seg_trainer.api import evaluate, load_annotations, segment, train
+    from napari_seg_trainer.api import compare, evaluate, load_annotations, segment, train
     from napari_seg_trainer.errors import SegTrainerError
     from napari_seg_trainer.library.library import ModelLibrary
     from napari_seg_trainer.library.model_folder import LibraryModel
@@ -28,6 +28,7 @@ _HOMES = {
     "Run": "runs.run",
     "SegTrainerError": "errors",
     "TrainingJob": "schema.job",
+    "compare": "api",
     "evaluate": "api",
     "load_annotations": "api",
     "segment": "api",
@@ -45,6 +46,7 @@ __all__ = [
     "Run",
     "SegTrainerError",
     "TrainingJob",
+    "compare",
     "evaluate",
     "load_annotations",
     "segment",

@@ -7,6 +7,8 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -208,6 +210,43 @@ def scored(
             annotated.image, annotated.channels, pixel_size=annotated.pixel_size, use=use, name=str(pair.image)
         )
         yield score_image(pair.stem, annotated.labels, prediction), annotated, prediction
+
+
+def compare(
+    models: Sequence[str | LibraryModel], folders: StrPath | Sequence[StrPath], *, use: Sequence[str] = ()
+) -> dict[str, Scores]:
+    """Score several models on the same annotated images, each kind of model in a process of its own.
+
+    Parameters
+    ----------
+    models : sequence of str or LibraryModel
+        As for `segment`.
+    folders, use
+        As for `evaluate`.
+
+    Returns
+    -------
+    dict of str to Scores
+        By the model's name, in the order given.
+
+    Raises
+    ------
+    SegTrainerError
+        As for `evaluate`.
+    """
+    opened = [_opened(model) for model in models]
+    chosen = [folders] if isinstance(folders, str | PathLike) else list(folders)
+    found: dict[str, Scores] = {}
+    for engine in dict.fromkeys(model.card.engine for model in opened):
+        own = [model for model in opened if model.card.engine == engine]
+        # two frameworks in one process may crash it
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            found |= pool.submit(_scores_of, own, [Path(folder) for folder in chosen], tuple(use)).result()
+    return {model.name: found[model.name] for model in opened}
+
+
+def _scores_of(models: Sequence[LibraryModel], folders: Sequence[Path], use: Sequence[str]) -> dict[str, Scores]:
+    return {model.name: Scores.of(score for score, _, _ in scored(model, folders, use)) for model in models}
 
 
 def load_annotations(folders: StrPath | Sequence[StrPath]) -> list[AnnotatedImage]:

@@ -5,14 +5,19 @@ Temporary files do not stay.
 
 import errno
 import os
+import shutil
+import socket
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkstemp
+from tempfile import mkdtemp, mkstemp
+
+import psutil
 
 TEMPORARY_PREFIX = "napari-seg-trainer-"
+_HOST_LETTERS = 12
 _VARIABLES = ("TMPDIR", "TEMP", "TMP")
 
 
@@ -68,6 +73,26 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def owner_mark() -> str:
+    """Return what tells in a file name which process of which computer made it: ``HOST-PID``."""
+    host = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:_HOST_LETTERS]
+    return f"{host or 'host'}-{os.getpid()}"
+
+
+def is_forgotten(mark: str) -> bool:
+    """Whether an `owner_mark` is that of a process of this computer that is gone."""
+    host, _, pid = mark.partition("-")
+    return pid.isdecimal() and host == owner_mark().partition("-")[0] and not psutil.pid_exists(int(pid))
+
+
+def make_temporary_folder() -> str:
+    """Make a folder for the temporary files of a process, and remove those of processes that were killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{TEMPORARY_PREFIX}*"):
+        if is_forgotten(path.name.removeprefix(TEMPORARY_PREFIX).rpartition("-")[0]):
+            shutil.rmtree(path, ignore_errors=True)
+    return mkdtemp(prefix=f"{TEMPORARY_PREFIX}{owner_mark()}-")
+
+
 def temporary_variables(folder: str | Path) -> dict[str, str]:
     """Return the environment variables with which a process keeps its temporary files in `folder`."""
     return dict.fromkeys(_VARIABLES, str(folder))
@@ -80,15 +105,16 @@ def own_temporary_folder() -> Iterator[Path]:
     Frameworks write code that they generate there, and leave what Python compiles of it.
     """
     before, kept = {name: os.environ.get(name) for name in _VARIABLES}, tempfile.tempdir
-    with TemporaryDirectory(prefix=TEMPORARY_PREFIX, ignore_cleanup_errors=True) as folder:
-        os.environ.update(temporary_variables(folder))
-        tempfile.tempdir = folder
-        try:
-            yield Path(folder)
-        finally:
-            tempfile.tempdir = kept
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+    folder = make_temporary_folder()
+    os.environ.update(temporary_variables(folder))
+    tempfile.tempdir = folder
+    try:
+        yield Path(folder)
+    finally:
+        tempfile.tempdir = kept
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,8 @@ from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Failed, Finished, 
 from napari_seg_trainer.schema.job import TrainingJob
 
 COMMANDS = (
-    *("demo", "check", "train", "runs", "follow", "stop", "cancel", "resume", "delete-run", "segment", "evaluate"),
+    *("demo", "check", "train", "runs", "follow", "stop", "cancel", "resume", "keep", "delete-run"),
+    *("segment", "evaluate", "compare", "report"),
     *("models", "rename-model", "delete-model", "export-model", "import-model"),
 )
 
@@ -297,6 +298,45 @@ def test_segment_warns_where_pixel_sizes_are_not_known(toy_model, annotation_fol
     told = cli("segment", "bright", *images[:1], "--output", tmp_path / "json", "--json")
     assert "not known" in json.loads(told.out)["warning"]
     assert cli("segment", "bright", *images, "-o", tmp_path / "known", "--pixel-size", "0.5").err == ""
+
+
+def test_models_are_compared_on_the_same_images(toy_model, annotation_folder, cli):
+    toy_model("first")
+    toy_model("second")
+    toy_model("third", channels=("gfp",))
+    folder = annotation_folder(images=6, channels=("dapi", "gfp"))
+    shown = cli("compare", "first", "second", "third", "--data", folder)
+    assert shown.status == 0
+    table, told = shown.out.splitlines()[:4], shown.out.splitlines()[4:]
+    assert [line.split()[:3] for line in table[1:3]] == [["first", "1.000", "1.000"], ["second", "1.000", "1.000"]]
+    assert told[0] == (
+        "second: No clear difference from 'first': AP 1.00 against 1.00 (difference +0.00 to +0.00 on 6 images)."
+    )
+    assert told[1].startswith("third: Worse than 'first': AP 0.00 against 1.00 (difference -1.00 to -1.00")
+    (answer,) = lines(cli("compare", "first", "second", "--data", folder, "--json").out)
+    assert [row["model"] for row in answer["models"]] == ["first", "second"]
+    assert answer["models"][0]["pooled"]["missed"] == 0
+    assert answer["differences"]["second"]["images"] == 6
+
+
+def test_one_model_is_no_comparison(toy_model, annotation_folder, cli):
+    toy_model("first")
+    shown = cli("compare", "first", "first", "--data", annotation_folder())
+    assert shown.status == 2
+    assert "two models or more" in shown.err
+    assert cli("compare", "first", "unknown", "--data", annotation_folder("other")).status == 1
+
+
+def test_the_report_of_a_model_is_opened(toy_model, cli, monkeypatch):
+    model, opened = toy_model("first"), []
+    monkeypatch.setattr("typer.launch", opened.append)
+    assert "has no report" in cli("report", "first").error
+    page = model.folder / "report.html"
+    page.write_text("<html>")
+    shown = cli("report", "first")
+    assert (shown.status, shown.out, opened) == (0, f"Report: {page}\n", [page.as_uri()])
+    assert lines(cli("report", "first", "--json").out) == [{"report": str(page)}]
+    assert len(opened) == 1
 
 
 def test_segment_names_a_setting_that_the_engine_does_not_have(toy_model, annotation_folder, cli, tmp_path):

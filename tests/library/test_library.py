@@ -137,6 +137,16 @@ def other_disk(monkeypatch):
 
 
 @pytest.mark.usefixtures("other_disk")
+def test_what_killed_processes_left_half_made_goes_a_day_later(library, make_card, make_finished):
+    old, new = library.folder / ".importing-1", library.folder / ".importing-2"
+    for folder in (old, new, library.folder / ".mine"):
+        folder.mkdir(parents=True)
+    for folder in (old, library.folder / ".mine"):
+        os.utime(folder, (0, 0))
+    library.register(make_finished(), make_card())
+    assert sorted(os.listdir(library.folder)) == [".importing-2", ".mine", "nuclei"]
+
+
 def test_a_model_comes_from_another_disk(library, make_card, make_finished):
     finished = make_finished()
     library.register(finished, make_card()).verify()

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_seg_trainer.napari_plugin.parts.theme import colours
 from napari_seg_trainer.napari_plugin.run.curves import Curves
-from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Started
+from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Log, Started
 
 
 def epoch(number, loss=1.0, val_loss=1.0, is_best=False, **scores):
@@ -46,6 +46,27 @@ def test_losses_are_drawn_epoch_by_epoch(curves):
     np.testing.assert_allclose((x, y), ([1, 2, 3], [0.8, 0.6, 0.65]))
     assert lines["loss"].opts["pen"].widthF() < lines["val_loss"].opts["pen"].widthF()
     assert "best 2" in head.text()
+
+
+def scored(ap, number=None):
+    return Evaluated(dataset="validation", images=2, scores={"ap50": ap, "f1_50": ap}, epoch=number)
+
+
+def test_scores_of_epochs_are_a_curve_with_the_line_to_beat(curves):
+    curves.add([Baseline(name="Otsu and watershed", images=2, scores={"ap50": 0.4}), epoch(1)])
+    plot = curves._scores
+    assert plot.isHidden()
+    curves.add([scored(0.5, 5), epoch(5, is_best=True), scored(0.7, 10), epoch(10)])
+    assert curves.points()["ap50"] == [(5, 0.5), (10, 0.7)]
+    assert not plot.isHidden()
+    assert (plot._level.isVisible(), plot._level.value()) == (True, 0.4)
+    assert "AP of Otsu and watershed" in plot._head.text()
+    curves.add([scored(0.9)])  # of the model, with thresholds that suit the images: no point of this curve
+    assert curves.points()["ap50"] == [(5, 0.5), (10, 0.7)]
+    curves.clear()
+    curves.add([epoch(1, is_best=True), scored(0.8)])
+    assert curves.points()["ap50"] == [(1, 0.8)]
+    assert not plot._level.isVisible()
 
 
 def test_an_epoch_that_is_trained_again_replaces_the_former(curves):

@@ -6,21 +6,19 @@ folder next does what a killed process has left undone.
 
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-import psutil
+from napari_seg_trainer.files import is_forgotten, owner_mark
 
 PATIENCE_SECONDS = 60.0
 """A process of another computer is taken for dead after so long; moving a few files takes a moment."""
 
 _WRITING, _SETTLED = ".new-", ".settled-"
 _OLD = "old"
-_HOST_LETTERS = 8
 
 
 @contextmanager
@@ -43,7 +41,7 @@ def together(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     OSError
         If one cannot be written or moved; all is then as it was before.
     """
-    mark = f"{_host()}-{os.getpid()}-{uuid4().hex[:8]}"
+    mark = f"{owner_mark()}-{uuid4().hex[:8]}"
     writing, settled = folder / f"{_WRITING}{mark}", folder / f"{_SETTLED}{mark}"
     try:
         writing.mkdir()
@@ -106,12 +104,8 @@ def _is_at_work(path: Path) -> bool:
     """Tell whether the process that made a hidden folder may still be moving its files."""
     try:
         _, host, pid, _ = path.name.split("-")
-        if host == _host() and not psutil.pid_exists(int(pid)):
+        if is_forgotten(f"{host}-{pid}"):
             return False
         return time.time() - path.stat().st_mtime < PATIENCE_SECONDS
     except (OSError, ValueError):
         return True
-
-
-def _host() -> str:
-    return "".join(letter for letter in socket.gethostname() if letter.isalnum())[:_HOST_LETTERS] or "host"

@@ -56,6 +56,8 @@ def _options(job: TrainingJob) -> Iterator[tuple[str, str]]:
         yield "builtin", name
     for folder in job.validation_data:
         yield "validation-data", str(folder.absolute())
+    for folder in job.test_data:
+        yield "test-data", str(folder.absolute())
     yield from _channels(job.channels)
     for field in ("pixel_size", "validation_split", "pretrained", "seed"):
         value = getattr(job, field)

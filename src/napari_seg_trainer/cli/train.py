@@ -50,6 +50,9 @@ SplitShare = Annotated[float | None, typer.Option(help="Share of the images that
 ValidationData = Annotated[
     list[Path] | None, typer.Option(help="Annotation folder to validate on, in place of a share of the images.")
 ]
+TestData = Annotated[
+    list[Path] | None, typer.Option(help="Annotation folder to score the finished model on, once; it chooses nothing.")
+]
 Pretrained = Annotated[
     str | None, typer.Option(help="Model to start from: in the library, a folder, or built-in (2D_versatile_fluo).")
 ]
@@ -78,6 +81,7 @@ def train(
     early_stopping: EarlyStopping = None,
     validation_split: SplitShare = None,
     validation_data: ValidationData = None,
+    test_data: TestData = None,
     pretrained: Pretrained = None,
     seed: Seed = None,
     settings: Settings = None,
@@ -119,7 +123,7 @@ def _choose(job: Path | None, fields: dict[str, Any], hyperparameters: dict[str,
         raise typer.BadParameter("Give the new model a name: --name NAME.")
     if not fields.keys() & {"data", "builtin"}:
         raise typer.BadParameter("Say what to train on: --data FOLDER or --builtin NAME.")
-    for folders in fields.keys() & {"data", "validation_data"}:  # the job holds in any folder
+    for folders in fields.keys() & {"data", "validation_data", "test_data"}:  # the job holds in any folder
         fields[folders] = [folder.absolute() for folder in fields[folders]]
     return make_job(hyperparameters=hyperparameters, **({"engine": DEFAULT_ENGINE} | fields))
 

@@ -1,15 +1,21 @@
 """Using a model: to segment images, and to find out how good it is."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from napari_seg_trainer import api
 from napari_seg_trainer.api import scored
-from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, say, show_warning
+from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, print_table, say, show_warning
 from napari_seg_trainer.cli.options import parse_settings
 from napari_seg_trainer.cli.quiet import frameworks_logged
+from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.evaluation.scores import Scores
+from napari_seg_trainer.evaluation.verdict import compare as compare_scores
+from napari_seg_trainer.evaluation.verdict import tell_difference
 from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.segmentation.files import segment_files
 
@@ -85,3 +91,49 @@ def evaluate(
         print_json({"model": opened.name, "pooled": scores.pooled, "mean": scores.mean, "images": images})
     else:
         print_scores(scores)
+
+
+def compare(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL MODEL...", help="Models to put side by side.")],
+    data: Annotated[list[Path], typer.Option(help="Annotation folder to score all of them on.")],
+    channel: Channels = None,
+    json: AsJson = False,
+) -> None:
+    """Put models side by side on the same annotated images, and say whether one is better.
+
+    Each is compared with the first one. Better and worse are said only where resampling the images leaves no doubt.
+    """
+    if len(set(models)) < 2:
+        raise typer.BadParameter("Name two models or more.")
+    with frameworks_logged(), err.status("segmenting with each model…"):
+        found = api.compare(models, data, use=channel or ())
+    (first, reference), *others = found.items()
+    differences = {name: compare_scores(scores.images, reference.images) for name, scores in others}
+    if json:
+        rows = [{"model": name, "pooled": scores.told} for name, scores in found.items()]
+        print_json({"models": rows, "against": first, "differences": {k: asdict(v) for k, v in differences.items()}})
+        return
+    columns = ("f1_50", "ap50", "ap70", "ap90", "missed", "extra", "merged", "split")
+    print_table(
+        ("model", "F1", "AP50", "AP70", "AP90", *columns[4:]),
+        [(name, *(_cell(scores.told, column) for column in columns)) for name, scores in found.items()],
+    )
+    for name, compared in differences.items():
+        say(f"{name}: {tell_difference(compared, repr(first))}")
+
+
+def _cell(scores: Mapping[str, float], column: str) -> str:
+    value = scores.get(column, 0.0)
+    return f"{value:.0f}" if column in {"missed", "extra", "merged", "split"} else f"{value:.3f}"
+
+
+def report(model: Model, json: AsJson = False) -> None:
+    """Open a model's report in the browser: curves, scores, the verdict, examples, how to cite."""
+    page = open_model(model).folder / "report.html"
+    if not page.is_file():
+        raise LibraryError(f"Model {model!r} has no report: '{page}' is missing.")
+    if json:
+        print_json({"report": page})
+    else:
+        say(f"Report: {page}")
+        typer.launch(page.as_uri())

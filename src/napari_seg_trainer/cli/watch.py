@@ -10,6 +10,8 @@ from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema import events
 from napari_seg_trainer.schema.events import Event
 
+_MEASURES = (("AP", "ap50"), ("F1", "f1_50"))
+
 Happenings = Iterable[Event | None]
 
 
@@ -47,6 +49,9 @@ def _print_lines(happenings: Happenings) -> None:
             say(_started(event))
         elif isinstance(event, events.EpochEnded):
             say(_epoch(event, epochs))
+        elif isinstance(event, events.Evaluated | events.Baseline | events.Verdict):
+            for line in _scored(event):
+                say(line)
         elif isinstance(event, events.Log):
             say(f"{'Note' if event.level == 'info' else 'Warning'}: {event.message}")
         elif isinstance(event, events.Progress) and event.stage not in (stage, "training"):
@@ -74,6 +79,9 @@ def _show_bars(happenings: Happenings) -> None:
                 progress.console.print(_epoch(event, epochs))
             elif isinstance(event, events.Progress):
                 progress.update(part, description=event.stage, completed=event.done, total=event.total, visible=True)
+            elif isinstance(event, events.Evaluated | events.Baseline | events.Verdict):
+                for line in _scored(event):
+                    progress.console.print(line, markup=False)
             elif isinstance(event, events.Log):
                 progress.console.print(event.message, markup=False)
 
@@ -91,6 +99,18 @@ def _epoch(event: events.EpochEnded, epochs: int) -> str:
     best = "  best so far" if event.is_best else ""
     loss, validation = event.metrics["loss"], event.metrics["val_loss"]
     return f"epoch {event.epoch:>3} of {epochs}  loss {loss:.4f}  validation loss {validation:.4f}  {left}{best}"
+
+
+def _scored(event: events.Evaluated | events.Baseline | events.Verdict) -> tuple[str, ...]:
+    """Return what scores and a verdict say, in lines."""
+    if isinstance(event, events.Verdict):
+        return event.sentences
+    numbers = ", ".join(f"{name} {event.scores[key]:.3f}" for name, key in _MEASURES if key in event.scores)
+    if isinstance(event, events.Baseline):
+        return (f"To beat: {event.name}, with {numbers} at IoU 0.5",)
+    if event.dataset != "validation":
+        return (f"{event.dataset.capitalize()} images: {numbers} at IoU 0.5 on {event.images}",)
+    return (f"           {numbers} at IoU 0.5 on {event.images} validation images",) if event.epoch else ()
 
 
 def _conclude(run: Run, json: bool) -> int:

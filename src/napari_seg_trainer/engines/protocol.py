@@ -5,6 +5,7 @@ A third party's engine is a package that implements `Engine` and names an `Engin
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
@@ -117,6 +118,10 @@ class AdjustablePredictor(Predictor, Protocol):
         ...
 
 
+Predicting = Callable[[], AbstractContextManager[Predictor]]
+"""Returns a context that gives a predictor, which is not used any more once it is left."""
+
+
 class TrainingContext(Protocol):
     """What is common to all trainings; the engine calls it and obeys its answers."""
 
@@ -135,7 +140,13 @@ class TrainingContext(Protocol):
         """Say that a step (from 1) is done. False: end this epoch now, validate, and call `end_epoch`."""
         ...
 
-    def end_epoch(self, epoch: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> bool:
+    def end_epoch(
+        self,
+        epoch: int,
+        metrics: Mapping[str, float],
+        save: Callable[[Path], None],
+        predicting: "Predicting | None" = None,
+    ) -> bool:
         """Say that an epoch is done. False: stop training now.
 
         Parameters
@@ -147,6 +158,9 @@ class TrainingContext(Protocol):
         save : callable
             Writes into the given, empty folder all that `Engine.train` needs to go on and `Engine.export` needs to
             make a model: weights, optimizer state. It is called before this method returns.
+        predicting : callable, optional
+            Returns a context in which the network, as it is now, predicts. Where it is given, whole validation images
+            are scored now and then, and the best epoch is chosen by that rather than by the loss.
         """
         ...
 

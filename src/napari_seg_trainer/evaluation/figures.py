@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from napari_seg_trainer.evaluation.matching import match, match_pairs
-from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Event
+from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Event
 
 BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
 GREY = "#666666"
@@ -55,12 +56,14 @@ def plot_curves(events: Iterable[Event]) -> Figure:
     events : iterable of Event
         The run's events in order. Of an epoch that was done twice, after a resume, the second one counts.
     """
+    events = list(events)
     epochs, scores = _histories(events)
+    baseline = next((event for event in events if isinstance(event, Baseline)), None)
     figure = Figure(figsize=(10.5 if scores else 6.4, 4.2), layout="constrained")
     panels = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
     _plot_losses(panels[0], epochs)
     if scores:
-        _plot_scores(panels[1], scores)
+        _plot_scores(panels[1], scores, baseline)
     for axes in panels:
         _mark_best(axes, epochs)
         axes.set_xlabel("Epoch")
@@ -103,6 +106,15 @@ def plot_examples(examples: Sequence[Example]) -> Figure:
     return figure
 
 
+def plot_text(title: str, paragraphs: Iterable[str]) -> Figure:
+    """Return a page of text, 8.3 × 11.7 inches."""
+    figure = Figure(figsize=(8.3, 11.7))
+    figure.text(0.1, 0.93, title, fontsize="x-large", weight="bold", parse_math=False)
+    lines = [line for paragraph in paragraphs for line in (wrap(paragraph, 88) or [""])]
+    figure.text(0.1, 0.9, "\n".join(lines), va="top", linespacing=1.5, parse_math=False)
+    return figure
+
+
 def _histories(events: Iterable[Event]) -> tuple[list[EpochEnded], dict[int, Mapping[str, float]]]:
     """Return the epochs in order, and the scores by epoch."""
     epochs: dict[int, EpochEnded] = {}
@@ -110,8 +122,8 @@ def _histories(events: Iterable[Event]) -> tuple[list[EpochEnded], dict[int, Map
     for event in events:
         if isinstance(event, EpochEnded):
             epochs[event.epoch] = event
-        elif isinstance(event, Evaluated) and epochs:
-            evaluated.setdefault(event.dataset, {})[max(epochs)] = event.scores
+        elif isinstance(event, Evaluated) and event.dataset == "validation" and epochs:
+            evaluated.setdefault(event.dataset, {})[event.epoch or _best(epochs.values()) or max(epochs)] = event.scores
     keys = {key for key, *_ in _SCORE_LINES}
     scores: dict[int, Mapping[str, float]] = {
         epoch: event.metrics for epoch, event in sorted(epochs.items()) if keys & set(event.metrics)
@@ -135,7 +147,14 @@ def _plot_losses(axes: Axes, epochs: Sequence[EpochEnded]) -> None:
         axes.set_yscale("log")
 
 
-def _plot_scores(axes: Axes, scores: Mapping[int, Mapping[str, float]]) -> None:
+def _best(epochs: Iterable[EpochEnded]) -> int | None:
+    return max((event.epoch for event in epochs if event.is_best), default=None)
+
+
+def _plot_scores(axes: Axes, scores: Mapping[int, Mapping[str, float]], baseline: Baseline | None) -> None:
+    if baseline is not None and "ap50" in baseline.scores:
+        label = f"AP at IoU 0.5 of {baseline.name}"
+        axes.axhline(baseline.scores["ap50"], color=VERMILLION, lw=1.4, ls="--", label=label)
     axes.set_title("Scores on validation images (higher is better)", fontsize="medium")
     axes.set_ylim(0, 1)
     for key, label, colour, style in _SCORE_LINES:
@@ -152,7 +171,7 @@ def _plot_line(
 
 
 def _mark_best(axes: Axes, epochs: Sequence[EpochEnded]) -> None:
-    best = max((event.epoch for event in epochs if event.is_best), default=None)
+    best = _best(epochs)
     if best is not None:
         axes.axvline(best, color=GREY, lw=1.2, ls=":", label=f"best epoch: {best}")
 

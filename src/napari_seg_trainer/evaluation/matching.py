@@ -167,7 +167,7 @@ def _overlap(truth: NDArray[Any], prediction: NDArray[Any]) -> _Overlap:
     if truth.size and truth.min() < 0:
         counted = truth >= 0
         truth, prediction, hidden = truth[counted], prediction[counted], prediction[~counted]
-    true, predicted, pixels = _count_pairs(truth, prediction)
+    true, predicted, pixels = count_pairs(truth, prediction)
     true_labels, true, true_area = _group(true, pixels)
     labels, predicted, area = _group(predicted, pixels)
     both = (true >= 0) & (predicted >= 0)
@@ -176,7 +176,7 @@ def _overlap(truth: NDArray[Any], prediction: NDArray[Any]) -> _Overlap:
     return _Overlap(true, predicted, iou, true_labels, labels, _hidden_by_half(labels, area, hidden))
 
 
-def _count_pairs(
+def count_pairs(
     truth: NDArray[Any], prediction: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the pairs of labels that occur at the same pixel, and at how many."""

@@ -1,17 +1,19 @@
 """A run's report: a page, and its two figures as files."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from napari_seg_trainer.evaluation.figures import Example, plot_curves, plot_examples
-from napari_seg_trainer.evaluation.report_page import page
+from napari_seg_trainer.evaluation.figures import Example, plot_curves, plot_examples, plot_text
+from napari_seg_trainer.evaluation.report_page import methods, page
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.files import write_bytes
-from napari_seg_trainer.schema.events import Event
+from napari_seg_trainer.schema.events import Event, Verdict
 from napari_seg_trainer.schema.model_card import ModelCard
 
 __all__ = ["Example", "plot_curves", "plot_examples", "write_report"]
@@ -22,7 +24,9 @@ _DOTS_PER_INCH = 150
 def write_report(
     folder: Path, card: ModelCard, events: Iterable[Event], examples: Sequence[Example], scores: Scores
 ) -> Path:
-    """Write ``report.html``, ``curves.png`` and ``examples.png`` into a folder; the page needs no other file.
+    """Write ``report.html``, ``report.pdf``, ``curves.png`` and ``examples.png`` into a folder.
+
+    The page needs no other file; the PDF holds the verdict, the methods and the figures.
 
     Parameters
     ----------
@@ -47,20 +51,39 @@ def write_report(
     OSError
         If the folder cannot be written to.
     """
-    figures = [("Curves", "curves.png", _png(plot_curves(events)))]
+    events = list(events)
+    verdict = next((event.sentences for event in reversed(events) if isinstance(event, Verdict)), ())
+    figures = [("Curves", "curves.png", plot_curves(events))]
     if examples:
-        figures.append(("Examples", "examples.png", _png(plot_examples(examples))))
-    for _, name, png in figures:
+        figures.append(("Examples", "examples.png", plot_examples(examples)))
+    drawn = [(title, name, _png(figure)) for title, name, figure in figures]
+    for _, name, png in drawn:
         write_bytes(folder / name, png)
+    text = plot_text(card.name, [*verdict, "", methods(card)])
+    write_bytes(folder / "report.pdf", _pdf([text, *(figure for _, _, figure in figures)]))
     target = folder / "report.html"
-    write_bytes(target, page(card, scores, [(title, png) for title, _, png in figures]).encode("utf-8"))
+    write_bytes(target, page(card, scores, [(title, png) for title, _, png in drawn], verdict).encode("utf-8"))
     return target
+
+
+def _pdf(figures: Iterable[Figure]) -> bytes:
+    buffer = BytesIO()
+    with _without_glyph_warnings(), PdfPages(buffer, metadata={"CreationDate": None}) as pages:
+        for figure in figures:
+            pages.savefig(figure)
+    return buffer.getvalue()
 
 
 def _png(figure: Figure) -> bytes:
     buffer = BytesIO()
-    with warnings.catch_warnings():
-        # an image's name may be in a script that the figure's font lacks; the page shows it all the same
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with _without_glyph_warnings():
         figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
     return buffer.getvalue()
+
+
+@contextmanager
+def _without_glyph_warnings() -> Iterator[None]:
+    """Be silent where an image's name is in a script that the figure's font lacks; the page shows it all the same."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield

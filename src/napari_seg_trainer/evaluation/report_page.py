@@ -1,7 +1,7 @@
 """The report as one HTML page that needs nothing else; every text in it is escaped."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
 
@@ -53,6 +53,8 @@ _WORDS = (
     ("AP", "Found / (found + made up + missed); the score that most papers give as average precision."),
     ("PQ", "Panoptic quality: F1 times the mean IoU of the objects found."),
 )
+PACKAGE = "napari-seg-trainer"
+_NAMED = ("epochs", "batch_size", "learning_rate", "patch_size", "augmentation")
 _CITATIONS = {
     "stardist": (
         "Schmidt U, Weigert M, Broaddus C, Myers G. Cell Detection with Star-Convex Polygons. MICCAI 2018, 265-273. "
@@ -73,7 +75,7 @@ _CITATIONS = {
 }
 
 
-def page(card: ModelCard, scores: Scores, figures: Iterable[tuple[str, bytes]]) -> str:
+def page(card: ModelCard, scores: Scores, figures: Iterable[tuple[str, bytes]], verdict: Sequence[str] = ()) -> str:
     """Return the report's HTML.
 
     Parameters
@@ -84,12 +86,16 @@ def page(card: ModelCard, scores: Scores, figures: Iterable[tuple[str, bytes]]) 
         For the tables.
     figures : iterable of (str, bytes)
         A title and a PNG each.
+    verdict : sequence of str
+        In plain words, on the validation images.
     """
     sections = [
+        *([("In plain words, on the validation images", _list(verdict))] if verdict else []),
         ("How good it is", _pooled_table(scores) if scores.images else "<p>No images were scored.</p>"),
         *((title, _picture(title, png)) for title, png in figures),
         *([("Every image", _image_table(scores))] if scores.images else []),
         ("How it was made", _rows(_facts(card), "facts")),
+        ("For the methods of a paper", f"<p>{escape(methods(card))}</p>"),
         ("What the words mean", f"<dl>{''.join(f'<dt>{word}</dt><dd>{text}</dd>' for word, text in _WORDS)}</dl>"),
         *([("How to cite", _citations(card.engine))] if _sources(card.engine) else []),
     ]
@@ -98,6 +104,39 @@ def page(card: ModelCard, scores: Scores, figures: Iterable[tuple[str, bytes]]) 
         lead=escape(_lead(card)),
         body="\n".join(f"<h2>{escape(title)}</h2>\n{body}" for title, body in sections),
     )
+
+
+def methods(card: ModelCard) -> str:
+    """Return a paragraph for the methods of a paper: what was trained, on what, how, and how good it is."""
+    versions = ", ".join(f"{name} {version}" for name, version in card.versions.items() if name != PACKAGE)
+    start = f"starting from {card.parent}" if card.parent else "from scratch"
+    parts = [
+        f"A model of the kind {card.engine} was trained with {PACKAGE} {card.versions.get(PACKAGE, '')}".rstrip()
+        + (f" ({versions})" if versions else "")
+        + f", {start}, on {_counted(card.training_images, 'annotated image')}; {card.validation_images:,} validated.",
+        f"Channels were {'; '.join(f'{c.name} ({_scaling(c.normalization)})' for c in card.channels)}.",
+        f"All images were brought to {card.pixel_size:g} µm per pixel." if card.pixel_size else "",
+        _settings(card),
+        _average_precision("validation", card.validation_images, card.scores),
+        _average_precision("test", card.test_images, card.test_scores),
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _settings(card: ModelCard) -> str:
+    known = {name: card.hyperparameters[name] for name in _NAMED if name in card.hyperparameters}
+    told = [f"{name.replace('_', ' ')} {value}" for name, value in known.items()]
+    told += [] if card.seed is None else [f"seed {card.seed}"]
+    return f"Parameters: {', '.join(told)}; the weights are those of epoch {_number(card.best_epoch)}." if told else ""
+
+
+def _average_precision(where: str, count: int, scores: Mapping[str, float]) -> str:
+    told = [f"{scores[f'ap{iou}0']:.3f} at IoU 0.{iou}" for iou in (5, 7, 9) if f"ap{iou}0" in scores]
+    return f"Average precision on {_counted(count, f'{where} image')} was {', '.join(told)}." if told else ""
+
+
+def _list(sentences: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
 
 
 def _lead(card: ModelCard) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seg_trainer.evaluation.matching import IOU_THRESHOLDS, Matching, match
+from napari_seg_trainer.evaluation.mistakes import Mistakes, find_mistakes
 from napari_seg_trainer.schema._base import FrozenModel
 
 MEASURES = ("precision", "recall", "f1", "ap", "pq")
@@ -27,10 +28,13 @@ class ImageScore(FrozenModel):
         The image's name.
     matchings : tuple of Matching
         The counts at each IoU threshold.
+    mistakes : Mistakes
+        What is wrong, by its kind.
     """
 
     image: str
     matchings: tuple[Matching, ...]
+    mistakes: Mistakes = Mistakes()
 
     @property
     def scores(self) -> dict[str, float]:
@@ -68,6 +72,18 @@ class Scores(FrozenModel):
             images=images,
         )
 
+    @property
+    def mistakes(self) -> Mistakes:
+        """What is wrong in all images together."""
+        return Mistakes.total(image.mistakes for image in self.images)
+
+    @property
+    def told(self) -> dict[str, float]:
+        """The pooled scores, and how many objects are missed, extra, merged and split."""
+        if not self.images:
+            return {}
+        return {**self.pooled, **{kind: float(count) for kind, count in self.mistakes.model_dump().items()}}
+
     def rows(self) -> list[dict[str, str | float]]:
         """Return a table: a row for each image, then the pooled scores, then the mean."""
         named = [(image.image, image.scores) for image in self.images]
@@ -94,7 +110,8 @@ def score_image(
     DataError
         As for `match`.
     """
-    return ImageScore(image=name, matchings=match(truth, prediction, thresholds))
+    matchings = match(truth, prediction, thresholds)
+    return ImageScore(image=name, matchings=matchings, mistakes=find_mistakes(truth, prediction))
 
 
 def pool(images: Sequence[ImageScore]) -> tuple[Matching, ...]:

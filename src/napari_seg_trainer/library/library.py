@@ -10,7 +10,9 @@ import itertools
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +25,8 @@ from napari_seg_trainer.library.problems import disk_problem, explained, first_p
 from napari_seg_trainer.schema.model_card import ModelCard
 from napari_seg_trainer.schema.names import MAX_NAME_LENGTH, check_model_name
 
+FORGOTTEN_SECONDS = 24 * 3600.0
+_UNFINISHED = (".incoming-", ".importing-", ".deleted-")
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY}
 _log = logging.getLogger(__name__)
 __all__ = ["LibraryModel", "ModelLibrary", "open_model"]
@@ -151,6 +155,7 @@ class ModelLibrary:
             write_card(finished, card)
         with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
         try:
             os.rename(finished, target)
         except OSError as error:
@@ -198,6 +203,13 @@ class ModelLibrary:
             shutil.rmtree(doomed)
         except OSError as error:
             _log.warning("Model '%s' is deleted, but some of its files stay in '%s': %s", name, doomed, error)
+
+    def _sweep(self) -> None:
+        """Remove what processes that were killed have left half made, a day later."""
+        with suppress(OSError):
+            for path in self.folder.iterdir():
+                if path.name.startswith(_UNFINISHED) and time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _copy_in(self, finished: Path, target: Path, name: str) -> None:
         """Move from another file system: a copy beside the target first, so that the name appears with all files."""

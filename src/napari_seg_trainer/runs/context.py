@@ -6,26 +6,45 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
+from napari_seg_trainer.engines.protocol import Predicting
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.files import flush, write_text
 from napari_seg_trainer.runs.run import DISCARD, Run
 from napari_seg_trainer.schema._base import FrozenModel
-from napari_seg_trainer.schema.events import EpochEnded, Log, Progress, Started, Stopped
+from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Progress, Started, Stopped
 from napari_seg_trainer.schema.job import Hyperparameters
 
+if TYPE_CHECKING:  # docks read what is here, and need no scores
+    from napari_seg_trainer.runs.scoring import Scoring
+
 PROGRESS_SECONDS = 0.5
+PATCH_SIZE = 256
+"""Side of what a network is taken to learn from, pixels, where its engine does not tell."""
 
 
 class CheckpointState(FrozenModel):
-    """What the checkpoint folder holds: the last epoch's event, which epoch is the best, and the parameters in use."""
+    """What the checkpoint folder holds: the last epoch's event, which epoch is the best, and the parameters in use.
+
+    Attributes
+    ----------
+    best_epoch : int, optional
+        By its score, once an epoch was scored, and by its validation loss else.
+    best_value, best_score : float
+        Its validation loss, and its score where it has one.
+    lowest_epoch, lowest_value : int, float
+        The epoch with the lowest validation loss, and that loss.
+    """
 
     last: EpochEnded
     best_epoch: int | None
     best_value: float = math.inf
+    best_score: float | None = None
+    lowest_epoch: int | None = None
+    lowest_value: float = math.inf
     hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 
@@ -43,6 +62,8 @@ class RunContext:
     run : Run
     training_images, validation_images : int
         For the `Started` event.
+    scoring : Scoring, optional
+        How whole validation images are scored; nothing is scored without it.
 
     Attributes
     ----------
@@ -54,8 +75,11 @@ class RunContext:
         As the engine uses them, once it has begun, or as it did when the checkpoint was made.
     """
 
-    def __init__(self, run: Run, training_images: int, validation_images: int) -> None:
+    def __init__(
+        self, run: Run, training_images: int, validation_images: int, scoring: "Scoring | None" = None
+    ) -> None:
         self._run = run
+        self._scoring = scoring
         self._images = training_images, validation_images
         self._parameters = Hyperparameters()
         self._seconds: list[float] = []
@@ -70,6 +94,9 @@ class RunContext:
         """Write the `Started` event."""
         self._parameters = parameters
         self.hyperparameters = parameters.model_dump(mode="json")
+        if self._scoring is not None:
+            side = getattr(parameters, "patch_size", None) or PATCH_SIZE
+            self._scoring.plan(parameters.epochs, steps_per_epoch * parameters.batch_size * side**2)
         training, validation = self._images
         self._run.append(
             Started(
@@ -100,16 +127,20 @@ class RunContext:
             self._run.append(Progress(stage="training", epoch=epoch, done=step, total=steps, seconds_left=left))
         return not self.obey()
 
-    def end_epoch(self, epoch: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> bool:
-        """Keep the epoch's weights, write its event, and return whether to go on."""
+    def end_epoch(
+        self,
+        epoch: int,
+        metrics: Mapping[str, float],
+        save: Callable[[Path], None],
+        predicting: Predicting | None = None,
+    ) -> bool:
+        """Score where it is time to, keep the epoch's weights, write its event, and return whether to go on."""
         now = time.monotonic()
         self._seconds.append(now - self._epoch_began)
         self._epoch_began = self._told = now
         value = metrics["val_loss"]
-        best_epoch, best_value = (
-            (None, math.inf) if self._state is None else (self._state.best_epoch, self._state.best_value)
-        )
-        is_best = value < best_value
+        score = self._score(epoch, value, predicting)
+        is_best = self._is_best(value, score)
         left = statistics.median(self._seconds[-9:]) * (self._parameters.epochs - epoch)
         event = EpochEnded(
             epoch=epoch,
@@ -119,7 +150,7 @@ class RunContext:
             seconds=self._seconds[-1],
             seconds_left=left if len(self._seconds) > 1 else None,
         )
-        self._keep(event, save, (epoch, value) if is_best else (best_epoch, best_value))
+        self._keep(event, save, score)
         self._run.append(event)
         self.early_stop = self._is_stale(epoch)
         return not (self.early_stop or self.obey())
@@ -151,7 +182,7 @@ class RunContext:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch with the lowest validation loss so far."""
+        """The epoch with the best score so far, or with the lowest validation loss where none was scored."""
         return None if self._state is None else self._state.best_epoch
 
     @property
@@ -166,9 +197,43 @@ class RunContext:
 
     def _is_stale(self, epoch: int) -> bool:
         patience = self._parameters.early_stopping
-        return patience is not None and epoch - (self.best_epoch or 0) >= patience
+        lowest = 0 if self._state is None else self._state.lowest_epoch or self._state.best_epoch or 0
+        return patience is not None and epoch - lowest >= patience
 
-    def _keep(self, event: EpochEnded, save: Callable[[Path], None], best: tuple[int | None, float]) -> None:
+    def _score(self, epoch: int, value: float, predicting: Predicting | None) -> float | None:
+        scoring = self._scoring
+        if scoring is None or predicting is None or not math.isfinite(value) or not scoring.is_due(epoch):
+            return None
+        began = time.monotonic()
+        scores = scoring.score(predicting, statistics.median(self._seconds))
+        if scores is None:
+            return None
+        took, images = time.monotonic() - began, len(scores.images)
+        self._run.append(Evaluated(dataset="validation", images=images, scores=scores.told, epoch=epoch, seconds=took))
+        return scoring.value(scores)
+
+    def _is_best(self, value: float, score: float | None) -> bool:
+        before = self._state
+        if before is None or before.best_epoch is None:
+            return value < math.inf
+        if score is not None:
+            # of equal scores, such as those of networks that find nothing yet, the loss decides
+            return before.best_score is None or (score, -value) > (before.best_score, -before.best_value)
+        is_scored = before.best_score is not None and self._scoring is not None and self._scoring.is_on
+        return not is_scored and value < before.best_value
+
+    def _next_state(self, event: EpochEnded, score: float | None) -> CheckpointState:
+        before, value = self._state, event.metrics["val_loss"]
+        found: dict[str, Any] = {} if before is None else before.model_dump(exclude={"last"})
+        if event.is_best:
+            found |= {"best_epoch": event.epoch, "best_value": value, "best_score": score}
+        if value < found.get("lowest_value", math.inf):
+            found |= {"lowest_epoch": event.epoch, "lowest_value": value}
+        return CheckpointState.model_validate(
+            {"best_epoch": None} | found | {"last": event, "hyperparameters": self.hyperparameters}
+        )
+
+    def _keep(self, event: EpochEnded, save: Callable[[Path], None], score: float | None) -> None:
         folder = self._run.checkpoint_folder
         target = epoch_folder(self._run, event.epoch)
         writing = folder / f".{target.name}"
@@ -179,9 +244,7 @@ class RunContext:
             save(writing)
             flush(writing)
             writing.rename(target)
-            self._state = CheckpointState(
-                last=event, best_epoch=best[0], best_value=best[1], hyperparameters=self.hyperparameters
-            )
+            self._state = self._next_state(event, score)
             # from here on the new epoch counts
             write_text(folder / "state.json", self._state.model_dump_json())
         except OSError as error:
@@ -190,7 +253,7 @@ class RunContext:
                 f"Epoch {event.epoch} cannot be saved in {str(folder)!r}: {error.strerror or error}. "
                 "The weights of earlier epochs are still there."
             ) from error
-        needed = {target.name} | ({epoch_folder(self._run, best[0]).name} if best[0] is not None else set())
+        needed = {epoch_folder(self._run, epoch).name for epoch in (event.epoch, self.best_epoch) if epoch is not None}
         for path in folder.iterdir():
             if path.is_dir() and path.name not in needed:
                 shutil.rmtree(path, ignore_errors=True)

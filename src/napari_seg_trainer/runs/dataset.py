@@ -77,6 +77,8 @@ class Dataset:
         The same, with the index where the user chose one.
     pixel_size : float, optional
         µm per pixel that images are brought to.
+    held_out : tuple of ImageFacts
+        The images of the job's test data, which are on no side of the split.
     """
 
     images: tuple[ImageFacts, ...]
@@ -84,6 +86,7 @@ class Dataset:
     channels: tuple[ModelChannel, ...]
     inputs: tuple[ChannelInput, ...]
     pixel_size: float | None
+    held_out: tuple[ImageFacts, ...] = ()
 
     def side(self, names: Sequence[str]) -> list[ImageFacts]:
         """Return the images of one side of the split."""
@@ -104,7 +107,13 @@ class Dataset:
 
     def prepare(self, names: Sequence[str], folder: Path, progress: Progress) -> PreparedImages:
         """Write one side of the split as the network takes it."""
-        side = self.side(names)
+        return self._write(self.side(names), folder, progress)
+
+    def prepare_held_out(self, folder: Path, progress: Progress) -> PreparedImages:
+        """Write the test images as the network takes them."""
+        return self._write(self.held_out, folder, progress)
+
+    def _write(self, side: Sequence[ImageFacts], folder: Path, progress: Progress) -> PreparedImages:
         return PreparedImages.write(
             folder, self._prepared(side), lambda done: progress("preparing images", done, len(side))
         )
@@ -148,11 +157,14 @@ def open_dataset(
             f"There is only one annotated image in '{folders[0]}': none is left to validate on. "
             "Annotate at least one more."
         )
-    images = tuple(_look([*training, *validation], progress))
+    test = open_folders(job.test_data) if job.test_data else []
+    everything = tuple(_look([*training, *validation, *test], progress))
+    images, held_out = everything[: len(everything) - len(test)], everything[len(everything) - len(test) :]
+    _refuse_leak(images, held_out, "Test")
     if not any(facts.diameters.size for facts in images[: len(training)]):
         raise DataError(f"All {len(training)} masks in '{folders[0]}' are empty. Draw the objects first, then train.")
     inputs = _inputs(job, parent, images[0], most_channels)
-    for facts in images:
+    for facts in everything:
         input_places(facts.channels, inputs, facts.name)
     dataset = Dataset(
         images=images,
@@ -160,8 +172,9 @@ def open_dataset(
         channels=tuple(ModelChannel(name=given.name, normalization=given.normalization) for given in inputs),
         inputs=inputs,
         pixel_size=_pixel_size(job, parent, images),
+        held_out=held_out,
     )
-    for facts in images:
+    for facts in everything:
         check_scale(dataset.factor(facts), facts.pixel_size, dataset.pixel_size, facts.name)
     if not dataset.object_sizes()[0].size:
         raise DataError("None of the training images has an object. Annotate more images, or choose another seed.")
@@ -224,21 +237,24 @@ def _inputs(
 def _split(job: TrainingJob, images: Sequence[ImageFacts], training: int) -> Split:
     names = [facts.name for facts in images]
     if job.validation_data:
-        _refuse_leak(images[:training], images[training:])
+        _refuse_leak(images[:training], images[training:], "Validation")
         return Split(seed=job.seed, training=tuple(names[:training]), validation=tuple(names[training:]))
     # copies of one image, whatever their names, must not part either
     fields = {facts.content: facts.field for facts in reversed(images)}
     return Split.draw(names, [fields[facts.content] for facts in images], job.validation_split, job.seed)
 
 
-def _refuse_leak(training: Sequence[ImageFacts], validation: Sequence[ImageFacts]) -> None:
-    known = {facts.content: facts.name for facts in training}
-    twin = next((facts for facts in validation if facts.content in known), None)
-    if twin is not None:
-        raise DataError(
-            f"Validation image {twin.name!r} is the same as the training image {known[twin.content]!r}. "
-            "Remove it from one of the folders, or the validation tells nothing."
-        )
+def _refuse_leak(known: Sequence[ImageFacts], others: Sequence[ImageFacts], what: str) -> None:
+    """Refuse images that were seen before: the same pixels, or others of the same field of view."""
+    contents, fields = ({getattr(facts, key): facts.name for facts in known} for key in ("content", "field"))
+    for facts in others:
+        way_out = f"Remove it from one of the folders, or the {what.lower()} tells nothing."
+        if facts.content in contents:
+            same = contents[facts.content]
+            raise DataError(f"{what} image {facts.name!r} is the same as the training image {same!r}. {way_out}")
+        if what == "Test" and facts.field in fields:
+            same = fields[facts.field]
+            raise DataError(f"{what} image {facts.name!r} shows the same field of view as {same!r}. {way_out}")
 
 
 def _pixel_size(job: TrainingJob, parent: ModelCard | None, images: Sequence[ImageFacts]) -> float | None:

@@ -63,6 +63,7 @@ def _absolute(job: TrainingJob, library: ModelLibrary) -> TrainingJob:
     return job.replace(
         data=[folder.absolute() for folder in job.data],
         validation_data=[folder.absolute() for folder in job.validation_data],
+        test_data=[folder.absolute() for folder in job.test_data],
         pretrained=pretrained,
     )
 

@@ -4,6 +4,7 @@
 ``job.json``            what was asked for (`TrainingJob`)
 ``process.json``        which process trains, on which machine, and where its events begin
 ``split.json``          which images teach and which validate
+``baseline.json``       how well what is to be beaten does on those that validate
 ``events.jsonl``        what happened, one event a line (`napari_seg_trainer.schema.events`)
 ``checkpoint/``         ``state.json`` and the folders of the last and the best epoch
 ``stop``                exists once somebody asked the training to stop: ``keep`` or ``discard``

@@ -2,21 +2,25 @@
 
 import logging
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from napari_seg_trainer.annotations.patches import samples_per_epoch
+from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
 from napari_seg_trainer.errors import JobError, LibraryError, RunError, SegTrainerError
 from napari_seg_trainer.evaluation.report import Example, write_report
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
+from napari_seg_trainer.evaluation.verdict import give_verdict
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.pretrained import resolve_pretrained
 from napari_seg_trainer.library.problems import disk_problem
+from napari_seg_trainer.runs.baseline import Baseline, settle_baseline
 from napari_seg_trainer.runs.context import (
     Cancelled,
     RunContext,
@@ -27,8 +31,9 @@ from napari_seg_trainer.runs.context import (
 )
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
 from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.scoring import Scoring
 from napari_seg_trainer.runs.turn import wait_for_turn
-from napari_seg_trainer.schema.events import Evaluated, Event, Failed, Finished, Stopped
+from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Event, Failed, Finished, Stopped, Verdict
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
 
@@ -97,13 +102,14 @@ class _Training:
         parameters = self._parameters(dataset, early)
         engine = load_engine(self.spec)
         data = self._prepare(dataset, early)
-        context = RunContext(self.run, len(data.training), len(data.validation))
+        baseline = settle_baseline(self.run, engine, parent, data, early.progress)
+        context = RunContext(self.run, len(data.training), len(data.validation), Scoring(data.validation))
         start = parent.folder if parent else None
         task = TrainingTask(len(dataset.channels), parameters, self.job.seed, start)
         # a run that is to keep what it has, trains no further
         if not (context.obey() and context.last_epoch):
             engine.train(task, data, context)
-        return self._conclude(engine, dataset, data, context, parent)
+        return self._conclude(engine, dataset, data, context, parent, baseline)
 
     def _parent(self, context: RunContext) -> LibraryModel | None:
         chosen = self.job.pretrained
@@ -161,7 +167,13 @@ class _Training:
         )
 
     def _conclude(
-        self, engine: Engine, dataset: Dataset, data: TrainingData, context: RunContext, parent: LibraryModel | None
+        self,
+        engine: Engine,
+        dataset: Dataset,
+        data: TrainingData,
+        context: RunContext,
+        parent: LibraryModel | None,
+        baseline: Baseline,
     ) -> Event:
         best = context.best_epoch
         if best is None:
@@ -172,9 +184,17 @@ class _Training:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         engine.export(epoch_folder(self.run, best), data, folder, context)
-        scores, examples = _score(engine, folder, data, context)
-        self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.pooled))
-        card = self._card(dataset, context, scores, parent)
+        scored = data.validation[:MAX_SCORED_IMAGES]
+        scores, examples = _score(engine, folder, scored, context, "scoring validation images")
+        self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.told))
+        told = {event.epoch: event for event in self.run.events() if isinstance(event, EpochEnded)}
+        tested = self._test(engine, dataset, folder, context)
+        course = [told[epoch] for epoch in sorted(told)]
+        verdict = give_verdict(scores, course, baseline.name, baseline.scores, tested)
+        self.run.append(Verdict(sentences=verdict))
+        card = self._card(dataset, context, scores, parent).replace(
+            verdict=verdict, test_images=len(tested.images), test_scores=tested.told
+        )
         write_text(folder / "job.json", self.job.model_dump_json(indent=2))
         write_text(folder / "split.json", dataset.split.model_dump_json(indent=2))
         write_report(folder, card, self.run.events(), examples, scores)
@@ -188,6 +208,15 @@ class _Training:
         if context.early_stop and not context.has_all_epochs:
             return Stopped(reason="the validation loss no longer improved", model=model.name, best_epoch=best)
         return Finished(model=model.name, best_epoch=best)
+
+    def _test(self, engine: Engine, dataset: Dataset, folder: Path, context: RunContext) -> Scores:
+        """Score the model on the test images, if there are any; nothing is chosen by it."""
+        if not dataset.held_out:
+            return Scores.of(())
+        images = dataset.prepare_held_out(self.run.folder / "prepared" / "test", context.progress)
+        scores, _ = _score(engine, folder, images, context, "scoring test images")
+        self.run.append(Evaluated(dataset="test", images=len(scores.images), scores=scores.told))
+        return scores
 
     def _card(self, dataset: Dataset, context: RunContext, scores: Scores, parent: LibraryModel | None) -> ModelCard:
         diameters, _ = dataset.object_sizes()
@@ -204,7 +233,7 @@ class _Training:
             best_epoch=context.best_epoch,
             training_images=len(dataset.split.training),
             validation_images=len(dataset.split.validation),
-            scores=scores.pooled,
+            scores=scores.told,
             hyperparameters=context.hyperparameters,
             seed=self.job.seed,
             versions=_versions(),
@@ -212,19 +241,20 @@ class _Training:
         )
 
 
-def _score(engine: Engine, folder: Path, data: TrainingData, context: RunContext) -> tuple[Scores, list[Example]]:
+def _score(
+    engine: Engine, folder: Path, images: Sequence[PreparedImage], context: RunContext, stage: str
+) -> tuple[Scores, list[Example]]:
     predictor = engine.load(folder)
     scores: list[ImageScore] = []
-    examples: list[Example] = []
-    count = min(len(data.validation), MAX_SCORED_IMAGES)
-    for i in range(count):
-        prepared = data.validation[i]
+    worst: list[tuple[float, Example]] = []  # these tell most
+    for done, prepared in enumerate(images, 1):
         prediction = predictor.predict(prepared.image)
         scores.append(score_image(prepared.name, prepared.labels, prediction))
-        if len(examples) < MAX_EXAMPLES:
-            examples.append(Example(prepared.name, prepared.image[0], prepared.labels, prediction))
-        context.progress("scoring validation images", i + 1, count)
-    return Scores.of(scores), examples
+        example = Example(prepared.name, prepared.image[0], prepared.labels, prediction)
+        worst.append((scores[-1].scores["ap50"], example))
+        worst = sorted(worst, key=lambda one: one[0])[:MAX_EXAMPLES]
+        context.progress(stage, done, len(images))
+    return Scores.of(scores), [example for _, example in worst]
 
 
 def _versions() -> dict[str, str]:

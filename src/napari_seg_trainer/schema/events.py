@@ -1,6 +1,7 @@
 """What a run tells, one JSON object a line.
 
-A run's story is ``Started``, then ``Progress`` and ``EpochEnded`` in turn, ``Log`` and ``Evaluated`` between them, and
+A run's story is ``Started``, then ``Progress`` and ``EpochEnded`` in turn, ``Log`` and ``Evaluated`` between them, a
+``Baseline`` before the first epoch and a ``Verdict`` after the last, and
 one of ``Finished``, ``Stopped`` and ``Failed``, which is written once and is the last. Where a run is resumed, another
 such attempt follows behind it; each epoch's ``EpochEnded`` comes once all the same.
 """
@@ -88,13 +89,51 @@ class Evaluated(_Event):
     Attributes
     ----------
     scores : dict of str to float
-        Such as ``ap50`` and ``f1_50``, pooled over the images.
+        Such as ``ap50`` and ``f1_50``, pooled over the images, and how many objects were ``missed``, ``extra``,
+        ``merged`` and ``split``.
+    epoch : int, optional
+        The epoch whose weights they are of, where that is in the middle of the training; none for the model.
+    seconds : float, optional
+        How long that took, in the middle of the training.
     """
 
     type: Literal["evaluated"] = "evaluated"
     dataset: str
     images: int
     scores: dict[str, float]
+    epoch: int | None = None
+    seconds: float | None = None
+
+
+class Baseline(_Event):
+    """What the model has to beat was scored on the validation images.
+
+    Attributes
+    ----------
+    name : str
+        The pretrained model, or the classical method.
+    images : int
+    scores : dict of str to float
+        As for `Evaluated`.
+    """
+
+    type: Literal["baseline"] = "baseline"
+    name: str
+    images: int
+    scores: dict[str, float]
+
+
+class Verdict(_Event):
+    """How good the model is, in plain words.
+
+    Attributes
+    ----------
+    sentences : tuple of str
+        The most important first.
+    """
+
+    type: Literal["verdict"] = "verdict"
+    sentences: tuple[str, ...]
 
 
 class Log(_Event):
@@ -132,7 +171,7 @@ class Failed(_Event):
     message: str
 
 
-Event = Started | Progress | EpochEnded | Evaluated | Log | Finished | Stopped | Failed
+Event = Started | Progress | EpochEnded | Evaluated | Baseline | Verdict | Log | Finished | Stopped | Failed
 TERMINAL_EVENTS = (Finished, Stopped, Failed)
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 

@@ -102,6 +102,9 @@ class TrainingJob(FrozenModel):
         Built-in datasets to train on.
     validation_data : tuple of Path
         Annotation folders to validate on, in place of a split of `data`.
+    test_data : tuple of Path
+        Annotation folders on which the finished model is scored once; they choose nothing, and none of their images may
+        be among the others.
     channels : tuple of ChannelInput
         The model's inputs; empty means all channels of the first image.
     pixel_size : float, optional
@@ -123,6 +126,7 @@ class TrainingJob(FrozenModel):
     data: tuple[Path, ...] = ()
     builtin: tuple[str, ...] = ()
     validation_data: tuple[Path, ...] = ()
+    test_data: tuple[Path, ...] = ()
     channels: tuple[ChannelInput, ...] = ()
     pixel_size: PositiveFloat | None = None
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -136,7 +140,7 @@ class TrainingJob(FrozenModel):
             raise ValueError("the job names no data: give an annotation folder or a built-in dataset")
         return self
 
-    @field_validator("data", "validation_data")
+    @field_validator("data", "validation_data", "test_data")
     @classmethod
     def _named_in_text(cls, folders: tuple[Path, ...]) -> tuple[Path, ...]:
         for folder in folders:

@@ -40,7 +40,14 @@ class ModelCard(FrozenModel):
     training_images, validation_images : int
         How many images taught it and chose the best epoch.
     scores : dict of str to float
-        On the validation images: ``ap50``, ``f1_50`` and so on.
+        On the validation images: ``ap50``, ``f1_50`` and so on, and the numbers of objects ``missed``, ``extra``,
+        ``merged`` and ``split``.
+    test_images : int
+        How many images of the test data it was scored on, once.
+    test_scores : dict of str to float
+        On those.
+    verdict : tuple of str
+        How good it is, in plain words.
     hyperparameters : dict
         As the engine used them, its own choices filled in.
     seed : int, optional
@@ -67,6 +74,9 @@ class ModelCard(FrozenModel):
     training_images: int = 0
     validation_images: int = 0
     scores: dict[str, float] = {}
+    test_images: int = 0
+    test_scores: dict[str, float] = {}
+    verdict: tuple[str, ...] = ()
     hyperparameters: dict[str, JsonValue] = {}
     seed: int | None = None
     versions: dict[str, str] = {}

@@ -9,13 +9,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from appose import NDArray as SharedArray
 from appose.service import Service, TaskStatus
 
-from napari_seg_trainer.files import TEMPORARY_PREFIX, temporary_variables
+from napari_seg_trainer.files import make_temporary_folder, temporary_variables
 
 _MAIN = "from napari_seg_trainer.segmentation.worker import main; main()"
 _log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
     """
 
     def __init__(self, log: Path) -> None:
-        self._temporary = mkdtemp(prefix=TEMPORARY_PREFIX)
+        self._temporary = make_temporary_folder()
         # -P: no module is taken from the folder that happens to be the current one
         command = (sys.executable, "-P", "-c", _MAIN, str(log), str(os.getpid()), self._temporary)
         variables = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}

@@ -72,8 +72,8 @@ class EngineSuite:
     @pytest.fixture(scope="class")
     @classmethod
     def learned(cls, tmp_path_factory: pytest.TempPathFactory) -> Training:
-        """Train all epochs, and export."""
-        return cls.train(tmp_path_factory.mktemp("learned"))
+        """Train all epochs, look at an image after each, and export."""
+        return cls.train(tmp_path_factory.mktemp("learned"), looks=True)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -165,6 +165,16 @@ class EngineSuite:
         assert last[0] < first[0]
         assert last[1] < first[1]
         assert average_precision(predictor, learned.data) >= self.least_ap50
+
+    def test_it_predicts_while_it_trains(self, learned: Training) -> None:
+        """Where the engine offers that; another test finds out whether the training goes on as if nobody had looked."""
+        seen = learned.context.seen
+        if not seen:
+            pytest.skip("the engine is not scored while it trains: it gives `end_epoch` no predictor")
+        assert sorted(seen) == list(range(1, self.parsed().epochs + 1))
+        shape = learned.data.validation[0].labels.shape
+        assert {(labels.dtype, labels.shape) for labels in seen.values()} == {(np.dtype(np.int32), shape)}
+        assert seen[self.parsed().epochs].any()
 
     def test_it_stops_after_the_epoch_when_told_to(self, halted: Training) -> None:
         """`end_epoch` returned False."""

@@ -2,9 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from napari_seg_trainer.engines.protocol import Predicting
 from napari_seg_trainer.schema.job import Hyperparameters
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class RecordingContext:
@@ -35,6 +40,10 @@ class RecordingContext:
         The same, as the engine told it with each step.
     device : str
         As the engine named it.
+    looks_at : NDArray of float32, axes CYX, optional
+        An image to segment after each epoch.
+    seen : dict of int to NDArray
+        What was found in it, by the epoch.
     messages, stages : list of str
         What it logged, and the stages that it told the progress of.
     """
@@ -57,6 +66,8 @@ class RecordingContext:
         self.steps_per_epoch = 0
         self.steps: set[int] = set()
         self.device = ""
+        self.looks_at: NDArray[np.float32] | None = None
+        self.seen: dict[int, NDArray[np.int32]] = {}
         self.messages: list[str] = []
         self.stages: list[str] = []
         self._last_epoch = last_epoch
@@ -77,8 +88,17 @@ class RecordingContext:
         self.steps.add(steps)
         return step != self._last_step
 
-    def end_epoch(self, epoch: int, metrics: Mapping[str, float], save: Callable[[Path], None]) -> bool:
-        """Keep metrics and checkpoint; False after the last epoch or step that is wanted."""
+    def end_epoch(
+        self,
+        epoch: int,
+        metrics: Mapping[str, float],
+        save: Callable[[Path], None],
+        predicting: Predicting | None = None,
+    ) -> bool:
+        """Keep metrics, checkpoint and what it predicts; False after the last epoch or step that is wanted."""
+        if predicting is not None and self.looks_at is not None:
+            with predicting() as predictor:
+                self.seen[epoch] = predictor.predict(self.looks_at)
         self.calls.append(("epoch", epoch, 0))
         self.metrics[epoch] = dict(metrics)
         self.epoch_folder(epoch).mkdir(parents=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_seg_trainer.engines.protocol import EngineSpec, Predictor, TrainingData, TrainingTask
@@ -53,8 +54,12 @@ def train_on_discs(
     last_step: int | None = None,
     checkpoint: Path | None = None,
     export: bool = True,
+    looks: bool = False,
 ) -> Training:
-    """Train a new engine in `folder`, on images of these shapes; the other arguments are `RecordingContext`'s."""
+    """Train a new engine in `folder`, on images of these shapes; the other arguments are `RecordingContext`'s.
+
+    Where it `looks`, a validation image is segmented after each epoch.
+    """
     data = disc_data(folder / "data", task.channels, shapes)
     before = contents(folder / "data")
     context = RecordingContext(
@@ -64,6 +69,7 @@ def train_on_discs(
         last_epoch=last_epoch,
         last_step=last_step,
     )
+    context.looks_at = np.asarray(data.validation[0].image) if looks else None
     engine = load_engine(spec)
     model = folder / "a modèl"  # as people name folders
     with _working_folder(folder / "elsewhere") as elsewhere:

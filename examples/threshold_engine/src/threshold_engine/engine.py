@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,7 @@ class ThresholdEngine:
         for epoch in range(context.first_epoch, parameters.epochs + 1):
             metrics = {"loss": _train_epoch(threshold, stream, epoch, context)}
             metrics["val_loss"], _ = threshold.loss(data.validation)
-            if not context.end_epoch(epoch, metrics, threshold.save):
+            if not context.end_epoch(epoch, metrics, threshold.save, partial(nullcontext, threshold)):
                 break
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:

@@ -1,6 +1,7 @@
 """Both Cellpose networks as engines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from napari_seg_trainer.engines.cellpose.spec import (
     CellposeSettings,
 )
 from napari_seg_trainer.engines.cellpose.state import load_cnn, save
-from napari_seg_trainer.engines.cellpose.thresholds import optimize_thresholds
+from napari_seg_trainer.engines.cellpose.thresholds import DEFAULTS, optimize_thresholds
 from napari_seg_trainer.engines.cellpose.training import MEANS_FILE, MOMENTUM, Batch, Trainer
 from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.errors import DataError, JobError
@@ -64,7 +65,8 @@ class CellposeEngine:
         computing.place(network)
         trainer = Trainer(network, _optimizer(network, parameters, parameters.optimizer), computing, context)
         stream = _samples(training, plan, batches)
-        _run(trainer, stream, _validation(validation, plan, batches), task, context)
+        predictor = partial(_cnn_predictor, network, computing, DEFAULTS)
+        _run(trainer, stream, _validation(validation, plan, batches), task, context, predictor)
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder whose weights `cellpose.models.CellposeModel` of cellpose 3 opens."""
@@ -74,16 +76,7 @@ class CellposeEngine:
         """Open a model folder, or a file of weights."""
         network = load_cnn(folder)
         computing = fastest(choose_device(), CellposeNet, (2, CHANNELS, BLOCK, BLOCK))
-        return CellposePredictor(
-            network,
-            computing,
-            channels=CHANNELS,
-            block=BLOCK,
-            largest_block=LARGEST_BLOCK,
-            diameter=float(network.diam_mean),
-            typical=float(network.diam_labels),
-            settings=CellposeSettings.of_model(folder),
-        )
+        return _cnn_predictor(network, computing, CellposeSettings.of_model(folder))
 
 
 class CellposeSamEngine:
@@ -110,7 +103,8 @@ class CellposeSamEngine:
         trainer = Trainer(network, _optimizer(network, parameters, "AdamW"), computing, context, mean_decay=0.0)
         stream = _samples(training, plan, batches)
         told = TrainingTask(task.channels, parameters, task.seed, task.pretrained)
-        _run(trainer, stream, _validation(validation, plan, batches), told, context)
+        predictor = partial(_sam_predictor, network, computing, DEFAULTS)
+        _run(trainer, stream, _validation(validation, plan, batches), told, context, predictor)
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder whose weights `cellpose.models.CellposeModel` of cellpose 4 opens."""
@@ -118,16 +112,34 @@ class CellposeSamEngine:
 
     def load(self, folder: Path) -> CellposePredictor:
         """Open a model folder, or a file of weights."""
-        return CellposePredictor(
-            sam.load_sam(folder),
-            fastest(choose_device(), _probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK)),
-            channels=sam.CHANNELS,
-            block=SAM_BLOCK,
-            largest_block=SAM_BLOCK,
-            diameter=0.0,
-            typical=0.0,
-            settings=CellposeSettings.of_model(folder),
-        )
+        computing = fastest(choose_device(), _probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK))
+        return _sam_predictor(sam.load_sam(folder), computing, CellposeSettings.of_model(folder))
+
+
+def _cnn_predictor(network: CellposeNet, computing: Computing, settings: CellposeSettings) -> CellposePredictor:
+    return CellposePredictor(
+        network,
+        computing,
+        channels=CHANNELS,
+        block=BLOCK,
+        largest_block=LARGEST_BLOCK,
+        diameter=float(network.diam_mean),
+        typical=float(network.diam_labels),
+        settings=settings,
+    )
+
+
+def _sam_predictor(network: nn.Module, computing: Computing, settings: CellposeSettings) -> CellposePredictor:
+    return CellposePredictor(
+        network,
+        computing,
+        channels=sam.CHANNELS,
+        block=SAM_BLOCK,
+        largest_block=SAM_BLOCK,
+        diameter=0.0,
+        typical=0.0,
+        settings=settings,
+    )
 
 
 def _samples(annotated: Sequence[Annotated], plan: SamplePlan, batches: PatchPlan) -> PatchStream:
@@ -143,8 +155,15 @@ def _run(
     validation: Sequence[Batch],
     task: TrainingTask,
     context: TrainingContext,
+    predictor: Callable[[], CellposePredictor],
 ) -> None:
     """Train epoch after epoch, from the checkpoint where there is one."""
+
+    @contextmanager
+    def predicting() -> Iterator[CellposePredictor]:
+        with trainer.averaged():
+            yield predictor()
+
     parameters, steps = task.parameters, stream.batches_per_epoch
     if context.checkpoint is not None:
         trainer.restore(context.checkpoint)
@@ -161,7 +180,7 @@ def _run(
                 break
         metrics = {name: float(np.mean([losses[name] for losses in found])) for name in found[0]}
         metrics |= trainer.validate(validation)
-        if not context.end_epoch(epoch, metrics, trainer.save):
+        if not context.end_epoch(epoch, metrics, trainer.save, predicting):
             break
 
 

@@ -19,6 +19,7 @@ CELL_THRESHOLDS = (-1.0, -0.5, 0.5, 1.0)
 LEAST_OBJECTS = 20
 """Of fewer, the thresholds that suit best are chance."""
 GAIN = 0.005
+DEFAULTS = CellposeSettings(cellprob_threshold=CELL_THRESHOLD, flow_threshold=FLOW_THRESHOLD)
 
 
 def optimize_thresholds(
@@ -38,7 +39,7 @@ def optimize_thresholds(
     progress : callable
         Told how many stages are done, and of how many.
     """
-    best = CellposeSettings(cellprob_threshold=CELL_THRESHOLD, flow_threshold=FLOW_THRESHOLD)
+    best = DEFAULTS
     chosen = within_budget(images, pixels)
     if sum(len(np.unique(labels[labels > 0])) for _, labels in chosen) < LEAST_OBJECTS:
         return best

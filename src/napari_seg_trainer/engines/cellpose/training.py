@@ -1,7 +1,8 @@
 """One training loop for both networks: a step, the loss, the running mean of the weights, and their state on disk."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -105,18 +106,23 @@ class Trainer:
 
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Return the mean losses of the averaged weights, each weighted with its batch's size."""
+        found, sizes = [], []
+        with self.averaged(), torch.no_grad():
+            for batch in batches:
+                parts = batch.split(self._most or len(batch))
+                found += [[float(loss) for loss in self._losses(part)] for part in parts]
+                sizes += [len(part) for part in parts]
+        return {f"val_{name}": value for name, value in _named(np.average(found, axis=0, weights=sizes)).items()}
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Have the running means as the network's weights, and have it predict."""
         self.network.eval()
         self._swap()
-        found, sizes = [], []
         try:
-            with torch.no_grad():
-                for batch in batches:
-                    parts = batch.split(self._most or len(batch))
-                    found += [[float(loss) for loss in self._losses(part)] for part in parts]
-                    sizes += [len(part) for part in parts]
+            yield
         finally:
             self._swap()
-        return {f"val_{name}": value for name, value in _named(np.average(found, axis=0, weights=sizes)).items()}
 
     def save(self, folder: Path) -> None:
         """Write the averaged weights, and all that is needed to go on."""

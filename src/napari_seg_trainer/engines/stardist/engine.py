@@ -1,7 +1,8 @@
 """StarDist as an `Engine`, on the real `stardist` package."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from napari_seg_trainer.engines.stardist.network import (
 from napari_seg_trainer.engines.stardist.portable import write_network
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters, StarDistSettings
 from napari_seg_trainer.engines.stardist.targets import Batch, make_batch
-from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, optimize_thresholds
+from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, MAX_CANDIDATES, optimize_thresholds
 from napari_seg_trainer.engines.stardist.weights import check_weights
 from napari_seg_trainer.errors import JobError, LibraryError
 
@@ -41,6 +42,7 @@ class StarDistEngine:
         """Train as `Engine.train` says."""
         device = use_device(task.seed)
         trainer, parameters = _make_trainer(task, data)
+        set_tile_overlap(trainer.model)
         config = trainer.model.config
         make = partial(make_batch, rays=config.n_rays, grid=config.grid[0])
         patch = (config.train_patch_size[0], config.train_patch_size[1])
@@ -55,7 +57,7 @@ class StarDistEngine:
         for epoch in range(context.first_epoch, parameters.epochs + 1):
             metrics = _train_epoch(trainer, stream.epoch(epoch, make), stream.batches_per_epoch, epoch, context)
             metrics |= trainer.validate(validation)
-            if not context.end_epoch(epoch, metrics, trainer.save):
+            if not context.end_epoch(epoch, metrics, trainer.save, partial(_predicting, trainer)):
                 break
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
@@ -90,16 +92,52 @@ class StarDistPredictor:
         chosen = StarDistSettings() if settings is None else settings
         if not isinstance(chosen, StarDistSettings):
             raise TypeError(f"StarDist cannot predict with {type(chosen).__name__}")
-        tiles = tuple(-(-length // TILE) for length in image.shape[1:])
+        pixels = np.moveaxis(image, 0, -1)
         labels, _ = self.model.predict_instances(
-            np.moveaxis(image, 0, -1),
+            pixels,
             axes="YXC",
-            n_tiles=(*tiles, 1) if max(tiles) > 1 else None,
+            n_tiles=_tiles(pixels.shape),
             show_tile_progress=False,
             prob_thresh=chosen.probability,
             nms_thresh=chosen.overlap,
         )
         return np.asarray(labels, np.int32)
+
+
+class _LearningPredictor:
+    """The network while it learns, with StarDist's own thresholds.
+
+    One that has learned little proposes an object at nearly every pixel, and comparing all with all takes minutes: then
+    nothing is found.
+    """
+
+    def __init__(self, model: StarDist2D) -> None:
+        self._model = model
+
+    def predict(self, image: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Return the instances (YX) of a normalized image (CYX)."""
+        pixels = np.moveaxis(np.asarray(image), 0, -1)
+        probability, distances = self._model.predict(
+            pixels, axes="YXC", n_tiles=_tiles(pixels.shape), show_tile_progress=False
+        )[:2]
+        if (probability > DEFAULTS["prob"]).mean() > MAX_CANDIDATES:
+            return np.zeros(pixels.shape[:2], np.int32)
+        labels, _ = self._model._instances_from_prediction(  # noqa: SLF001 - what `predict_instances` itself goes on with
+            pixels.shape[:2], probability, distances, prob_thresh=DEFAULTS["prob"], nms_thresh=DEFAULTS["nms"]
+        )
+        return np.asarray(labels, np.int32)
+
+
+@contextmanager
+def _predicting(trainer: Trainer) -> Iterator[_LearningPredictor]:
+    with trainer.averaged():
+        yield _LearningPredictor(trainer.model)
+
+
+def _tiles(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Return into how many tiles an image (YXC) is cut; None for one."""
+    rows, columns = (-(-length // TILE) for length in shape[:2])
+    return (rows, columns, 1) if max(rows, columns) > 1 else None
 
 
 def _make_trainer(task: TrainingTask, data: TrainingData) -> tuple[Trainer, StarDistParameters]:

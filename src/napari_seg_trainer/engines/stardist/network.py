@@ -1,8 +1,8 @@
 """StarDist's network in TensorFlow: one training step, the loss, and its state on disk."""
 
 import json
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +102,19 @@ class Trainer:
 
     def validate(self, batches: Sequence[Batch]) -> dict[str, float]:
         """Return the mean losses of the averaged weights, each weighted with its batch's size."""
-        self._swap()
-        try:
+        with self.averaged():
             losses = [self._test(batch.image, batch.probability, batch.distances) for batch in batches]
-        finally:
-            self._swap()
         sizes = [len(batch.image) for batch in batches]
         return {f"val_{name}": value for name, value in _named(np.average(losses, axis=0, weights=sizes)).items()}
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Have the running means as the network's weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
 
     def set_weights(self, weights: Iterable[NDArray[Any]]) -> None:
         """Start from these weights."""

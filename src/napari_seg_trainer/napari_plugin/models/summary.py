@@ -14,6 +14,7 @@ from napari_seg_trainer.schema.model_card import ModelCard
 Facts = dict[str, str]
 """What is known of a model, by what it is called, in the order in which it is told."""
 
+_MISTAKES = ("missed", "extra", "merged", "split")
 _IOU_PERCENT = (50, 70, 90)
 _MEASURES = {"AP": "ap", "F1": "f1_", "Precision": "precision", "Recall": "recall", "Panoptic quality": "pq"}
 
@@ -98,6 +99,7 @@ def facts(listed: ListedModel) -> Facts:
     card = listed.card
     scaling = dict.fromkeys(_scaling(channel.normalization) for channel in card.channels)
     told = {
+        "In plain words": "\n".join(card.verdict),
         "Kind": listed.kind,
         "Made": f"{card.created.astimezone():%Y-%m-%d %H:%M}",
         "Started from": card.parent or "scratch",
@@ -134,6 +136,11 @@ def _scores(card: ModelCard) -> Facts:
         if any(value is not None for value in values):
             told[title] = " ".join("–" if value is None else f"{value:.2f}" for value in values)
     heading = " ".join(f"{percent / 100:g}" for percent in _IOU_PERCENT)
+    if card.test_images:
+        tested = " ".join(f"{card.test_scores[f'ap{percent}']:.2f}" for percent in _IOU_PERCENT)
+        told[f"AP on {card.test_images} test images"] = tested
+    if "missed" in card.scores:
+        told["Mistakes"] = ", ".join(f"{card.scores[kind]:.0f} {kind}" for kind in _MISTAKES if kind in card.scores)
     return {"Scores at IoU": heading, **told} if told else {}
 
 

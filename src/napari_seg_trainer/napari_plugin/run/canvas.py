@@ -52,6 +52,13 @@ class Canvas(pyqtgraph.GraphicsLayoutWidget):  # type: ignore[misc]
         self.view.addItem(line, ignoreBounds=True)
         return line
 
+    def add_level(self) -> Any:
+        """Add a horizontal line, hidden."""
+        line = pyqtgraph.InfiniteLine(angle=0)
+        line.hide()
+        self.view.addItem(line, ignoreBounds=True)
+        return line
+
     def set_logarithmic(self, yes: bool) -> None:
         """Choose the vertical axis."""
         self._left.setLogMode(yes)

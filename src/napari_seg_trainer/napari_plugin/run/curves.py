@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLay
 
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
 from napari_seg_trainer.napari_plugin.run.canvas import Canvas
-from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Event
+from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Event
 
 Values = Mapping[str, Mapping[int, float]]
 """Of each curve, by the metric's name and the epoch."""
@@ -37,6 +37,7 @@ class Curves(QWidget):
         super().__init__()
         self._values: dict[str, dict[int, float]] = {}
         self._best: int | None = None
+        self._baseline: Baseline | None = None
         self.logarithmic = QCheckBox("log")
         self.logarithmic.setToolTip("Logarithmic axis: shows small differences late in the training.")
         self._losses = _Plot("Loss", _LOSSES, self.logarithmic)
@@ -58,9 +59,17 @@ class Curves(QWidget):
             if isinstance(event, EpochEnded):
                 self._best = event.epoch if event.is_best else self._best
                 self._add(event.epoch, event.metrics)
-            elif isinstance(event, Evaluated) and self._best is not None:
-                self._add(self._best, event.scores)  # the best epoch's weights become the model
+            elif isinstance(event, Evaluated) and event.dataset == "validation":
+                self._add_scores(event)
+            elif isinstance(event, Baseline):
+                self._baseline = event
         self._draw()
+
+    def _add_scores(self, event: Evaluated) -> None:
+        if event.epoch is not None:
+            self._add(event.epoch, event.scores)
+        elif self._best is not None and _SCORES.keys().isdisjoint(self._values):
+            self._add(self._best, event.scores)  # the best epoch's weights become the model
 
     def warm_up(self) -> None:
         """Draw curves that mean nothing, until `clear`."""
@@ -70,7 +79,7 @@ class Curves(QWidget):
 
     def clear(self) -> None:
         """Draw nothing any more."""
-        self._values, self._best = {}, None
+        self._values, self._best, self._baseline = {}, None, None
         self._draw()
 
     def points(self) -> dict[str, list[tuple[int, float]]]:
@@ -87,6 +96,7 @@ class Curves(QWidget):
         self._scores.setVisible(scored)
         if scored:
             self._scores.draw(self._values, self._best)
+            self._scores.draw_level(*_level(self._baseline))
 
 
 class _Plot(QWidget):
@@ -103,6 +113,7 @@ class _Plot(QWidget):
         self._curves = {name: self.canvas.add_curve(antialias=True, autoDownsample=True) for name in looks}
         self._spot = self.canvas.add_curve(pen=None, symbol="o", symbolSize=8)
         self._best_line, self._cursor = self.canvas.add_upright(), self.canvas.add_upright()
+        self._level, self._level_name = self.canvas.add_level(), ""
         self._arrange(corner)
         self.canvas.scene().sigMouseMoved.connect(self._hover)
         on_theme_change(self, self._paint)
@@ -118,6 +129,13 @@ class _Plot(QWidget):
         self._spot.setData(*_arrays({best: main[best]} if best is not None and best in main else {}))
         self._best_line.setVisible(best is not None)
         self._best_line.setPos(best or 0)
+        self._tell()
+
+    def draw_level(self, value: float | None, name: str) -> None:
+        """Draw a dashed line at a value, and name it; none without a value."""
+        self._level_name = "" if value is None else name
+        self._level.setVisible(value is not None)
+        self._level.setPos(value or 0)
         self._tell()
 
     def leaveEvent(self, event: QEvent | None) -> None:
@@ -147,6 +165,8 @@ class _Plot(QWidget):
                 parts.append(coloured(text, getattr(colour, look.colour)))
         if at is None and self._best is not None:
             parts.append(coloured(f"● best {self._best}", colour.best))
+        if at is None and self._level_name:
+            parts.append(coloured(f"┄ {self._level_name}", colour.text))
         self._head.setText("&nbsp; ".join(parts))
 
     def _paint(self) -> None:
@@ -161,6 +181,7 @@ class _Plot(QWidget):
         self._spot.setSymbolPen(colour.best)
         self._best_line.setPen(pyqtgraph.mkPen(colour.best, style=Qt.PenStyle.DashLine))
         self._cursor.setPen(pyqtgraph.mkPen(colour.text))
+        self._level.setPen(pyqtgraph.mkPen(colour.text, style=Qt.PenStyle.DashLine))
         self._tell()
 
     def _arrange(self, corner: QWidget | None) -> None:
@@ -175,6 +196,13 @@ class _Plot(QWidget):
         for widget in (self._head, self.canvas):
             layout.addWidget(widget)
         layout.addLayout(foot)
+
+
+def _level(baseline: Baseline | None) -> tuple[float | None, str]:
+    """Return where the line to beat is, and what it is called."""
+    if baseline is None or "ap50" not in baseline.scores:
+        return None, ""
+    return baseline.scores["ap50"], f"AP of {baseline.name}"
 
 
 def _arrays(values: Mapping[int, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

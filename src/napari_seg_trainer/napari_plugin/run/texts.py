@@ -1,5 +1,7 @@
 """What is said of a run, in plain words."""
 
+from collections.abc import Sequence
+
 from napari_seg_trainer.schema.events import Evaluated, Finished, Progress, Stopped
 
 MANY = 10_000
@@ -38,11 +40,13 @@ def interrupted_text(last_epoch: int) -> str:
     )
 
 
-def scores_text(event: Evaluated) -> str:
-    """Return scores in plain words."""
+def scores_text(event: Evaluated, verdict: Sequence[str] = ()) -> str:
+    """Return scores in plain words, or a verdict on them and the numbers."""
     scores = event.scores
-    parts = []
-    if "recall50" in scores and "precision50" in scores:
+    parts = [f"Epoch {event.epoch}:"] if event.epoch is not None else []
+    if verdict:
+        parts += verdict
+    elif "recall50" in scores and "precision50" in scores:
         parts.append(
             f"Finds {100 * scores['recall50']:.0f} of 100 objects; "
             f"{100 - 100 * scores['precision50']:.0f} of 100 that it finds are not real."
@@ -51,4 +55,4 @@ def scores_text(event: Evaluated) -> str:
     if named:
         images = "1 validation image" if event.images == 1 else f"{event.images} validation images"
         parts.append(f"{', '.join(named)} at IoU 0.5, on {images}.")
-    return " ".join(parts)
+    return ("\n" if verdict else " ").join(parts)

@@ -25,7 +25,16 @@ from napari_seg_trainer.napari_plugin.run.progress import RunProgress
 from napari_seg_trainer.napari_plugin.run.texts import interrupted_text, scores_text, success_text
 from napari_seg_trainer.runs.control import cancel, keep, resume
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
-from napari_seg_trainer.schema.events import TERMINAL_EVENTS, EpochEnded, Evaluated, Event, Failed, Finished, Stopped
+from napari_seg_trainer.schema.events import (
+    TERMINAL_EVENTS,
+    EpochEnded,
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Stopped,
+    Verdict,
+)
 from napari_seg_trainer.schema.job import TrainingJob
 
 if TYPE_CHECKING:
@@ -62,6 +71,7 @@ class RunView(Panel):
         self._job: TrainingJob | None = None
         self._last: Finished | Stopped | Failed | None = None
         self._model = ""
+        self._evaluated: Evaluated | None = None
         self._is_live = False
         self._make_widgets()
         for widget in (self._title, self.progress, self.outcome, self.curves, self.best, self.scores, self.keep):
@@ -161,9 +171,12 @@ class RunView(Panel):
         for event in events:
             if isinstance(event, TERMINAL_EVENTS):
                 self._last = event
-            elif isinstance(event, Evaluated):
+            elif isinstance(event, Evaluated) and event.dataset == "validation":
+                self._evaluated = event
                 self.scores.setText(scores_text(event))
                 self.scores.show()
+            elif isinstance(event, Verdict) and self._evaluated is not None:
+                self.scores.setText(scores_text(self._evaluated, event.sentences))
             elif isinstance(event, EpochEnded) and event.is_best:
                 self.best.setText(f"Best epoch: {event.epoch} (validation loss {event.metrics['val_loss']:.3g}).")
         # once this is drawn: napari's bar takes its time, too, and the event loop shall not stall for both at once

@@ -87,6 +87,7 @@ class JobForm(QWidget):
                 data=self.data.folders(),
                 builtin=self.data.builtin(),
                 validation_data=self.training.validation.folders(),
+                test_data=self.training.test.folders(),
                 channels=self.inputs.channels.value(),
                 pretrained=self.pretrained.value(),
                 hyperparameters=self.training.hyperparameters(),

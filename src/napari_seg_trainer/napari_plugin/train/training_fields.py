@@ -26,11 +26,12 @@ _DESCRIPTIONS = {
     "seed": "The same number gives the same split of the images and the same training. Others show what is chance.",
 }
 _FOLDERS = "Images in these folders validate, in place of a share of the others."
+_TEST = "The finished model is scored on these images, once. They choose nothing, so the scores are honest."
 _LOCKED = "Settled by the pretrained model {!r}, whose network has this shape."
 
 
 class TrainingFields(QWidget):
-    """Edits hyperparameters, validation and seed of a job; emits ``changed()``.
+    """Edits hyperparameters, validation, test and seed of a job; emits ``changed()``.
 
     Parameters
     ----------
@@ -45,14 +46,17 @@ class TrainingFields(QWidget):
         self._card: ModelCard | None = None
         self.validation = FolderList("folder of annotated images", _FOLDERS)
         self.validation.changed.connect(self._edited)
-        label = QLabel("Validate on folders of their own")
-        label.setToolTip(_FOLDERS)
+        self.test = FolderList("folder of annotated images", _TEST)
+        self.test.changed.connect(self._edited)
+        labels = QLabel("Validate on folders of their own"), QLabel("Test on folders, in the end")
+        for label, tip in zip(labels, (_FOLDERS, _TEST), strict=True):
+            label.setToolTip(tip)
         more = QWidget()
         self._more_column, self._column = QVBoxLayout(more), QVBoxLayout(self)
         self._ends = QWidget(), QWidget()  # fixed places in the order of the Tab key
         self._build(spec)
         self.more_section = Section("More", more)
-        for part in (self._ends[0], label, self.validation, self.more_section):
+        for part in (self._ends[0], labels[0], self.validation, labels[1], self.test, self.more_section):
             self._column.addWidget(part)
         self._more_column.addWidget(self._ends[1])
         for layout in (self._column, self._more_column, self.more_section.layout()):
@@ -72,6 +76,7 @@ class TrainingFields(QWidget):
         own: dict[str, JsonValue] = {f"{_JOB}seed": job.seed, f"{_JOB}validation_split": job.validation_split}
         self._load(own | job.hyperparameters)
         self.validation.set_value(job.validation_data)
+        self.test.set_value(job.test_data)
         self._enable()
 
     def set_hyperparameters(self, values: Values) -> None:

@@ -1,0 +1,99 @@
+"""What a training has to beat, scored on its validation images before the first epoch."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.selection import spread
+from napari_seg_trainer.engines.protocol import Engine, TrainingData
+from napari_seg_trainer.evaluation.classical import NAME, segment_classically
+from napari_seg_trainer.evaluation.scores import Scores, score_image
+from napari_seg_trainer.files import write_text
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema import events
+from napari_seg_trainer.schema._base import FrozenModel
+
+MOST_PIXELS = 4 << 20
+"""Of validation images that are looked at, so that this takes no long part of a short training."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class Baseline(FrozenModel):
+    """The pretrained model, or else a classical method.
+
+    Attributes
+    ----------
+    name : str
+    scores : Scores
+        Of some or all of the validation images.
+    """
+
+    name: str
+    scores: Scores
+
+
+def settle_baseline(
+    run: Run, engine: Engine, parent: LibraryModel | None, data: TrainingData, progress: Progress
+) -> Baseline:
+    """Return what a run has to beat; it is scored once, and kept in the run's folder.
+
+    Parameters
+    ----------
+    run : Run
+    engine : Engine
+    parent : LibraryModel, optional
+        The model that the training starts from. Without one it is Otsu's threshold and a watershed, on the channel on
+        which they do best.
+    data : TrainingData
+    progress : callable
+        Told the stage, how many images are done, and how many there are.
+    """
+    file = run.folder / "baseline.json"
+    try:
+        return Baseline.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        pass
+    images = _some(data.validation)
+    found = _of_parent(engine, parent, images, progress) if parent else _classical(data, images, progress)
+    write_text(file, found.model_dump_json())
+    run.append(events.Baseline(name=found.name, images=len(images), scores=found.scores.told))
+    return found
+
+
+def _some(images: Sequence[PreparedImage]) -> list[PreparedImage]:
+    """Return images evenly among those given, one at least, that fit the budget of pixels."""
+    count = len(images)
+    while count > 1 and sum(images[place].labels.size for place in spread(len(images), count)) > MOST_PIXELS:
+        count //= 2
+    return [images[place] for place in spread(len(images), count)]
+
+
+def _of_parent(engine: Engine, parent: LibraryModel, images: Sequence[PreparedImage], progress: Progress) -> Baseline:
+    predict = engine.load(parent.folder).predict
+    return Baseline(name=f"the model '{parent.name}'", scores=_scores(images, predict, progress))
+
+
+def _classical(data: TrainingData, images: Sequence[PreparedImage], progress: Progress) -> Baseline:
+    diameter = float(np.median(data.object_diameters))
+
+    def segmented_by(channel: int) -> Callable[[NDArray[np.float32]], NDArray[np.int32]]:
+        return lambda image: segment_classically(image[channel], diameter)
+
+    tried = [_scores(images, segmented_by(channel), progress) for channel in range(len(images[0].image))]
+    return Baseline(name=NAME, scores=max(tried, key=lambda scores: scores.pooled["ap50"]))
+
+
+def _scores(
+    images: Sequence[PreparedImage], predict: Callable[[NDArray[np.float32]], NDArray[np.int32]], progress: Progress
+) -> Scores:
+    found = []
+    for done, prepared in enumerate(images):
+        progress("scoring what is to be beaten", done, len(images))
+        found.append(score_image(prepared.name, prepared.labels, predict(np.asarray(prepared.image))))
+    progress("scoring what is to be beaten", len(images), len(images))
+    return Scores.of(found)

@@ -1,0 +1,87 @@
+"""Scores on whole validation images in the middle of a training, for a small part of its time."""
+
+import math
+import time
+from collections.abc import Sequence
+
+from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.selection import spread
+from napari_seg_trainer.engines.protocol import Predicting
+from napari_seg_trainer.evaluation.scores import Scores, score_image
+
+SHARE = 0.1
+"""Of the time of a training, at most so much is for scoring."""
+MOST_ROUNDS, FEWEST_ROUNDS = 20, 3
+MOST_IMAGES = 50
+_COST = 4.0
+"""What a pixel of a whole image costs, objects and scores included, against one that is learnt from."""
+_DECIDING = ("ap50", "ap70", "ap90")
+
+
+class Scoring:
+    """Settles after which epochs how many validation images are scored, and scores them.
+
+    What is settled follows from numbers of pixels, so that a training with the same seed is the same. Only where the
+    first round shows that this would take more than its share of the time, fewer rounds are made, or none.
+
+    Parameters
+    ----------
+    images : sequence of PreparedImage
+        Taken evenly among them.
+    """
+
+    def __init__(self, images: Sequence[PreparedImage]) -> None:
+        self._images = [images[place] for place in spread(len(images), MOST_IMAGES)]
+        self._epochs, self._every, self._is_measured = 1, 1, False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there are rounds."""
+        return bool(self._images)
+
+    def plan(self, epochs: int, pixels: int) -> None:
+        """Settle how much is scored in a training of so many epochs, which learn from so many pixels each."""
+        affordable = SHARE * epochs * pixels / _COST
+        while len(self._images) > 1 and self._pixels() * FEWEST_ROUNDS > affordable:
+            self._images = [self._images[place] for place in spread(len(self._images), len(self._images) // 2)]
+        rounds = max(FEWEST_ROUNDS, min(MOST_ROUNDS, int(affordable / max(1, self._pixels()))))
+        self._epochs, self._every = epochs, math.ceil(epochs / rounds)
+
+    def is_due(self, epoch: int) -> bool:
+        """Return whether to score after this epoch."""
+        return self.is_on and (epoch % self._every == 0 or epoch == self._epochs)
+
+    def score(self, predicting: Predicting, seconds: float) -> Scores | None:
+        """Score the network as it is now; None where that turns out to take too long.
+
+        Parameters
+        ----------
+        predicting : callable
+        seconds : float
+            How long an epoch takes.
+        """
+        with predicting() as predictor:
+            if not self._is_measured:
+                predictor.predict(self._images[0].image)  # the first one may have to get ready
+            began = time.monotonic()
+            found = [score_image(one.name, one.labels, predictor.predict(one.image)) for one in self._images]
+        if not self._is_measured:
+            self._measure(time.monotonic() - began, seconds * self._epochs)
+        return Scores.of(found) if self.is_on else None
+
+    def _measure(self, cost: float, whole: float) -> None:
+        """Make no more rounds than their share of the time of the whole training (seconds) allows."""
+        self._is_measured = True
+        rounds = int(SHARE * whole / max(cost, 1e-6))
+        if rounds < FEWEST_ROUNDS:
+            self._images = []
+        else:
+            self._every = max(self._every, math.ceil(self._epochs / rounds))
+
+    @staticmethod
+    def value(scores: Scores) -> float:
+        """Return what epochs are compared by: the mean of the average precision at IoU 0.5, 0.7 and 0.9."""
+        return sum(scores.pooled[name] for name in _DECIDING) / len(_DECIDING)
+
+    def _pixels(self) -> int:
+        return sum(math.prod(one.labels.shape) for one in self._images)
