@@ -106,7 +106,7 @@ def test_an_unknown_name_is_answered_with_what_there_is(library, make_card, make
 
 def test_another_file_is_no_model(tmp_path, library):
     (tmp_path / "model.zip").write_bytes(b"")
-    with pytest.raises(LibraryError, match="holds no network of Cellpose"):
+    with pytest.raises(LibraryError, match="is no file of weights that PyTorch saved"):
         resolve_pretrained(str(tmp_path / "model.zip"), "stardist", library)
 
 
@@ -127,15 +127,18 @@ def test_weights_of_cellpose_are_fetched_once(server, library, monkeypatch, tmp_
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("content", [b"<html>not found</html>", "fc.weight"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"<html>not found</html>", "is no file of weights"), ("fc.weight", "holds no network of Cellpose")],
+)
 def test_a_download_without_a_known_hash_must_be_such_a_network(
-    server, library, monkeypatch, tmp_path, cellpose_weights, content
+    server, library, monkeypatch, tmp_path, cellpose_weights, content, told
 ):
     server.content = content if isinstance(content, bytes) else cellpose_weights(content)
     model = PretrainedModel(
         name="cyto0", title="A test", engine="cellpose", url=f"{server.url}/cyto0", checksum=None, channels=("a",)
     )
-    with pytest.raises(LibraryError, match="holds no network of Cellpose"):
+    with pytest.raises(LibraryError, match=told):
         fetch(model, tmp_path / "downloads")
     assert os.listdir(tmp_path / "downloads") == []
 
