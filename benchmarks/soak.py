@@ -2,9 +2,7 @@
 
 Trains small StarDist models from the dock, one after the other, and segments with each of them from the dock, as a user
 does. After each round it counts the processes, threads, open files, pieces of shared memory and temporary files of the
-viewer's process, and its memory; the first rounds warm up and do not count. napari itself keeps some memory of each
-layer that was there (the widgets of its controls): how much is measured first, without this project, and told apart.
-On a machine without a screen::
+viewer's process, and its memory; the first rounds warm up and do not count. On a machine without a screen::
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/soak.py
 
@@ -33,7 +31,6 @@ SIDE = 96
 MAX_GROWTH = 0.05
 PATIENCE = 300.0
 RECENT = 3
-LAYERS = 40
 
 
 def main() -> None:
@@ -52,12 +49,9 @@ def main() -> None:
             os.environ[name] = str(temporary)
         tempfile.tempdir = str(temporary)
         began = time.perf_counter()
-        napari, rounds = soak(
-            options.trainings, options.predictions // options.trainings, Path(folder, "annotations_discs")
-        )
+        rounds = soak(options.trainings, options.predictions // options.trainings, Path(folder, "annotations_discs"))
         seconds = time.perf_counter() - began
-    result = {"machine": machine(), "seconds": seconds, "rounds": rounds, "napari_mib_per_layer": napari}
-    result["grown"] = grown(rounds, options.warm_up, napari)
+    result = {"machine": machine(), "seconds": seconds, "rounds": rounds, "grown": grown(rounds, options.warm_up)}
     sys.stdout.write((json.dumps(result) if options.json else told(result, options)) + "\n")
     sys.exit(1 if result["grown"] else 0)
 
@@ -72,56 +66,32 @@ def told(result: dict[str, Any], options: argparse.Namespace) -> str:
     )
     ends = [(name, rounds[first][name], rounds[-1][name]) for name in COUNTED]
     lines += [f"{name}: {before} after round {first + 1}, {after} at the end" for name, before, after in ends]
-    before, after, by_napari = memory(rounds, first, result["napari_mib_per_layer"])
-    lines.append(
-        f"memory: {before:.0f} MiB, {after:.0f} MiB at the end ({after / before - 1:+.1%}); napari itself keeps "
-        f"{by_napari:.0f} MiB of as many layers; without that {rest(before, after, by_napari):+.1%}"
-    )
+    before, after = memory(rounds, first)
+    lines.append(f"memory: {before:.0f} MiB, {after:.0f} MiB at the end ({after / before - 1:+.1%})")
     lines.append("grown: " + (", ".join(result["grown"]) or "nothing"))
     return "\n".join(lines)
 
 
-def grown(rounds: list[dict[str, Any]], warm_up: int, napari: float) -> list[str]:
+def grown(rounds: list[dict[str, Any]], warm_up: int) -> list[str]:
     """Return what has grown since the rounds that do not count."""
     first = min(warm_up, len(rounds) - 1)
     found = [name for name in COUNTED if rounds[-1][name] > rounds[first][name]]
-    return found + (["memory"] if rest(*memory(rounds, first, napari)) > MAX_GROWTH else [])
+    before, after = memory(rounds, first)
+    return found + (["memory"] if after > before * (1 + MAX_GROWTH) else [])
 
 
-def memory(rounds: list[dict[str, Any]], first: int, napari: float) -> tuple[float, float, float]:
-    """Return the memory (MiB) of the first rounds that count, of the last ones, and what napari kept in between."""
+def memory(rounds: list[dict[str, Any]], first: int) -> tuple[float, float]:
+    """Return the memory (MiB) of the first rounds that count, and of the last ones."""
     values = [round_["memory_mib"] for round_ in rounds]
-    layers = sum(round_["predictions"] for round_ in rounds[first + 2 : -1])  # between the middles of both
-    return statistics.median(values[first : first + RECENT]), statistics.median(values[-RECENT:]), napari * layers
+    return statistics.median(values[first : first + RECENT]), statistics.median(values[-RECENT:])
 
 
-def rest(before: float, after: float, by_napari: float) -> float:
-    """Return by which part the memory has grown, apart from what napari keeps."""
-    return (after - by_napari) / before - 1
-
-
-def kept_by_napari(viewer: Any, layers: int) -> float:
-    """Return how much memory (MiB) napari keeps of a Labels layer that has come and gone."""
-    process = psutil.Process()
-    for number in range(2 * layers):
-        if number == layers:
-            gc.collect()
-            before = process.memory_info().rss
-        viewer.add_labels(np.zeros((SIDE, SIDE), np.int32))
-        until(lambda: False, 0.05)
-        viewer.layers.pop()
-        until(lambda: False, 0.02)
-    gc.collect()
-    return (process.memory_info().rss - before) / 2**20 / layers
-
-
-def soak(trainings: int, predictions: int, data: Path) -> tuple[float, list[dict[str, Any]]]:
-    """Train, predict and count, round after round; also return what napari itself keeps of a layer."""
+def soak(trainings: int, predictions: int, data: Path) -> list[dict[str, Any]]:
+    """Train, predict and count, round after round."""
     from napari_seg_trainer.napari_plugin.parts import docks
 
     write_images(data)
     viewer = viewer_at_rest()
-    napari = kept_by_napari(viewer, LAYERS)
     train, segment = docks.open_dock(viewer, docks.TRAIN), docks.open_dock(viewer, docks.SEGMENT)
     until(lambda: train.run_view is not None, PATIENCE)
     image = viewer.add_image(discs(0)[0], name="dapi")
@@ -137,7 +107,7 @@ def soak(trainings: int, predictions: int, data: Path) -> tuple[float, list[dict
         rounds.append({"predictions": predictions} | counted())
         sys.stderr.write(f"{number + 1} of {trainings}: {rounds[-1]}\n")
     viewer.close()
-    return napari, rounds
+    return rounds
 
 
 def train_one(dock: Any, data: Path, name: str) -> None:
@@ -166,12 +136,21 @@ def predict_one(viewer: Any, dock: Any) -> None:
 def wait(done: Any, what: str) -> None:
     """Let the viewer work until it is so."""
     until(done, PATIENCE)
+    delete_widgets()
     assert done(), f"waited too long until {what}"
+
+
+def delete_widgets() -> None:
+    """Delete widgets that are to be deleted later, which Qt does by itself in an event loop only."""
+    from qtpy.QtCore import QCoreApplication, QEvent
+
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 def counted() -> dict[str, Any]:
     """Return what the viewer's process has and holds."""
     until(lambda: False, 0.3)
+    delete_widgets()
     gc.collect()
     process, shared = psutil.Process(), Path("/dev/shm")
     return {
