@@ -29,7 +29,7 @@ SETTINGS = {
         "rays": 16,
         "grid": 2,
     },
-    "cellpose": {"epochs": 60, "batch_size": 2, "patch_size": 64, "device": "cpu"},
+    "cellpose": {"epochs": 40, "batch_size": 2, "augmentation": 1.0, "patch_size": 64, "device": "cpu"},
 }
 
 
