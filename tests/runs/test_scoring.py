@@ -125,6 +125,23 @@ def test_epochs_between_two_rounds_are_not_the_best_but_stop_the_training_early(
     assert answers.index(False) + 1 == 8
 
 
+@pytest.mark.usefixtures("plenty")
+@pytest.mark.parametrize(
+    ("images", "epochs", "pixels", "decides"),
+    [
+        (1, 3, 10**9, True),
+        (4, 100, 10**9, True),
+        (4, 100, 1e-8, False),
+        (1, 100, 32**2 * 4e-10, True),
+        (1, 100, 32**2 * 2e-10, False),
+    ],
+)
+def test_few_rounds_or_some_of_the_images_decide_nothing(images, epochs, pixels, decides):
+    planned = Scoring(prepared(images))
+    planned.plan(epochs, pixels)
+    assert planned.decides == decides
+
+
 def test_without_time_for_scores_the_loss_decides(make_run, monkeypatch):
     monkeypatch.setattr(scoring, "SHARE", 1e-9)
     run = make_run()

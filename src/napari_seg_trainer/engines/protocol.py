@@ -160,7 +160,7 @@ class TrainingContext(Protocol):
             make a model: weights, optimizer state. It is called before this method returns.
         predicting : callable, optional
             Returns a context in which the network, as it is now, predicts. Where it is given, whole validation images
-            are scored now and then, and the best epoch is chosen by that rather than by the loss.
+            are scored now and then; where the time suffices for many rounds, that chooses the best epoch, not the loss.
         """
         ...
 

@@ -32,7 +32,7 @@ class CheckpointState(FrozenModel):
     Attributes
     ----------
     best_epoch : int, optional
-        By its score, once an epoch was scored, and by its validation loss else.
+        By its score, where scores decide, and by its validation loss else.
     best_value, best_score : float
         Its validation loss, and its score where it has one.
     lowest_epoch, lowest_value : int, float
@@ -210,7 +210,7 @@ class RunContext:
             return None
         took, images = time.monotonic() - began, len(scores.images)
         self._run.append(Evaluated(dataset="validation", images=images, scores=scores.told, epoch=epoch, seconds=took))
-        return scoring.value(scores)
+        return scoring.value(scores) if scoring.decides else None
 
     def _is_best(self, value: float, score: float | None) -> bool:
         before = self._state
@@ -219,7 +219,7 @@ class RunContext:
         if score is not None:
             # of equal scores, such as those of networks that find nothing yet, the loss decides
             return before.best_score is None or (score, -value) > (before.best_score, -before.best_value)
-        is_scored = before.best_score is not None and self._scoring is not None and self._scoring.is_on
+        is_scored = before.best_score is not None and self._scoring is not None and self._scoring.decides
         return not is_scored and value < before.best_value
 
     def _next_state(self, event: EpochEnded, score: float | None) -> CheckpointState:

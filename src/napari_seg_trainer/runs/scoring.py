@@ -12,6 +12,8 @@ from napari_seg_trainer.evaluation.scores import Scores, score_image
 SHARE = 0.1
 """Of the time of a training, at most so much is for scoring."""
 MOST_ROUNDS, FEWEST_ROUNDS = 20, 3
+DECIDING_ROUNDS = 10
+"""With fewer, the best epoch would too often lie between two rounds."""
 MOST_IMAGES = 50
 _COST = 4.0
 """What a pixel of a whole image costs, objects and scores included, against one that is learnt from."""
@@ -32,12 +34,19 @@ class Scoring:
 
     def __init__(self, images: Sequence[PreparedImage]) -> None:
         self._images = [images[place] for place in spread(len(images), MOST_IMAGES)]
+        self._count = len(self._images)
         self._epochs, self._every, self._is_measured = 1, 1, False
 
     @property
     def is_on(self) -> bool:
         """Whether there are rounds."""
         return bool(self._images)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the scores choose the best epoch: they do where the time suffices for all images and many epochs."""
+        rounds = math.ceil(self._epochs / self._every)
+        return self.is_on and len(self._images) == self._count and rounds >= min(DECIDING_ROUNDS, self._epochs)
 
     def plan(self, epochs: int, pixels: int) -> None:
         """Settle how much is scored in a training of so many epochs, which learn from so many pixels each."""

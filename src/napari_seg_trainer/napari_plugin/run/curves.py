@@ -26,6 +26,7 @@ class _Look:
     bold: bool = False
 
 
+_SCORES_TIP = "How well objects of whole validation images are found; 1 is perfect."
 _LOSSES = {"loss": _Look("training", "training"), "val_loss": _Look("validation", "validation", bold=True)}
 _SCORES = {"ap50": _Look("AP", "training"), "f1_50": _Look("F1", "validation", bold=True)}
 
@@ -43,7 +44,7 @@ class Curves(QWidget):
         self._losses = _Plot("Loss", _LOSSES, self.logarithmic)
         self._losses.setToolTip("How wrong the model is. Where validation rises while training falls, it overfits.")
         self._scores = _Plot("IoU 0.5", _SCORES)
-        self._scores.setToolTip("How well objects of whole validation images are found; 1 is perfect.")
+        self._scores.setToolTip(_SCORES_TIP)
         self._scores.canvas.view.setYRange(0, 1)
         self._scores.canvas.view.setXLink(self._losses.canvas.view)
         layout = QVBoxLayout(self)
@@ -97,6 +98,7 @@ class Curves(QWidget):
         if scored:
             self._scores.draw(self._values, self._best)
             self._scores.draw_level(*_level(self._baseline))
+            self._scores.setToolTip(_SCORES_TIP + (f" To beat: {self._baseline.name}." if self._baseline else ""))
 
 
 class _Plot(QWidget):
@@ -202,7 +204,7 @@ def _level(baseline: Baseline | None) -> tuple[float | None, str]:
     """Return where the line to beat is, and what it is called."""
     if baseline is None or "ap50" not in baseline.scores:
         return None, ""
-    return baseline.scores["ap50"], f"AP of {baseline.name}"
+    return baseline.scores["ap50"], "AP to beat"
 
 
 def _arrays(values: Mapping[int, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

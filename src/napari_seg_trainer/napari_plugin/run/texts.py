@@ -46,6 +46,8 @@ def scores_text(event: Evaluated, verdict: Sequence[str] = ()) -> str:
     parts = [f"Epoch {event.epoch}:"] if event.epoch is not None else []
     if verdict:
         parts += verdict
+    elif scores.get("recall50") == 0:
+        parts.append("Finds none of the objects.")
     elif "recall50" in scores and "precision50" in scores:
         parts.append(
             f"Finds {100 * scores['recall50']:.0f} of 100 objects; "
