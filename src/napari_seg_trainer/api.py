@@ -20,7 +20,7 @@ from pydantic import JsonValue, ValidationError
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.folder import open_folders
 from napari_seg_trainer.engines.registry import describe, engine_spec, parse_parameters
-from napari_seg_trainer.errors import DataError, JobError, RunError
+from napari_seg_trainer.errors import DataError, JobError, LibraryError, RunError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.library.model_folder import LibraryModel
@@ -232,9 +232,13 @@ def compare(
     Raises
     ------
     SegTrainerError
-        As for `evaluate`.
+        As for `evaluate`, or if two models have the same name.
     """
     opened = [_opened(model) for model in models]
+    names = [model.name for model in opened]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise LibraryError(f"Two of these models are named {twice!r}, so nobody can tell them apart. Rename one.")
     chosen = [folders] if isinstance(folders, str | PathLike) else list(folders)
     found: dict[str, Scores] = {}
     for engine in dict.fromkeys(model.card.engine for model in opened):

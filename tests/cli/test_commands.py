@@ -1,6 +1,7 @@
 """What each command prints, and its exit status; wrong input is in `test_bad_input.py`."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -319,11 +320,17 @@ def test_models_are_compared_on_the_same_images(toy_model, annotation_folder, cl
     assert answer["differences"]["second"]["images"] == 6
 
 
-def test_one_model_is_no_comparison(toy_model, annotation_folder, cli):
+def test_one_model_is_no_comparison(toy_model, annotation_folder, cli, tmp_path):
     toy_model("first")
     shown = cli("compare", "first", "first", "--data", annotation_folder())
     assert shown.status == 2
     assert "two models or more" in shown.err
+    copy = shutil.copytree(ModelLibrary().get("first").folder, tmp_path / "first")
+    same = cli("compare", "first", copy, "--data", annotation_folder("same"))
+    assert (same.status, same.error) == (
+        1,
+        "Two of these models are named 'first', so nobody can tell them apart. Rename one.",
+    )
     assert cli("compare", "first", "unknown", "--data", annotation_folder("other")).status == 1
 
 

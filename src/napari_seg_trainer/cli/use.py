@@ -131,7 +131,10 @@ def report(model: Model, json: AsJson = False) -> None:
     """Open a model's report in the browser: curves, scores, the verdict, examples, how to cite."""
     page = open_model(model).folder / "report.html"
     if not page.is_file():
-        raise LibraryError(f"Model {model!r} has no report: '{page}' is missing.")
+        raise LibraryError(
+            f"Model {model!r} has no report: '{page}' is missing. Models that are trained here have one; "
+            "'napari-seg-trainer evaluate' scores any model."
+        )
     if json:
         print_json({"report": page})
     else:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seg_trainer.evaluation.matching import count_pairs, match
+from napari_seg_trainer.evaluation.matching import Matching, count_pairs, match
 from napari_seg_trainer.schema._base import FrozenModel
 
 IOU = 0.5
@@ -43,20 +43,23 @@ class Mistakes(FrozenModel):
         return cls(**sums)
 
 
-def find_mistakes(truth: NDArray[Any], prediction: NDArray[Any]) -> Mistakes:
+def find_mistakes(truth: NDArray[Any], prediction: NDArray[Any], matching: Matching | None = None) -> Mistakes:
     """Count the mistakes in one image.
 
     Parameters
     ----------
     truth, prediction : NDArray of int, axes YX
         As for `match`: pixels where the truth is negative do not count.
+    matching : Matching, optional
+        Theirs at IoU 0.5, where it is known already.
 
     Raises
     ------
     DataError
         As for `match`.
     """
-    (matching,) = match(truth, prediction, (IOU,))
+    if matching is None:
+        (matching,) = match(truth, prediction, (IOU,))
     counted = truth >= 0
     true, predicted, pixels = count_pairs(truth[counted], prediction[counted])
     both = (true > 0) & (predicted > 0)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seg_trainer.evaluation.matching import IOU_THRESHOLDS, Matching, match
-from napari_seg_trainer.evaluation.mistakes import Mistakes, find_mistakes
+from napari_seg_trainer.evaluation.mistakes import IOU, Mistakes, find_mistakes
 from napari_seg_trainer.schema._base import FrozenModel
 
 MEASURES = ("precision", "recall", "f1", "ap", "pq")
@@ -111,7 +111,8 @@ def score_image(
         As for `match`.
     """
     matchings = match(truth, prediction, thresholds)
-    return ImageScore(image=name, matchings=matchings, mistakes=find_mistakes(truth, prediction))
+    half = next((matching for matching in matchings if matching.iou_threshold == IOU), None)
+    return ImageScore(image=name, matchings=matchings, mistakes=find_mistakes(truth, prediction, half))
 
 
 def pool(images: Sequence[ImageScore]) -> tuple[Matching, ...]:

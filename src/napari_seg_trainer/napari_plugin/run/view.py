@@ -279,5 +279,5 @@ def _open_file(path: Path) -> None:
 def _report(model: str) -> Path:
     path = ModelLibrary().get(model).folder / "report.html"
     if not path.is_file():
-        raise LibraryError(f"Model '{model}' has no report: '{path}' is missing.")
+        raise LibraryError(f"Model '{model}' has no report: '{path}' is missing. Its curves are here.")
     return path
