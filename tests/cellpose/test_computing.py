@@ -78,3 +78,16 @@ def test_every_way_computes_about_the_same(way):
 def test_a_real_measurement_gives_a_way(home):
     assert fastest(CPU, CellposeNet, SHAPE).device == CPU
     assert len(json.loads((home / "cache" / "speed.json").read_text())) == 1
+
+
+def test_what_goes_on_is_computed_as_it_was_begun(home, tmp_path, monkeypatch):
+    """Other measurements, such as of a busy machine, would have it go on with other numbers."""
+    monkeypatch.setattr(computing, "_seconds", lambda *_: 1.0)
+    begun = Computing(CPU, Way(bfloat16=True, channels_last=True))
+    begun.keep(tmp_path)
+    assert fastest(CPU, CellposeNet, SHAPE).way == PLAIN
+    assert fastest(CPU, CellposeNet, SHAPE, tmp_path) == begun
+    Computing(torch.device("mps"), begun.way).keep(tmp_path)
+    assert fastest(CPU, CellposeNet, SHAPE, tmp_path).way == PLAIN
+    (tmp_path / computing.COMPUTING_FILE).write_text("{}")
+    assert fastest(CPU, CellposeNet, SHAPE, tmp_path).way == PLAIN

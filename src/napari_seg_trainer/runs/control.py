@@ -4,11 +4,12 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from uuid import uuid4
 
 import psutil
+from filelock import FileLock, Timeout
 
 from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import RunError
@@ -44,14 +45,17 @@ def resume(run: Run) -> None:
         If the run is active or finished, the library has a model of its name by now, another run makes one, its
         checkpoint is broken, or the process cannot be started.
     """
-    state = run.state()
-    if state in ACTIVE_STATES:
-        raise RunError(f"Run {run.id!r} is {state} already: there is nothing to resume.")
-    if state == RunState.FINISHED:
-        raise RunError(f"Run {run.id!r} is finished: there is nothing to resume. Start a new training from its model.")
-    if not _tell_missing_end(run, state):
-        _check(run)
-        _go_on(run)
+    with _alone(run):
+        state = run.state()
+        if state in ACTIVE_STATES:
+            raise RunError(f"Run {run.id!r} is {state} already: there is nothing to resume.")
+        if state == RunState.FINISHED:
+            raise RunError(
+                f"Run {run.id!r} is finished: there is nothing to resume. Start a new training from its model."
+            )
+        if not _tell_missing_end(run, state):
+            _check(run)
+            _go_on(run)
 
 
 def keep(run: Run) -> None:
@@ -69,18 +73,39 @@ def keep(run: Run) -> None:
     SegTrainerError
         If the run is active or finished, no epoch had ended, or `resume` would refuse.
     """
-    state = run.state()
-    if state in ACTIVE_STATES:
-        raise RunError(f"Run {run.id!r} is {state}. Stop it instead: that keeps its best epoch.")
-    if state == RunState.FINISHED:
-        raise RunError(f"Run {run.id!r} is finished: its best epoch is a model already.")
-    if _tell_missing_end(run, state):
-        return
-    _check(run)
-    kept = read_state(run)
-    if kept is None or kept.best_epoch is None:
-        raise RunError(f"Run {run.id!r} has no epoch to keep: none had ended. Resume it, or start a new training.")
-    _go_on(run, wants_model=True)
+    with _alone(run):
+        state = run.state()
+        if state in ACTIVE_STATES:
+            raise RunError(f"Run {run.id!r} is {state}. Stop it instead: that keeps its best epoch.")
+        if state == RunState.FINISHED:
+            raise RunError(f"Run {run.id!r} is finished: its best epoch is a model already.")
+        if _tell_missing_end(run, state):
+            return
+        _check(run)
+        kept = read_state(run)
+        if kept is None or kept.best_epoch is None:
+            raise RunError(f"Run {run.id!r} has no epoch to keep: none had ended. Resume it, or start a new training.")
+        _go_on(run, wants_model=True)
+
+
+@contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Keep others from starting the run's process between this one's look at its state and the start.
+
+    The system lets go of the lock when its holder dies.
+    """
+    lock = FileLock(run.folder / ".resume.lock")
+    with explained(run.folder, RunError):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(f"Run {run.id!r} is being resumed already.") from error
+        except NotImplementedError:
+            _log.warning("'%s' is on a disk without file locks: resume it from one place at a time", run.folder)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _tell_missing_end(run: Run, state: RunState) -> bool:
@@ -95,10 +120,11 @@ def _tell_missing_end(run: Run, state: RunState) -> bool:
 
 def _go_on(run: Run, *, wants_model: bool = False) -> None:
     with explained(run.folder, RunError):
-        if run.process() is None:
-            _start(run, wants_model)
+        if wants_model:
+            run.request_stop()
         else:
-            _start_once(run, wants_model)
+            (run.folder / "stop").unlink(missing_ok=True)
+        start_process(run)
 
 
 def _check(run: Run) -> None:
@@ -112,31 +138,6 @@ def _check(run: Run) -> None:
     library.check_new_name(job.name)
     check_no_rival(job.name)
     read_state(run)
-
-
-def _start_once(run: Run, wants_model: bool) -> None:
-    """Start the process, unless somebody else does so at this moment: of two who rename a file, one finds it gone."""
-    before, aside = run.folder / "process.json", run.folder / f".process-{uuid4().hex}.json"
-    try:
-        os.rename(before, aside)
-    except FileNotFoundError as error:
-        raise RunError(f"Run {run.id!r} is being resumed already.") from error
-    try:
-        _start(run, wants_model)
-    except BaseException:
-        if not before.exists():
-            os.rename(aside, before)
-        raise
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _start(run: Run, wants_model: bool) -> None:
-    if wants_model:
-        run.request_stop()
-    else:
-        (run.folder / "stop").unlink(missing_ok=True)
-    start_process(run)
 
 
 def cancel(run: Run, timeout: float = CANCEL_SECONDS) -> Finished | Stopped | Failed:

@@ -91,9 +91,9 @@ class EngineSuite:
     def train(
         cls, folder: Path, *, channels: int | None = None, pretrained: Path | None = None, **wanted: Any
     ) -> Training:
-        """Train in `folder` as `train_on_discs` does, with the suite's parameters."""
+        """Train in `folder` as `train_on_discs` does, with the suite's parameters and one home for all trainings."""
         task = TrainingTask(channels or cls.spec.channels[0], cls.parsed(), SEED, pretrained)
-        return train_on_discs(cls.spec, task, cls.shapes, folder, **wanted)
+        return train_on_discs(cls.spec, task, cls.shapes, folder, home=folder.parent / cls.__name__, **wanted)
 
     @classmethod
     def load(cls, training: Training) -> Predictor:

@@ -16,7 +16,7 @@ from napari_seg_trainer.paths import HOME_VARIABLE
 from napari_seg_trainer.testing.discs import disc_data
 from napari_seg_trainer.testing.recording import RecordingContext
 
-CACHE = "home/cache/"
+CACHE = "cache/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +55,12 @@ def train_on_discs(
     checkpoint: Path | None = None,
     export: bool = True,
     looks: bool = False,
+    home: Path | None = None,
 ) -> Training:
     """Train a new engine in `folder`, on images of these shapes; the other arguments are `RecordingContext`'s.
 
-    Where it `looks`, a validation image is segmented after each epoch.
+    Where it `looks`, a validation image is segmented after each epoch. Trainings with one `home` share the user's
+    cache, and with it what an engine has measured about this machine.
     """
     data = disc_data(folder / "data", task.channels, shapes)
     before = contents(folder / "data")
@@ -72,12 +74,17 @@ def train_on_discs(
     context.looks_at = np.asarray(data.validation[0].image) if looks else None
     engine = load_engine(spec)
     model = folder / "a modèl"  # as people name folders
-    with _working_folder(folder / "elsewhere") as elsewhere:
+    home = home or folder / "home"
+    known = contents(home)
+    with _working_folder(folder / "elsewhere", home) as elsewhere:
         engine.train(task, data, context)
         if export:
             model.mkdir()
             engine.export(context.epoch_folder(max(context.metrics)), data, model, context)
-    written = tuple(path for path in contents(elsewhere) if not path.startswith(CACHE))
+    at_home = [
+        path for path, value in contents(home).items() if not path.startswith(CACHE) and known.get(path) != value
+    ]
+    written = (*contents(elsewhere), *at_home)
     return Training(context, data, model, written, contents(folder / "data") == before)
 
 
@@ -105,10 +112,10 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _working_folder(folder: Path) -> Iterator[Path]:
-    """Make `folder` the current one, and the user's own."""
+def _working_folder(folder: Path, home: Path) -> Iterator[Path]:
+    """Make `folder` the current one, and `home` the user's own."""
     folder.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv(HOME_VARIABLE, str(folder / "home"))
+        patch.setenv(HOME_VARIABLE, str(home))
         yield folder

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from napari_seg_trainer.paths import cache_folder
 
 GAIN = 0.9
 """Another way is taken only if it needs less than this part of the time."""
+COMPUTING_FILE = "computing.json"
 _REPEATS = 2
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -59,6 +61,11 @@ class Computing:
         layout = torch.channels_last if self.way.channels_last else torch.contiguous_format
         return images.to(self.device, memory_format=layout)
 
+    def keep(self, folder: Path) -> None:
+        """Write into a checkpoint how it is computed: another way would give other numbers."""
+        kept = {"device": self.device.type, **asdict(self.way)}
+        (folder / COMPUTING_FILE).write_text(json.dumps(kept), encoding="utf-8")
+
     def precision(self) -> AbstractContextManager[object]:
         """Return the context in which the network is to be called."""
         reduced: AbstractContextManager[object] = torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -86,7 +93,12 @@ _CHECKS: dict[str, Callable[[], bool]] = {
 }
 
 
-def fastest(device: torch.device, make: Callable[[], nn.Module], shape: tuple[int, int, int, int]) -> Computing:
+def fastest(
+    device: torch.device,
+    make: Callable[[], nn.Module],
+    shape: tuple[int, int, int, int],
+    checkpoint: Path | None = None,
+) -> Computing:
     """Return the fastest way to train a network on a device, measured the first time and kept in the user's cache.
 
     Parameters
@@ -96,7 +108,14 @@ def fastest(device: torch.device, make: Callable[[], nn.Module], shape: tuple[in
         Makes such a network.
     shape : (int, int, int, int)
         Of the images to measure with, BCYX.
+    checkpoint : Path, optional
+        Of the training that is to go on: on a device of the same kind, in the way it was begun.
     """
+    if checkpoint is not None:
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            begun = json.loads((checkpoint / COMPUTING_FILE).read_text(encoding="utf-8"))
+            if begun.pop("device") == device.type:
+                return Computing(device, Way(**begun))
     file = cache_folder() / "speed.json"
     key = " ".join(map(str, (make.__name__, shape, torch.__version__, torch.get_num_threads(), _hardware(device))))
     known: dict[str, dict[str, bool]] = {}

@@ -54,7 +54,7 @@ class CellposeEngine:
         _seed(task.seed)
         network = CellposeNet() if task.pretrained is None else load_cnn(task.pretrained)
         shape = (2, CHANNELS, parameters.patch_size, parameters.patch_size)
-        computing = fastest(device, CellposeNet, shape)
+        computing = fastest(device, CellposeNet, shape, context.checkpoint)
         training = _teaching(annotate(data.training, partial(context.progress, "computing flows")), task, context)
         validation = annotate(data.validation, partial(context.progress, "computing flows"))
         typical = _typical(training, context)
@@ -90,7 +90,7 @@ class CellposeSamEngine:
         device = choose_device(parameters.device)
         _seed(task.seed)
         network = sam.load_sam(task.pretrained)
-        computing = fastest(device, _probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK))
+        computing = fastest(device, _probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK), context.checkpoint)
         parameters = _settle_memory(network, parameters, computing, context)
         if parameters.save_memory:
             sam.use_checkpoints(network)

@@ -130,6 +130,7 @@ class Trainer:
         save({**_portable(state), **_portable(self._means)}, folder / MEANS_FILE)
         going_on = {"weights": _portable(state) if self._means else {}, "optimizer": self.optimizer.state_dict()}
         save({**going_on, "steps": self._steps, "most": self._most or 0}, folder / CHECKPOINT_FILE)
+        self.computing.keep(folder)
 
     def restore(self, folder: Path) -> None:
         """Read what `save` wrote."""
