@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
     from napari_seg_trainer.annotations.folder import AnnotationFolder
-    from napari_seg_trainer.api import compare, evaluate, load_annotations, segment, train
+    from napari_seg_trainer.api import compare, evaluate, load_annotations, segment, suggest, train
     from napari_seg_trainer.errors import SegTrainerError
     from napari_seg_trainer.library.library import ModelLibrary
     from napari_seg_trainer.library.model_folder import LibraryModel
@@ -32,6 +32,7 @@ _HOMES = {
     "evaluate": "api",
     "load_annotations": "api",
     "segment": "api",
+    "suggest": "api",
     "train": "api",
 }
 
@@ -50,6 +51,7 @@ __all__ = [
     "evaluate",
     "load_annotations",
     "segment",
+    "suggest",
     "train",
 ]
 

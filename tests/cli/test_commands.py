@@ -417,3 +417,23 @@ def test_a_stardist_model_segments_from_the_command(stardist_training, command, 
         truth = tifffile.imread(image.with_name(f"{image.stem}_labelled.tif"))
         (matching,) = match(truth, tifffile.imread(out / f"{image.stem}_labelled.tif"), (0.5,))
         assert matching.f1 > 0.7
+
+
+def test_suggest_names_images_without_labels(cli, toy_model, annotation_folder, tmp_path):
+    toy_model()
+    annotated = annotation_folder(images=3)
+    (annotated / "cell_00_labelled.tif").unlink()
+    told = cli("suggest", "bright", annotated)
+    assert told.status == 0
+    assert "cell_00.tif" in told.out
+    assert "cell_01.tif" not in told.out
+    broken = annotated / "broken.tif"
+    broken.write_bytes(b"II*\0")
+    images = [annotated / f"cell_0{number}.tif" for number in range(3)]
+    told = cli("suggest", "bright", *images, broken, "--most", "2", "--json")
+    rows = [json.loads(line) for line in told.out.splitlines()]
+    assert [(row["objects"], row["unsure"]) for row in rows] == [(16, 0.0), (16, 0.0)]
+    assert "broken.tif" in told.err
+    assert cli("suggest", "bright", broken).status == 1
+    assert "no image" in cli("suggest", "bright", tmp_path / "missing").error
+    assert cli("suggest", "bright", annotated, "--most", "0").status == 2

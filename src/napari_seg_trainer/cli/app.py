@@ -14,7 +14,7 @@ from napari_seg_trainer.cli.library import delete_model, export_model, import_mo
 from napari_seg_trainer.cli.runs import cancel, delete_run, follow, keep, resume, runs, stop
 from napari_seg_trainer.cli.share import export_bioimageio
 from napari_seg_trainer.cli.train import train
-from napari_seg_trainer.cli.use import compare, evaluate, report, segment
+from napari_seg_trainer.cli.use import compare, evaluate, report, segment, suggest
 from napari_seg_trainer.errors import SegTrainerError
 from napari_seg_trainer.paths import home
 
@@ -29,7 +29,7 @@ app = typer.Typer(
 COMMANDS = {
     "Train": (demo, check, train),
     "Trainings": (runs, follow, stop, cancel, resume, keep, delete_run),
-    "Use a model": (segment, evaluate, compare, report),
+    "Use a model": (segment, suggest, evaluate, compare, report),
     "Model library": (models, rename_model, delete_model, export_model, import_model, export_bioimageio),
 }
 for panel, commands in COMMANDS.items():

@@ -12,12 +12,13 @@ from napari_seg_trainer.api import scored
 from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, print_table, say, show_warning
 from napari_seg_trainer.cli.options import parse_settings
 from napari_seg_trainer.cli.quiet import frameworks_logged
-from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.evaluation.verdict import compare as compare_scores
 from napari_seg_trainer.evaluation.verdict import tell_difference
 from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.segmentation.files import segment_files
+from napari_seg_trainer.segmentation.suggest import rank
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the library, or a model folder.")]
 Channels = Annotated[
@@ -70,6 +71,41 @@ def segment(
     if doubtful and not json:
         others = f" So it is with {len(doubtful) - 1} more." if len(doubtful) > 1 else ""
         show_warning(f"'{doubtful[0].image}': {doubtful[0].warning}{others} '--pixel-size' gives another.")
+
+
+def suggest(
+    model: Model,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Images without labels.")],
+    most: Annotated[int, typer.Option(min=1, help="How many images to name.")] = 10,
+    channel: Channels = None,
+    pixel_size: Annotated[float | None, typer.Option(help="µm per pixel, where the files do not tell it.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Name the images to annotate next: those on which a model is least sure.
+
+    The model looks at each image and its mirror images. Where it finds an object in one and not in the other, it is
+    unsure, and labels from you teach it most.
+    """
+    opened = open_model(model)
+    found = []
+    with frameworks_logged(), err.status("loading the model…") as status:
+        for suggestion in api.looked_at(opened, images, channel or (), pixel_size):
+            found.append(suggestion)
+            status.update(f"looking at the images: {len(found)} done…")
+    named = [one for one in rank(found) if not one.problem][:most]
+    if json:
+        for one in named:
+            print_json({"image": one.image, "objects": one.objects, "unsure": one.unsure})
+    else:
+        print_table(
+            ("annotate next", "objects found", "unsure of"),
+            [(str(one.image), str(one.objects), f"{one.unsure:.1f}") for one in named],
+        )
+    for one in found:
+        if one.problem:
+            show_warning(f"{one.problem} It was passed over.")
+    if not named:
+        raise DataError("None of the images can be looked at. The warnings say why.")
 
 
 def evaluate(

@@ -234,7 +234,7 @@ class RunContext:
         )
 
     def _keep(self, event: EpochEnded, save: Callable[[Path], None], score: float | None) -> None:
-        folder = self._run.checkpoint_folder
+        folder, before = self._run.checkpoint_folder, self.best_epoch
         target = epoch_folder(self._run, event.epoch)
         writing = folder / f".{target.name}"
         try:
@@ -253,10 +253,18 @@ class RunContext:
                 f"Epoch {event.epoch} cannot be saved in {str(folder)!r}: {error.strerror or error}. "
                 "The weights of earlier epochs are still there."
             ) from error
-        needed = {epoch_folder(self._run, epoch).name for epoch in (event.epoch, self.best_epoch) if epoch is not None}
+        needed = {epoch_folder(self._run, epoch).name for epoch in self._needed(event.epoch, before)}
         for path in folder.iterdir():
             if path.is_dir() and path.name not in needed:
                 shutil.rmtree(path, ignore_errors=True)
+
+    def _needed(self, epoch: int, before: int | None) -> set[int]:
+        """Return the epochs to keep: the last, the best, and, where that is one, the one that was the best before.
+
+        Two late epochs tell where a model is unsure.
+        """
+        needed = {epoch, self.best_epoch} if self.best_epoch != epoch else {epoch, before}
+        return {one for one in needed if one is not None}
 
 
 def epoch_folder(run: Run, epoch: int) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,13 +16,14 @@ from napari_seg_trainer.annotations.prepare import (
     resize_labels,
     scale_factor,
 )
+from napari_seg_trainer.engines.checkpoints import LoadsCheckpoints
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_settings
-from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.errors import DataError, EngineError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.schema.model_card import ModelCard
 
 if TYPE_CHECKING:
-    from napari_seg_trainer.engines.protocol import AdjustablePredictor, PredictionSettings, Predictor
+    from napari_seg_trainer.engines.protocol import AdjustablePredictor, Engine, PredictionSettings, Predictor
 
 MAX_PIXELS = 2**31
 MUCH = 4.0
@@ -34,20 +36,23 @@ class Segmenter:
     Parameters
     ----------
     model : LibraryModel
+    checkpoint : Path, optional
+        Folder with the weights of an epoch of the model's training, to be used in place of the model's own.
 
     Raises
     ------
     EngineError
-        If the model's engine is not installed.
+        If the model's engine is not installed, or loads no checkpoints.
     LibraryError
-        If the model cannot be opened, or its files are not those that its card names.
+        If the model cannot be opened, its files are not those that its card names, or the checkpoint is of another
+        network.
     """
 
-    def __init__(self, model: LibraryModel) -> None:
+    def __init__(self, model: LibraryModel, checkpoint: Path | None = None) -> None:
         model.verify()
         self.card: ModelCard = model.card
         self._spec = engine_spec(model.card.engine)
-        self._predictor: Predictor = load_engine(self._spec).load(model.folder)
+        self._predictor: Predictor = _load(load_engine(self._spec), model, checkpoint)
 
     def segment(
         self,
@@ -99,6 +104,14 @@ class Segmenter:
         if not self._spec.prediction.model_fields:
             return self._predictor.predict(image)
         return cast("AdjustablePredictor", self._predictor).predict(image, settings)
+
+
+def _load(engine: "Engine", model: LibraryModel, checkpoint: Path | None) -> "Predictor":
+    if checkpoint is None:
+        return engine.load(model.folder)
+    if not isinstance(engine, LoadsCheckpoints):
+        raise EngineError(f"The engine {model.card.engine!r} uses no weights of other epochs.")
+    return engine.load_checkpoint(checkpoint, model.folder)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ class SegmentationService:
         use: Sequence[str] = (),
         name: str = "image",
         settings: Mapping[str, JsonValue] | None = None,
+        checkpoint: Path | None = None,
     ) -> NDArray[np.int32]:
         """Return the instances in an image; wait until they are found.
 
@@ -74,6 +75,8 @@ class SegmentationService:
         model : LibraryModel
         image, channels, pixel_size, use, name, settings
             As for `Segmenter.segment`.
+        checkpoint : Path, optional
+            As for `Segmenter`.
 
         Returns
         -------
@@ -98,6 +101,7 @@ class SegmentationService:
             "pixel_size": None if pixel_size is None else float(pixel_size),
             "name": name,
             "settings": chosen.model_dump(mode="json"),
+            "checkpoint": None if checkpoint is None else str(checkpoint.absolute()),
         }
         return engine.segment([image[place] for place in fit.places], request)
 

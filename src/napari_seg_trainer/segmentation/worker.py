@@ -87,7 +87,7 @@ def answer(models: "Models", inputs: dict[str, Any]) -> dict[str, str]:
     inputs : dict
         ``folder`` and ``card`` (JSON) of the model; ``image`` (CYX, one channel for each of the model's inputs) and
         ``labels`` (YX, to be filled), both `appose.NDArray`; ``pixel_size``, ``name`` and ``settings`` as for
-        `Segmenter.segment`.
+        `Segmenter.segment`; ``checkpoint`` as for `Segmenter`.
 
     Returns
     -------
@@ -97,7 +97,8 @@ def answer(models: "Models", inputs: dict[str, Any]) -> dict[str, str]:
     image, labels = inputs["image"], inputs["labels"]
     try:
         model = LibraryModel(Path(inputs["folder"]), ModelCard.model_validate_json(inputs["card"]))
-        labels.ndarray()[...] = models.get(model).segment(
+        checkpoint = None if inputs["checkpoint"] is None else Path(inputs["checkpoint"])
+        labels.ndarray()[...] = models.get(model, checkpoint).segment(
             image.ndarray().copy(),
             [channel.name for channel in model.card.channels],
             pixel_size=inputs["pixel_size"],
@@ -129,26 +130,27 @@ def _kind(error: SegTrainerError) -> str:
 class Models:
     """The models that were used last, in memory.
 
-    A model is the same as long as its folder, its card and its files are.
+    A model is the same as long as its folder, its card, its files and the checkpoint are.
     """
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[object, ...], Segmenter] = OrderedDict()
 
-    def get(self, model: LibraryModel) -> Segmenter:
-        """Return the model, loaded if it is not in memory yet.
+    def get(self, model: LibraryModel, checkpoint: Path | None = None) -> Segmenter:
+        """Return the model, with the weights of a checkpoint where one is given; loaded if it is not in memory yet.
 
         Raises
         ------
         SegTrainerError
             If it cannot be loaded, or its folder now holds another model.
         """
-        key = (model.folder, model.card.model_dump_json(), *(_stamp(model.folder / name) for name in model.card.files))
+        known = (model.folder, checkpoint, model.card.model_dump_json())
+        key = (*known, *(_stamp(model.folder / name) for name in model.card.files))
         if key not in self._kept:
             _check_same(model)
             while len(self._kept) >= MAX_MODELS:
                 self._kept.popitem(last=False)
-            self._kept[key] = Segmenter(model)
+            self._kept[key] = Segmenter(model, checkpoint)
         self._kept.move_to_end(key)
         return self._kept[key]
 

@@ -26,6 +26,7 @@ import numpy as np
 import pytest
 from pydantic import JsonValue
 
+from napari_seg_trainer.engines.checkpoints import LoadsCheckpoints
 from napari_seg_trainer.engines.protocol import EngineSpec, Predictor, TrainingTask
 from napari_seg_trainer.engines.registry import load_engine, parse_parameters
 from napari_seg_trainer.schema.job import Hyperparameters
@@ -237,6 +238,16 @@ class EngineSuite:
         np.testing.assert_array_equal(predictor.predict(image), labels)
         np.testing.assert_array_equal(again.predict(image), labels)
         np.testing.assert_array_equal(image, given)
+
+    def test_it_predicts_with_the_weights_of_an_epoch(self, learned: Training, predictor: Predictor) -> None:
+        """Where the engine offers that: those of the epoch that the model is made of give the model's labels."""
+        engine = load_engine(self.spec)
+        if not isinstance(engine, LoadsCheckpoints):
+            pytest.skip("the engine loads no checkpoints")
+        image = disc_image((67, 101), self.spec.channels[0], 200).image
+        checkpoint = learned.context.epoch_folder(max(learned.context.metrics))
+        labels = engine.load_checkpoint(checkpoint, learned.model).predict(image)
+        np.testing.assert_array_equal(labels, predictor.predict(image))
 
     @pytest.mark.parametrize("value", [0.0, 1.0])
     def test_it_predicts_an_empty_image(self, predictor: Predictor, value: float) -> None:

@@ -19,13 +19,13 @@ from napari_seg_trainer.engines.cellpose.computing import Computing, choose_devi
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE
 from napari_seg_trainer.engines.cellpose.flows import Annotated, annotate
 from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
+from napari_seg_trainer.engines.cellpose.predictors import cnn_predictor, open_cnn, open_sam, probe, sam_predictor
 from napari_seg_trainer.engines.cellpose.samples import SamplePlan, draw_sample, fixed_sample
 from napari_seg_trainer.engines.cellpose.spec import (
     SAM_BLOCK,
     SETTINGS_FILE,
     CellposeParameters,
     CellposeSamParameters,
-    CellposeSettings,
 )
 from napari_seg_trainer.engines.cellpose.state import load_cnn, save
 from napari_seg_trainer.engines.cellpose.thresholds import DEFAULTS, optimize_thresholds
@@ -33,8 +33,6 @@ from napari_seg_trainer.engines.cellpose.training import MEANS_FILE, MOMENTUM, B
 from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.errors import DataError, JobError
 
-BLOCK, LARGEST_BLOCK = 224, 512
-"""Side, in pixels, of the tiles that the residual U-Net is shown: as in Cellpose, or larger where that is cheaper."""
 MAX_VALIDATION_SAMPLES = 100
 CNN_PIXELS, SAM_PIXELS = 2 << 20, 1 << 19
 """How much of the validation images the search for thresholds looks at."""
@@ -65,7 +63,7 @@ class CellposeEngine:
         computing.place(network)
         trainer = Trainer(network, _optimizer(network, parameters, parameters.optimizer), computing, context)
         stream = _samples(training, plan, batches)
-        predictor = partial(_cnn_predictor, network, computing, DEFAULTS)
+        predictor = partial(cnn_predictor, network, computing, DEFAULTS)
         _run(trainer, stream, _validation(validation, plan, batches), task, context, predictor)
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
@@ -74,9 +72,11 @@ class CellposeEngine:
 
     def load(self, folder: Path) -> CellposePredictor:
         """Open a model folder, or a file of weights."""
-        network = load_cnn(folder)
-        computing = fastest(choose_device(), CellposeNet, (2, CHANNELS, BLOCK, BLOCK))
-        return _cnn_predictor(network, computing, CellposeSettings.of_model(folder))
+        return open_cnn(folder, folder)
+
+    def load_checkpoint(self, checkpoint: Path, model: Path) -> CellposePredictor:
+        """Open a model with the weights of an epoch, as `LoadsCheckpoints.load_checkpoint` says."""
+        return open_cnn(checkpoint / MEANS_FILE, model)
 
 
 class CellposeSamEngine:
@@ -90,7 +90,7 @@ class CellposeSamEngine:
         device = choose_device(parameters.device)
         _seed(task.seed)
         network = sam.load_sam(task.pretrained)
-        computing = fastest(device, _probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK), context.checkpoint)
+        computing = fastest(device, probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK), context.checkpoint)
         parameters = _settle_memory(network, parameters, computing, context)
         if parameters.save_memory:
             sam.use_checkpoints(network)
@@ -103,7 +103,7 @@ class CellposeSamEngine:
         trainer = Trainer(network, _optimizer(network, parameters, "AdamW"), computing, context, mean_decay=0.0)
         stream = _samples(training, plan, batches)
         told = TrainingTask(task.channels, parameters, task.seed, task.pretrained)
-        predictor = partial(_sam_predictor, network, computing, DEFAULTS)
+        predictor = partial(sam_predictor, network, computing, DEFAULTS)
         _run(trainer, stream, _validation(validation, plan, batches), told, context, predictor)
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
@@ -112,34 +112,11 @@ class CellposeSamEngine:
 
     def load(self, folder: Path) -> CellposePredictor:
         """Open a model folder, or a file of weights."""
-        computing = fastest(choose_device(), _probe, (1, CHANNELS, SAM_BLOCK, SAM_BLOCK))
-        return _sam_predictor(sam.load_sam(folder), computing, CellposeSettings.of_model(folder))
+        return open_sam(folder, folder)
 
-
-def _cnn_predictor(network: CellposeNet, computing: Computing, settings: CellposeSettings) -> CellposePredictor:
-    return CellposePredictor(
-        network,
-        computing,
-        channels=CHANNELS,
-        block=BLOCK,
-        largest_block=LARGEST_BLOCK,
-        diameter=float(network.diam_mean),
-        typical=float(network.diam_labels),
-        settings=settings,
-    )
-
-
-def _sam_predictor(network: nn.Module, computing: Computing, settings: CellposeSettings) -> CellposePredictor:
-    return CellposePredictor(
-        network,
-        computing,
-        channels=sam.CHANNELS,
-        block=SAM_BLOCK,
-        largest_block=SAM_BLOCK,
-        diameter=0.0,
-        typical=0.0,
-        settings=settings,
-    )
+    def load_checkpoint(self, checkpoint: Path, model: Path) -> CellposePredictor:
+        """Open a model with the weights of an epoch, as `LoadsCheckpoints.load_checkpoint` says."""
+        return open_sam(checkpoint / MEANS_FILE, model)
 
 
 def _samples(annotated: Sequence[Annotated], plan: SamplePlan, batches: PatchPlan) -> PatchStream:
@@ -198,19 +175,6 @@ def _export(
     progress = partial(context.progress, "optimising thresholds")
     settings = optimize_thresholds(load(folder), data.validation, pixels, progress)
     (folder / SETTINGS_FILE).write_text(settings.model_dump_json(exclude_none=True), encoding="utf-8")
-
-
-def _probe() -> nn.Module:
-    """Return a network of few, wide layers, whose time tells that of a transformer."""
-    wide = 1024
-    return nn.Sequential(
-        nn.Conv2d(CHANNELS, wide, 8, stride=8), *(nn.Conv2d(wide, wide, 1) for _ in range(4)), _FirstOnly()
-    )
-
-
-class _FirstOnly(nn.Module):  # type: ignore[misc]
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
-        return (x,)
 
 
 def _parameters(task: TrainingTask, kind: type[Any]) -> Any:

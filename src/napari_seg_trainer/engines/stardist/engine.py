@@ -17,6 +17,7 @@ from napari_seg_trainer.engines.protocol import PredictionSettings, TrainingCont
 from napari_seg_trainer.engines.stardist.design import adopt, complete
 from napari_seg_trainer.engines.stardist.files import find_stardist_weights, read_config, read_thresholds
 from napari_seg_trainer.engines.stardist.network import (
+    MEANS_FILE,
     Trainer,
     load_arrays,
     make_config,
@@ -64,7 +65,7 @@ class StarDistEngine:
         """Write a folder that `stardist.models.StarDist2D` opens, its thresholds optimised on validation images."""
         config = Config2D(**json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
         model = StarDist2D(config, name=folder.name, basedir=str(folder.parent))
-        model.keras_model.set_weights(load_arrays(checkpoint / "means.npz"))
+        model.keras_model.set_weights(load_arrays(checkpoint / MEANS_FILE))
         model.keras_model.save_weights(str(folder / "weights_best.h5"))
         set_tile_overlap(model)
         thresholds = optimize_thresholds(model, data.validation, partial(context.progress, "optimising thresholds"))
@@ -74,6 +75,16 @@ class StarDistEngine:
         """Open a StarDist model folder."""
         use_device(0)
         return StarDistPredictor(_open(folder))
+
+    def load_checkpoint(self, checkpoint: Path, model: Path) -> "StarDistPredictor":
+        """Open a model folder with the weights of an epoch, as `LoadsCheckpoints.load_checkpoint` says."""
+        use_device(0)
+        opened = _open(model)
+        try:
+            opened.keras_model.set_weights(load_arrays(checkpoint / MEANS_FILE))
+        except (OSError, ValueError) as error:
+            raise LibraryError(f"'{checkpoint}' holds no weights of the model in '{model}'.") from error
+        return StarDistPredictor(opened)
 
     def write_portable(self, model: Path, folder: Path) -> PortableNetwork:
         """Write a network in Keras's format, as `Portable.write_portable` says."""

@@ -18,6 +18,7 @@ from napari_seg_trainer.engines.stardist.targets import Batch
 DISTANCE_WEIGHT = 0.2
 BACKGROUND_WEIGHT = 1e-4
 EPSILON = 1e-7
+MEANS_FILE = "means.npz"
 
 
 def use_device(seed: int) -> str:
@@ -176,7 +177,7 @@ class Trainer:
         text = json.dumps(vars(self.model.config))
         (folder / "config.json").write_text(text, encoding="utf-8")
         _save_arrays(folder / "weights.npz", self._weights)
-        _save_arrays(folder / "means.npz", self._means)
+        _save_arrays(folder / MEANS_FILE, self._means)
         _save_arrays(folder / "optimizer.npz", [*self.optimizer.variables, self._steps])
 
     def restore(self, folder: Path) -> None:

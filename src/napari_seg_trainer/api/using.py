@@ -1,9 +1,4 @@
-"""What a script can do; each function is what a command does.
-
->>> from napari_seg_trainer import train, segment
->>> run = train("annotations_nuclei", name="my-nuclei", engine="stardist", epochs=50)  # doctest: +SKIP
->>> labels = segment("my-nuclei", image)  # doctest: +SKIP
-"""
+"""Using models, as a script does."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,112 +10,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.folder import open_folders
-from napari_seg_trainer.engines.registry import describe, engine_spec, parse_parameters
-from napari_seg_trainer.errors import DataError, JobError, LibraryError, RunError
+from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.library.model_folder import LibraryModel
-from napari_seg_trainer.runs.launch import launch
-from napari_seg_trainer.runs.run import Run
-from napari_seg_trainer.schema.events import Failed
-from napari_seg_trainer.schema.job import TrainingJob
+from napari_seg_trainer.runs.late import late_checkpoint
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
+from napari_seg_trainer.segmentation.suggest import Suggestion, look_at_images, rank, unannotated
 
 StrPath = str | PathLike[str]
-
-
-def make_job(**fields: Any) -> TrainingJob:
-    """Return a checked job; see `TrainingJob` for the fields.
-
-    Raises
-    ------
-    JobError
-        If a field is impossible, or a hyperparameter is not the engine's.
-    EngineError
-        If there is no such engine.
-    """
-    try:
-        job = TrainingJob.model_validate(fields)
-    except ValidationError as error:
-        raise JobError(f"{describe(error)}.") from error
-    parse_parameters(engine_spec(job.engine), job.hyperparameters)
-    return job
-
-
-def read_job(path: StrPath) -> TrainingJob:
-    """Return the job in a JSON file.
-
-    Raises
-    ------
-    JobError
-        If the file cannot be read or is no job.
-    """
-    try:
-        job = TrainingJob.model_validate_json(Path(path).read_bytes())
-    except OSError as error:
-        raise JobError(f"Job file '{path}' cannot be read: {error.strerror}.") from error
-    except ValidationError as error:
-        raise JobError(f"Job file '{path}' is no training job: {describe(error)}.") from error
-    parse_parameters(engine_spec(job.engine), job.hyperparameters)
-    return job
-
-
-def train(
-    data: StrPath | Sequence[StrPath], *, name: str, engine: str = "stardist", wait: bool = True, **fields: Any
-) -> Run:
-    """Train a model in a process of its own.
-
-    Parameters
-    ----------
-    data : path or sequence of paths
-        Annotation folders.
-    name : str
-        Name of the model in the library; must be new.
-    engine : str
-        Id of the engine.
-    wait : bool
-        Return when the training is over; else at once, with a run to follow.
-    **fields
-        Other fields of `TrainingJob`; what it does not know is a hyperparameter, such as ``epochs=50``.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    SegTrainerError
-        If the job is impossible, or (where waited for) the training failed.
-    """
-    folders = [data] if isinstance(data, str | PathLike) else list(data)
-    own = {key: value for key, value in fields.items() if key in TrainingJob.model_fields}
-    hyperparameters = {key: value for key, value in fields.items() if key not in own}
-    paths = tuple(Path(folder).absolute() for folder in folders)
-    run = launch(make_job(data=paths, name=name, engine=engine, hyperparameters=hyperparameters, **own))
-    if wait:
-        wait_for(run)
-    return run
-
-
-def wait_for(run: Run) -> None:
-    """Return when a run has ended.
-
-    Raises
-    ------
-    RunError
-        If it failed or was interrupted.
-    """
-    for _ in run.follow():
-        pass
-    last = run.outcome()
-    if isinstance(last, Failed):
-        raise RunError(last.message)
-    if last is None:
-        raise RunError(f"Run {run.id!r} was interrupted: its process is gone. '{run.folder / 'log.txt'}' may say why.")
 
 
 def segment(
@@ -251,6 +153,48 @@ def compare(
 
 def _scores_of(models: Sequence[LibraryModel], folders: Sequence[Path], use: Sequence[str]) -> dict[str, Scores]:
     return {model.name: Scores.of(score for score, _, _ in scored(model, folders, use)) for model in models}
+
+
+def suggest(
+    model: str | LibraryModel,
+    images: StrPath | Sequence[StrPath],
+    *,
+    use: Sequence[str] = (),
+    pixel_size: float | None = None,
+) -> list[Suggestion]:
+    """Tell which images to annotate next: first those on which a model is least sure; computed in this process.
+
+    Parameters
+    ----------
+    model : str or LibraryModel
+        As for `segment`.
+    images : path or sequence of paths
+        Image files, and folders with such; images in folders that are annotated already are left out.
+    use : sequence of str
+        As for `segment`.
+    pixel_size : float, optional
+        µm per pixel, where the files do not tell it.
+
+    Returns
+    -------
+    list of Suggestion
+        All images; those that could not be looked at come last, with the reason.
+
+    Raises
+    ------
+    SegTrainerError
+        If the model or a place is missing, or there is no image.
+    """
+    chosen = [images] if isinstance(images, str | PathLike) else list(images)
+    return rank(list(looked_at(_opened(model), [Path(place) for place in chosen], use, pixel_size)))
+
+
+def looked_at(
+    model: LibraryModel, places: Sequence[Path], use: Sequence[str] = (), pixel_size: float | None = None
+) -> Iterator[Suggestion]:
+    """Yield how sure a model is of each image, as they come; the parameters are those of `suggest`."""
+    images = unannotated(places)
+    yield from look_at_images(model, images, checkpoint=late_checkpoint(model.card), pixel_size=pixel_size, use=use)
 
 
 def load_annotations(folders: StrPath | Sequence[StrPath]) -> list[AnnotatedImage]:

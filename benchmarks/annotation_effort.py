@@ -1,0 +1,174 @@
+"""Does it save annotations to follow the suggestions? AP against the number of annotated images, beside random choice.
+
+For each seed a folder of unannotated images is drawn, a few of them are annotated and StarDist is trained on them.
+Then, again and again, some more are annotated, once those that `suggest` names and once some at random, and the
+model is trained again from what it was, for as many steps. All models are scored on the same test images, which choose
+nothing. So that this takes minutes, not hours, the networks see the images at half their size::
+
+    python benchmarks/annotation_effort.py DATA
+
+``DATA`` is a folder with the annotation folders ``annotations_nuclei_train``, ``_val`` and ``_test``.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+from common import machine, train_ours
+
+from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
+from napari_seg_trainer.api import evaluate, suggest
+from napari_seg_trainer.library.library import open_model
+
+SETTINGS: dict[str, Any] = {"batch_size": 8, "patch_size": 64, "grid": 2, "learning_rate": 1e-3}
+STEPS, EPOCHS, MORE_EPOCHS = 30, 20, 7
+"""Steps of an epoch, and epochs of the first training and of each later one."""
+PIXEL_SIZE, SEEN_PIXEL_SIZE = 0.5, 1.0
+"""µm that the images are said to have, and that the networks see; the true one is not known."""
+VALIDATE_EVERY = 4
+SCORES = ("ap50", "ap70")
+WAYS = ("suggested", "random")
+
+
+def main() -> None:
+    """Train, and print both curves."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--images", type=int, default=60, help="in the folder of unannotated images")
+    parser.add_argument("--start", type=int, default=3, help="images that are annotated first")
+    parser.add_argument("--add", type=int, default=3, help="images that are annotated in each round")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--test", default="annotations_nuclei_test", help="folder in DATA to score on")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    curves: dict[str, list[list[dict[str, float]]]] = {way: [] for way in WAYS}
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for way, curve in both_ways(seed, options).items():
+            curves[way].append(curve)
+        show(curves, options)
+    if options.json:
+        sys.stdout.write(json.dumps({"machine": machine(), "curves": curves}) + "\n")
+
+
+def both_ways(seed: int, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """Return the scores after each round, for both ways of choosing; they begin with the same model."""
+    home = Path(mkdtemp(prefix="annotation-effort-"))
+    rng = np.random.default_rng(seed)
+    pairs = list(AnnotationFolder.open(options.data / "annotations_nuclei_train"))
+    pool = {pairs[place].stem: pairs[place] for place in rng.permutation(len(pairs))[: options.images]}
+    validating = list(AnnotationFolder.open(options.data / "annotations_nuclei_val"))[::VALIDATE_EVERY]
+    folders = {"validation": copy(validating, home / "annotations_validation")}
+    folders["test"] = copy(list(AnnotationFolder.open(options.data / options.test)), home / "annotations_test")
+    first = list(pool)[: options.start]
+    start, model = train(home, "start", [pool[stem] for stem in first], folders)
+    curves = {}
+    for way in WAYS:
+        chosen, name = list(first), model
+        curves[way] = [start]
+        for number in range(1, options.rounds + 1):
+            rest = [stem for stem in pool if stem not in chosen]
+            ranked = suggested(home, name, pool, rest) if way == "suggested" else list(rng.permutation(rest))
+            chosen += ranked[: options.add]
+            images = [pool[stem] for stem in chosen]
+            scores, name = train(home, f"{way}-{number}", images, folders, pretrained=name)
+            curves[way].append(scores)
+            told = ", ".join(f"{key} {value:.3f}" for key, value in scores.items())
+            sys.stdout.write(f"seed {seed}, {way}: {told}\n")
+            sys.stdout.flush()
+    shutil.rmtree(home)
+    return curves
+
+
+def suggested(home: Path, model: str, pool: dict[str, AnnotatedPair], rest: Sequence[str]) -> list[str]:
+    """Return what the model is least sure of first; it sees the images alone."""
+    folder = home / "unannotated"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for stem in rest:
+        shutil.copy(pool[stem].image, folder)
+        write_sidecar(pool[stem], folder)
+    return [one.image.stem for one in suggest(model, folder)]
+
+
+def train(
+    home: Path,
+    name: str,
+    images: Sequence[AnnotatedPair],
+    folders: dict[str, Path],
+    pretrained: str | None = None,
+) -> tuple[dict[str, float], str]:
+    """Train on these images, and return how good the model is, and its name."""
+    folder = copy(images, home / f"annotations_{name}")
+    settings = SETTINGS | {"epochs": MORE_EPOCHS if pretrained else EPOCHS}
+    settings["augmentation"] = STEPS * settings["batch_size"] / len(images)
+    if pretrained:
+        del settings["grid"]  # it comes with the model
+    fields = {"data": (folder,), "validation_data": (folders["validation"],), "hyperparameters": settings}
+    train_ours(home, name, pretrained=pretrained, pixel_size=SEEN_PIXEL_SIZE, **fields)
+    found = evaluate(open_model(name), folders["test"]).pooled
+    objects = sum(len(np.unique(pair.read().labels)) - 1 for pair in images)
+    return {"images": len(images), "objects": objects} | {key: found[key] for key in SCORES}, name
+
+
+def copy(pairs: Sequence[AnnotatedPair], folder: Path) -> Path:
+    """Put annotated images into a folder."""
+    folder.mkdir()
+    for pair in pairs:
+        for path in (pair.image, pair.labels):
+            shutil.copy(path, folder)
+        write_sidecar(pair, folder)
+    return folder
+
+
+def write_sidecar(pair: AnnotatedPair, folder: Path) -> None:
+    """Say what the image's channels and pixel size are."""
+    told = {"channels": pair.read().channels, "spatial_calibration": PIXEL_SIZE}
+    (folder / f"{pair.stem}.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def show(curves: dict[str, list[list[dict[str, float]]]], options: argparse.Namespace) -> None:
+    """Print the mean curves, and how many images each way needs for what random choice has reached in the end."""
+    count = len(curves["random"])
+    sys.stdout.write(f"\nMean of {count} seed{'s'[: count > 1]}, on {options.test}\n")
+    sys.stdout.write("images   " + "".join(f"{way:>24}" for way in WAYS) + "\n")
+    means = {way: {key: mean(curve, key) for key in ("images", "objects", *SCORES)} for way, curve in curves.items()}
+    for place, images in enumerate(means["random"]["images"]):
+        cells = "".join(
+            f"  {means[way]['ap50'][place]:.3f}  {means[way]['ap70'][place]:.3f} {means[way]['objects'][place]:5.0f} o."
+            for way in WAYS
+        )
+        sys.stdout.write(f"{images:6.0f}  {cells}\n")
+    for key in SCORES:
+        target = means["random"][key][-1]
+        needed = " against ".join(f"{images_for(target, means[way], key)} images {way}" for way in WAYS)
+        sys.stdout.write(f"{key} {target:.3f}: {needed}\n")
+    sys.stdout.flush()
+
+
+def mean(curves: list[list[dict[str, float]]], key: str) -> list[float]:
+    """Return the mean over the seeds after each round."""
+    return np.mean([[point[key] for point in curve] for curve in curves], axis=0).tolist()
+
+
+def images_for(target: float, means: dict[str, list[float]], key: str) -> str:
+    """Return at how many images a mean curve first reaches a score, between two rounds by a straight line."""
+    images, values = means["images"], means[key]
+    for place, value in enumerate(values):
+        if value >= target:
+            if place == 0:
+                return f"{images[0]:.0f}"
+            part = (target - values[place - 1]) / (value - values[place - 1])
+            return f"{images[place - 1] + part * (images[place] - images[place - 1]):.1f}"
+    return f"more than {images[-1]:.0f}"
+
+
+if __name__ == "__main__":
+    main()

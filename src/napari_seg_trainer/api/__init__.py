@@ -1,0 +1,33 @@
+"""What a script can do; each function is what a command does.
+
+>>> from napari_seg_trainer import train, segment
+>>> run = train("annotations_nuclei", name="my-nuclei", engine="stardist", epochs=50)  # doctest: +SKIP
+>>> labels = segment("my-nuclei", image)  # doctest: +SKIP
+"""
+
+from napari_seg_trainer.api.training import make_job, read_job, train, wait_for
+from napari_seg_trainer.api.using import (
+    StrPath,
+    compare,
+    evaluate,
+    load_annotations,
+    looked_at,
+    scored,
+    segment,
+    suggest,
+)
+
+__all__ = [
+    "StrPath",
+    "compare",
+    "evaluate",
+    "load_annotations",
+    "looked_at",
+    "make_job",
+    "read_job",
+    "scored",
+    "segment",
+    "suggest",
+    "train",
+    "wait_for",
+]

@@ -1,0 +1,156 @@
+"""Which images to annotate next: those on which a model is least sure.
+
+A model is asked for the objects of an image and of its mirror images, and, where its training has left the weights of
+another late epoch, these are asked, too. What is an object in one answer and none in another is one that the model is
+unsure of (query by committee: Seung, Opper and Sompolinsky 1992; here the committee looks from several sides).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seg_trainer.annotations.layouts import list_images, masks_of, stem_of
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.evaluation.matching import match
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.segmentation.files import open_image
+from napari_seg_trainer.segmentation.segment import Segmenter
+
+if TYPE_CHECKING:  # it needs appose
+    from napari_seg_trainer.segmentation.service import SegmentationService
+
+IOU = 0.5
+"""Two answers hold the same object if they overlap by so much."""
+_MIRRORS = (-2, -1)
+_Segment = Callable[[NDArray[Any]], NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """How sure a model is of one image.
+
+    Attributes
+    ----------
+    image : Path
+    objects : int
+        How many the model finds.
+    unsure : float
+        How many objects are in one answer and not in another, in the mean over all pairs of answers.
+    problem : str
+        Why the image could not be looked at.
+    """
+
+    image: Path
+    objects: int = 0
+    unsure: float = 0.0
+    problem: str = ""
+
+
+def rank(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
+    """Return the images that the model is least sure of first, and those that could not be looked at last."""
+    return sorted(suggestions, key=lambda one: (bool(one.problem), -one.unsure, -one.objects, one.image.name))
+
+
+def unannotated(places: Sequence[Path]) -> list[Path]:
+    """Return the image files among these places, and those in the folders among them that have no mask beside them.
+
+    Raises
+    ------
+    DataError
+        If a place is missing or unreadable, or there is no such image.
+    """
+    found: dict[Path, None] = {}
+    for place in places:
+        if place.is_dir():
+            images = [image for image in list_images(place) if not masks_of(place, stem_of(image))]
+        elif place.exists():
+            images = [place]
+        else:
+            raise DataError(f"There is no image '{place}'. Check the path.")
+        if not images:
+            raise DataError(f"'{place}' holds no image that is not annotated yet. Choose another folder.")
+        found |= dict.fromkeys(images)
+    return list(found)
+
+
+def look_at_images(
+    model: LibraryModel,
+    images: Sequence[Path],
+    *,
+    checkpoint: Path | None = None,
+    pixel_size: float | None = None,
+    use: Sequence[str] = (),
+    service: "SegmentationService | None" = None,
+) -> Iterator[Suggestion]:
+    """Find out how sure a model is, of one image after the other.
+
+    Parameters
+    ----------
+    model : LibraryModel
+    images : sequence of Path
+        TIFF or PNG files, 2D with any number of channels.
+    checkpoint : Path, optional
+        Weights of another late epoch of the model's training.
+    pixel_size : float, optional
+        µm per pixel, where the files do not tell it.
+    use : sequence of str
+        As for `Segmenter.segment`.
+    service : SegmentationService, optional
+        Segment in its process; in this one where not given.
+
+    Yields
+    ------
+    Suggestion
+        In the order of the images; `rank` sorts them.
+
+    Raises
+    ------
+    EngineError, LibraryError
+        If the model cannot be used; an image that cannot be used is told of instead.
+    """
+    segments = _segments(model, checkpoint, service)
+    for path in images:
+        try:
+            image = open_image(path)
+            told = {"pixel_size": image.pixel_size or pixel_size, "use": use, "name": str(path)}
+            yield _look(path, image.data, [partial(_call, segment, image.channels, told) for segment in segments])
+        except DataError as error:
+            yield Suggestion(path, problem=str(error))
+
+
+def disagreement(answers: Sequence[NDArray[np.int32]]) -> float:
+    """Return how many objects are in one answer (YX) and not in another, in the mean over all pairs."""
+    pairs = [match(one, other, (IOU,))[0] for one, other in combinations(answers, 2)]
+    return float(np.mean([pair.false_positive + pair.false_negative for pair in pairs]))
+
+
+def _segments(
+    model: LibraryModel, checkpoint: Path | None, service: "SegmentationService | None"
+) -> list[Callable[..., NDArray[np.int32]]]:
+    """Return what segments with the model's own weights, and with those of the checkpoint where there is one."""
+    weights = [None] if checkpoint is None else [None, checkpoint]
+    if service is None:
+        return [Segmenter(model, one).segment for one in weights]
+    return [partial(service.segment, model, checkpoint=one) for one in weights]
+
+
+def _call(
+    segment: Callable[..., NDArray[np.int32]],
+    channels: Sequence[str],
+    told: Mapping[str, Any],
+    image: NDArray[Any],
+) -> NDArray[np.int32]:
+    return segment(image, channels, **told)
+
+
+def _look(path: Path, image: NDArray[Any], segments: Sequence[_Segment]) -> Suggestion:
+    """Ask the first segmentation for an image (CYX) and its mirror images, and the others for the image."""
+    answers = [segment(image) for segment in segments]
+    answers += [np.flip(segments[0](np.ascontiguousarray(np.flip(image, axis))), axis) for axis in _MIRRORS]
+    return Suggestion(path, int(np.count_nonzero(np.bincount(answers[0].ravel())[1:])), disagreement(answers))

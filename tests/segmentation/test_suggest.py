@@ -1,0 +1,115 @@
+"""Which images a model is least sure of."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_seg_trainer import suggest
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.segmentation.suggest import Suggestion, disagreement, look_at_images, rank, unannotated
+
+
+def squares(*places, size=10, shape=(64, 64)):
+    labels = np.zeros(shape, np.int32)
+    for number, (y, x) in enumerate(places, 1):
+        labels[y : y + size, x : x + size] = number
+    return labels
+
+
+def write(path, dim=0):
+    """Write an image of nine bright squares, so many of which are dim."""
+    labels = squares(*((y, x) for y in (4, 24, 44) for x in (4, 24, 44)))
+    image = np.full(labels.shape, 100, np.uint16)
+    image[labels > dim] = 1000
+    image[(labels > 0) & (labels <= dim)] = 700
+    tifffile.imwrite(path, image[None], metadata={"axes": "CYX"})
+    path.with_suffix(".json").write_text(json.dumps({"channels": ["dapi"]}))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "unannotated"
+    place.mkdir()
+    for stem, dim in (("a_clear", 0), ("b_dim", 6), ("c_some", 2)):
+        write(place / f"{stem}.tif", dim)
+    return place
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """The toy engine asks more of an object with it."""
+    place = tmp_path / "epoch_00001"
+    place.mkdir()
+    (place / "weights.json").write_text("{}")
+    return place
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([squares((4, 4)), squares((4, 4))], 0),
+        ([squares((4, 4)), squares((5, 5))], 0),  # the same object, a little elsewhere
+        ([squares((4, 4)), squares()], 1),
+        ([squares((4, 4)), squares((40, 40))], 2),
+        ([squares((4, 4), (40, 40)), squares((4, 4)), squares((4, 4))], 2 / 3),
+        ([squares(), squares(), squares()], 0),
+    ],
+)
+def test_disagreement_counts_objects_in_the_mean_over_pairs(answers, expected):
+    assert disagreement(answers) == pytest.approx(expected)
+
+
+def test_what_a_late_epoch_does_not_see_is_unsure(toy_model, folder, checkpoint):
+    found = list(look_at_images(toy_model(), sorted(folder.glob("*.tif")), checkpoint=checkpoint))
+    assert [(one.image.stem, one.objects) for one in found] == [("a_clear", 9), ("b_dim", 9), ("c_some", 9)]
+    # one of four answers differs from the three others, in three of six pairs
+    assert [one.unsure for one in found] == [0, 6 * 3 / 6, 2 * 3 / 6]
+    assert [one.image.stem for one in rank(found)] == ["b_dim", "c_some", "a_clear"]
+    alone = look_at_images(toy_model("other"), sorted(folder.glob("*.tif")))
+    assert [one.unsure for one in alone] == [0, 0, 0]
+
+
+def test_what_cannot_be_read_is_told_last(toy_model, folder):
+    (folder / "b_dim.tif").write_bytes(b"II*\0")
+    found = suggest(toy_model(), folder)
+    assert [one.image.stem for one in found] == ["a_clear", "c_some", "b_dim"]
+    assert str(folder / "b_dim.tif") in found[-1].problem
+    assert not any(one.problem for one in found[:-1])
+
+
+def test_the_channels_are_those_of_the_model(toy_model, folder):
+    found = suggest(toy_model(channels=("gfp",)), folder)
+    assert all("no channel 'gfp'" in one.problem for one in found)
+    assert not any(one.problem for one in suggest(toy_model("other", channels=("gfp",)), folder, use=["dapi"]))
+
+
+def test_annotated_images_are_left_out(folder, tmp_path):
+    tifffile.imwrite(folder / "a_clear_labelled.tif", squares((4, 4)).astype(np.uint16))
+    assert [path.stem for path in unannotated([folder])] == ["b_dim", "c_some"]
+    assert unannotated([folder / "a_clear.tif", folder]) == [
+        folder / f"{stem}.tif" for stem in ("a_clear", "b_dim", "c_some")
+    ]
+    with pytest.raises(DataError, match="There is no image"):
+        unannotated([tmp_path / "missing.tif"])
+    for stem in ("b_dim", "c_some"):
+        tifffile.imwrite(folder / f"{stem}_labelled.tif", squares((4, 4)).astype(np.uint16))
+    with pytest.raises(DataError, match="not annotated yet"):
+        unannotated([folder])
+
+
+def test_of_images_that_are_alike_unsure_those_with_more_objects_come_first(tmp_path):
+    told = [Suggestion(tmp_path / name, objects, 1.0) for name, objects in (("b", 1), ("a", 1), ("c", 5))]
+    assert [one.image.name for one in rank(told)] == ["c", "a", "b"]
+
+
+def test_a_service_is_asked_the_same(toy_model, folder, checkpoint):
+    pytest.importorskip("appose")
+    from napari_seg_trainer.segmentation.service import SegmentationService
+
+    images, model = sorted(folder.glob("*.tif")), toy_model()
+    with SegmentationService() as service:
+        found = list(look_at_images(model, images, checkpoint=checkpoint, service=service))
+    assert found == list(look_at_images(model, images, checkpoint=checkpoint))
