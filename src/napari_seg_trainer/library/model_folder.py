@@ -10,9 +10,10 @@ from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.problems import first_problem
 from napari_seg_trainer.library.safe_paths import is_hidden
+from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
 
-CARD_FILE = "model_card.json"
+CARD_FILE, JOB_FILE = "model_card.json", "job.json"
 MAX_TEXT_BYTES = 16 << 20
 """More than any description of a model has."""
 
@@ -92,6 +93,14 @@ def read_description(path: Path) -> bytes:
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise LibraryError(f"'{path}' is larger than {MAX_TEXT_BYTES >> 20} MiB. Copy the model again from its origin.")
     return path.read_bytes()
+
+
+def job_of(model: LibraryModel) -> TrainingJob | None:
+    """Return what a model's training was asked for; None where its folder does not tell."""
+    try:
+        return TrainingJob.model_validate_json(read_description(model.folder / JOB_FILE))
+    except (OSError, LibraryError, ValidationError):
+        return None
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

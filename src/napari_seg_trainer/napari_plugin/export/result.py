@@ -45,33 +45,53 @@ class ExportProgress(QWidget):
 class ExportResult(QWidget):
     """What was written, what the data doctor says of it, and the way on; hidden before the first export.
 
-    Emits ``train_wanted(Path)`` with the annotation folder, and ``chosen(Finding)``.
+    Emits ``train_wanted(Path)`` with the annotation folder, ``train_again_wanted(str, Path)`` with the model to start
+    from besides, and ``chosen(Finding)``.
     """
 
     train_wanted = Signal(object)
+    train_again_wanted = Signal(str, object)
     chosen = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
         self._folder: Path | None = None
-        self._text = self._problem = ""
+        self._text = self._problem = self._model = ""
         self.line, self._doctor = wrap(QLabel()), wrap(QLabel())
         self.train = QPushButton("Train on this")
         self.train.setToolTip("Open the training with this annotation folder.")
         self.train.clicked.connect(self._ask_for_training)
+        self.train_again = QPushButton()
+        self.train_again.setToolTip(
+            "Open the training with all that taught this model, and this folder, to go on from it."
+        )
+        self.train_again.clicked.connect(lambda: self.train_again_wanted.emit(self._model, self._folder))
         self.findings = FindingList()
         self.findings.chosen.connect(self.chosen)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 6, 0, 0)
         column.addWidget(self.line)
-        column.addWidget(self.train, alignment=Qt.AlignmentFlag.AlignLeft)
+        for button in (self.train_again, self.train):
+            column.addWidget(button, alignment=Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self._doctor)
         column.addWidget(self.findings)
         self.hide()
         on_theme_change(self, self._paint)
 
-    def show_outcome(self, text: str, folder: Path | None, problem: str = "") -> None:
-        """Say what was written, and what went wrong; `folder` if there is something in it to train on."""
+    def show_outcome(self, text: str, folder: Path | None, problem: str = "", model: str = "") -> None:
+        """Say what was written, and what went wrong.
+
+        Parameters
+        ----------
+        text, problem : str
+        folder : Path, optional
+            If there is something in it to train on.
+        model : str
+            That has found these labels.
+        """
+        self._model = model
+        self.train_again.setText(f"Train again from '{model}'")
+        self.train_again.setVisible(folder is not None and bool(model))
         self._text, self._problem, self._folder = text, problem, folder
         self.line.setToolTip(str(folder) if folder else "")
         self.train.setVisible(folder is not None)

@@ -20,6 +20,7 @@ from napari_seg_trainer.napari_plugin.export.result import ExportProgress, Expor
 from napari_seg_trainer.napari_plugin.export.texts import EMPTY, existing, outcome, preview, question
 from napari_seg_trainer.napari_plugin.layers.finding_list import show_finding
 from napari_seg_trainer.napari_plugin.layers.look_at import look_at
+from napari_seg_trainer.napari_plugin.layers.provenance import model_of
 from napari_seg_trainer.napari_plugin.parts.ask import ask_which
 from napari_seg_trainer.napari_plugin.parts.background import step_by_step
 from napari_seg_trainer.napari_plugin.parts.docks import TRAIN, is_alive, open_dock
@@ -78,6 +79,7 @@ class ExportWidget(Panel):
         self.form.changed.connect(self._describe)
         self._timer.timeout.connect(self.form.follow)
         self.result.train_wanted.connect(self._train)
+        self.result.train_again_wanted.connect(self._train_again)
         self.result.chosen.connect(self._look)
         follow(self, self._viewer.dims.events.point, self._frame_moved)
         follow(self, self._viewer.layers.events, self._layer_changed)
@@ -173,10 +175,13 @@ class ExportWidget(Panel):
     def _tell(self, export: "_Export", problem: str = "") -> None:
         done, items, folder = len(export.written), len(export.items), export.plan.folder
         text = outcome(done, items, folder) if done or not problem else ""
-        self.result.show_outcome(text, folder if done else None, problem)
+        self.result.show_outcome(text, folder if done else None, problem, model_of(export.plan.labels))
 
     def _train(self, folder: Path) -> None:
         open_dock(self._viewer, TRAIN).add_data(folder)
+
+    def _train_again(self, model: str, folder: Path) -> None:
+        open_dock(self._viewer, TRAIN).train_again(model, folder)
 
     def _look(self, finding: Finding) -> None:
         export = self._exported

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.grids import shape_of
 from napari_seg_trainer.napari_plugin.layers.planes import ORIGINS
+from napari_seg_trainer.napari_plugin.layers.provenance import PROVENANCE
 from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
-
-PROVENANCE = "napari-seg-trainer"
-"""Key in a Labels layer's metadata for how it was made."""
 
 _WAY_OUT = "Segment a part of the image, or a folder of images."
 

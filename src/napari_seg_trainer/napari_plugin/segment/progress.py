@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 from napari_seg_trainer.napari_plugin.parts.clock import clock
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Task
+from napari_seg_trainer.napari_plugin.segment.suggesting import SuggestTask
+from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, LayerTask, Step, Task
 
 _RECENT = 9
 
@@ -20,7 +21,7 @@ class Tally:
 
     Attributes
     ----------
-    task : Task
+    task : Task or SuggestTask
     loading : bool
         Whether the first step also loads the model.
     began : float
@@ -31,7 +32,7 @@ class Tally:
         Whether the user stopped it.
     """
 
-    task: Task
+    task: Task | SuggestTask
     loading: bool
     began: float = field(default_factory=time.monotonic)
     steps: list[Step] = field(default_factory=list)
@@ -39,14 +40,15 @@ class Tally:
 
     @property
     def _what(self) -> str:
-        return "image" if isinstance(self.task, FolderTask) else "frame"
+        return "frame" if isinstance(self.task, LayerTask) else "image"
 
     def progress(self) -> str:
         """Return what is being done, and from the third step on how long it will still take."""
         done, total = len(self.steps), self.task.steps
         if not done and self.loading:
             return "Loading the model…"
-        text = "Segmenting…" if total == 1 else f"Segmenting {self._what} {min(done + 1, total)} of {total}"
+        verb = "Looking at" if isinstance(self.task, SuggestTask) else "Segmenting"
+        text = "Segmenting…" if total == 1 else f"{verb} {self._what} {min(done + 1, total)} of {total}"
         seconds = [step.seconds for step in self.steps[1:]][-_RECENT:]  # the first one may have loaded the model
         return f"{text}, {clock(statistics.median(seconds) * (total - done))} left" if seconds else text
 
@@ -57,12 +59,15 @@ class Tally:
         if not done and self.stopped:
             return "Stopped. Nothing was segmented yet."
         objects = sum(step.objects for step in done)
+        seconds = time.monotonic() - self.began
+        took = f"{seconds:.1f} s" if seconds < 100 else clock(seconds)
+        if isinstance(self.task, SuggestTask):
+            return f"{'Stopped: ' if self.stopped else ''}Looked at {len(done)} of {total} images in {took}."
         text = "1 object" if objects == 1 else f"{objects:,} objects"
         if total > 1:
             part = f"{total} {self._what}s" if len(done) == total else f"{len(done)} of {total} {self._what}s"
             text += f" in {part}"
-        seconds = time.monotonic() - self.began
-        text += f" in {seconds:.1f} s" if seconds < 100 else f" in {clock(seconds)}"
+        text += f" in {took}"
         text += ", with loading the model" if self.loading and done else ""
         where = f" The labels are in '{self.task.output}'." if isinstance(self.task, FolderTask) and done else ""
         return f"{'Stopped: ' if self.stopped else ''}{text}.{where}"
@@ -107,6 +112,7 @@ class SegmentProgress(QWidget):
         self.bar.setValue(len(tally.steps))
         self.bar.show()
         self.line.setText(tally.progress())
+        self.line.show()
         self._problem = self._warning = ""
         self._paint()
         self.show()
@@ -119,6 +125,18 @@ class SegmentProgress(QWidget):
         self._problem = " ".join(filter(None, (problem, tally.problems())))
         self._warning = tally.warnings()
         self._paint()
+
+    def show_problem(self, problem: str) -> None:
+        """Show why nothing was begun."""
+        self.bar.hide()
+        self.line.hide()
+        self._problem, self._warning = problem, ""
+        self._paint()
+        self.show()
+
+    def advise(self, text: str) -> None:
+        """Say what to do now, behind what came of it."""
+        self.line.setText(f"{self.line.text()} {text}")
 
     def _paint(self) -> None:
         parts = ((self._problem, colours().error), (self._warning, colours().warning))

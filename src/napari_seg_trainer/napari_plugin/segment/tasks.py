@@ -167,6 +167,8 @@ class Step:
         Why a file could not be segmented.
     warning : str
         Why the result may be poor.
+    unsure : float
+        Of how many objects a model is not sure, where it was asked.
     """
 
     frame: int
@@ -175,6 +177,7 @@ class Step:
     labels: NDArray[np.int32] | None = None
     problem: str = ""
     warning: str = ""
+    unsure: float = 0.0
 
 
 Steps = Generator[Step, None, None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -9,6 +10,7 @@ from napari import Viewer
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QPushButton
 
+from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatcher
 from napari_seg_trainer.napari_plugin.models.no_model import NoModel
@@ -16,15 +18,19 @@ from napari_seg_trainer.napari_plugin.models.summary import ListedModel, list_mo
 from napari_seg_trainer.napari_plugin.parts.ask import ask_which
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
 from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
-from napari_seg_trainer.napari_plugin.parts.docks import is_alive
+from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, is_alive, open_dock
 from napari_seg_trainer.napari_plugin.parts.follow import follow
 from napari_seg_trainer.napari_plugin.parts.install_hint import InstallHint
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
+from napari_seg_trainer.napari_plugin.segment.correction import Correction, read_correction
 from napari_seg_trainer.napari_plugin.segment.form import SegmentForm
+from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
 from napari_seg_trainer.napari_plugin.segment.labels import new_labels, show_plane
 from napari_seg_trainer.napari_plugin.segment.progress import SegmentProgress, Tally
+from napari_seg_trainer.napari_plugin.segment.suggesting import SuggestionList, SuggestTask, suggest_images
 from napari_seg_trainer.napari_plugin.segment.tasks import (
     FolderTask,
+    LayerTask,
     Step,
     Steps,
     Task,
@@ -57,13 +63,20 @@ class SegmentWidget(Panel):
         self._labels: Labels | None = None
         self._wanted = ""
         self._wanted_layers: list[Layer] = []
+        self._correction: Correction | None = None
         self.no_model, self.install = NoModel(viewer, _EMPTY), InstallHint()
         self.form, self.progress = SegmentForm(viewer), SegmentProgress()
         self.stop_button = QPushButton("Stop")
         self.stop_button.setToolTip("Stop now. What is segmented so far is kept.")
-        for piece in (self.no_model, self.form, self.install):
+        self.suggestions = SuggestionList()
+        self.suggest_button = QPushButton("Suggest next")
+        self.suggest_button.setToolTip(
+            "Ranks the images by how unsure the model is. Annotate the first ones: they teach it most."
+        )
+        for piece in (self.no_model, self.form, self.install, self.suggestions):
             self.add(piece)
         self.add_in_sight(self.progress)
+        self.add_beside(self.suggest_button)
         self.add_beside(self.stop_button)
         self.stop_button.hide()
         self._connect()
@@ -73,6 +86,8 @@ class SegmentWidget(Panel):
     def _connect(self) -> None:
         self.button.clicked.connect(self._start_or_ask)
         self.stop_button.clicked.connect(self._stop)
+        self.suggest_button.clicked.connect(self._suggest)
+        self.suggestions.chosen.connect(self.correct)
         self.form.changed.connect(self._describe)
         LibraryWatcher(self).changed.connect(self.refresh)
         follow(self, self._viewer.layers.events, self._layer_changed)
@@ -135,6 +150,47 @@ class SegmentWidget(Panel):
             self.refuse("")
         else:
             self.allow()
+        by_folder = self.form.frames.value() == FOLDER
+        self.suggest_button.setVisible(by_folder and self._tally is None)
+        self.suggest_button.setEnabled(self.button.isEnabled())
+
+    def correct(self, model: str, image: Path, folder: Path | None = None) -> None:
+        """Open an image with what a model finds in it, to be corrected and exported for the next training.
+
+        Parameters
+        ----------
+        model : str
+            A name in the library.
+        image : Path
+            An image file.
+        folder : Path, optional
+            The annotation folder that it is in, and that takes the correction.
+        """
+        self.select_model(model)
+        if self._tally is None:
+            in_background(self, partial(read_correction, model, image, folder), self._open, self.progress.show_problem)
+
+    def _open(self, correction: Correction) -> None:
+        if self._tally is not None:
+            return
+        try:
+            task = correction.open(self._viewer)
+        except DataError as error:
+            self.progress.show_problem(str(error))
+            return
+        self._correction = correction
+        self._start(task)
+
+    def _suggest(self) -> None:
+        task = self.form.task()
+        assert isinstance(task, FolderTask), "else there is no button"
+        in_background(self, partial(SuggestTask.of, task), self._start_looking, self.progress.show_problem)
+
+    def _start_looking(self, task: SuggestTask) -> None:
+        if task.images:
+            self._start(task)
+        else:
+            self.progress.show_problem("All images in this folder are annotated. Choose another folder.")
 
     def _start_or_ask(self) -> None:
         task = self.form.task()
@@ -152,7 +208,7 @@ class SegmentWidget(Panel):
             answers["Segment only the others"] = partial(self._start, task.without(taken))
         ask_which(self, f"{len(taken)} of {task.steps} label files are already in '{task.output}'.", answers)
 
-    def _start(self, task: Task) -> None:
+    def _start(self, task: Task | SuggestTask) -> None:
         if self._tally is not None:  # two clicks while a folder was looked at
             return
         key = (task.model.folder, task.model.card.created)
@@ -160,6 +216,7 @@ class SegmentWidget(Panel):
         self._used.add(key)
         self.progress.show_tally(self._tally)
         self.stop_button.show()
+        self.suggestions.hide()
         self._describe()
         steps = partial(_steps, self._warm, task, self._warm.begin())
         step_by_step(self, steps, self._step, self._done, self._failed)
@@ -174,8 +231,8 @@ class SegmentWidget(Panel):
         if len(tally.steps) < tally.task.steps:
             self.progress.show_tally(tally)
 
-    def _show_labels(self, task: Task, step: Step) -> None:
-        assert not isinstance(task, FolderTask) and step.labels is not None, "a plane of layers is done"
+    def _show_labels(self, task: Task | SuggestTask, step: Step) -> None:
+        assert isinstance(task, LayerTask) and step.labels is not None, "a plane of layers is done"
         if self._labels is None:
             self._labels = new_labels(task)
             show_plane(self._labels, step.frame, step.labels)
@@ -197,16 +254,25 @@ class SegmentWidget(Panel):
         self._end(problem)
 
     def _end(self, problem: str) -> None:
-        tally, self._tally, self._labels = self._tally, None, None
+        tally, self._tally, labels, self._labels = self._tally, None, self._labels, None
+        correction, self._correction = self._correction, None
         self.stop_button.hide()
         if tally is not None:
             self.progress.show_outcome(tally, problem)
+            if isinstance(tally.task, SuggestTask):
+                self.suggestions.show_steps(tally.task, tally.steps)
+                self.scroll_to(self.suggestions)
+            elif correction is not None and labels is not None and isinstance(tally.task, LayerTask):
+                self.progress.advise(correction.advice)
+                open_dock(self._viewer, EXPORT).select_layers(correction.finish(self._viewer, labels, tally.task))
         self._describe()
 
 
-def _steps(warm: WarmService, task: Task, stop: Event) -> Steps:
+def _steps(warm: WarmService, task: Task | SuggestTask, stop: Event) -> Steps:
     with lent_thread():
-        if isinstance(task, FolderTask):
+        if isinstance(task, SuggestTask):
+            yield from suggest_images(warm, task, stop)
+        elif isinstance(task, FolderTask):
             yield from segment_folder(warm, task, stop)
         else:
             yield from segment_layers(warm, task, stop)

@@ -136,6 +136,16 @@ class JobForm(QWidget):
         self.pretrained.set_value(model_name, by_user=True)
         self._refresh()
 
+    def train_again(self, model: str, job: TrainingJob | None, folder: Path) -> None:
+        """Do the same with the job that made the model, where it is known, and one more annotation folder."""
+        if job is not None:
+            there = tuple(place for place in job.data if place.is_dir())
+            self.set_value(job.replace(pretrained=None, data=there or (folder,)))
+            self._named = False
+        self.start_from(model)
+        self.add_data(folder)
+        self._propose_name()
+
     def add_data(self, folder: Path) -> None:
         """Add an annotation folder, or look again at one that is there."""
         self.data.add(folder)

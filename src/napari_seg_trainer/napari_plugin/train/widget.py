@@ -10,6 +10,8 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_seg_trainer.errors import SegTrainerError
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.model_folder import job_of
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docked import Docked
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
@@ -117,6 +119,15 @@ class TrainWidget(Docked):
         """Fill the form for a training that starts from a model of the library, and show it."""
         self.show_form()
         self._fill(lambda: self.job_form.start_from(model))
+
+    def train_again(self, model: str, folder: Path) -> None:
+        """Fill the form for a training that goes on from a model, with all that taught it and an annotation folder."""
+        self.show_form()
+
+        def fill(job: TrainingJob | None) -> None:
+            self._fill(lambda: self.job_form.train_again(model, job, folder))
+
+        in_background(self, lambda: job_of(ModelLibrary().get(model)), fill, self._tell_problem)
 
     def change(self, job: TrainingJob) -> None:
         """Fill the form with a job, and show it."""

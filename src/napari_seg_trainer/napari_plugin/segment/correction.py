@@ -1,0 +1,168 @@
+"""An image whose objects a model finds and a person corrects, for the next training."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari import Viewer
+from napari.layers import Image, Labels, Layer
+
+from napari_seg_trainer.annotations.annotated_image import group_of_stem
+from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
+from napari_seg_trainer.annotations.layouts import stem_of
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.model_folder import LibraryModel, job_of
+from napari_seg_trainer.napari_plugin.layers.folders import FOLDER
+from napari_seg_trainer.napari_plugin.layers.planes import ORIGINS, Origin, Source
+from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, open_pairs, take_look
+from napari_seg_trainer.napari_plugin.segment.inputs import file_offers, match_offers
+from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
+
+CONTOUR = 2
+"""Width of the outlines of what was drawn before, screen pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What is opened for a correction.
+
+    Attributes
+    ----------
+    model : LibraryModel
+    stem : str
+        The image's file name without extension.
+    layers : list of LayerTuple
+        The image's channels, and its labels where it has some.
+    channels : tuple of str
+        Names of the channels, in the layers' order.
+    pixel_size : float, optional
+        µm per pixel.
+    folder : Path, optional
+        The annotation folder that takes the correction.
+    """
+
+    model: LibraryModel
+    stem: str
+    layers: list[LayerTuple]
+    channels: tuple[str, ...]
+    pixel_size: float | None
+    folder: Path | None
+
+    def open(self, viewer: Viewer) -> LayerTask:
+        """Add the layers to the viewer, and return what finds the objects.
+
+        Raises
+        ------
+        DataError
+            If the image lacks a channel of the model.
+        """
+        inputs = [channel.name for channel in self.model.card.channels]
+        offers = file_offers(self.channels)
+        places = [None if offer is None else offers.index(offer) for offer in match_offers(inputs, offers)]
+        missing = [name for name, place in zip(inputs, places, strict=True) if place is None]
+        if missing:
+            raise DataError(
+                f"'{self.stem}' has no channel {missing[0]!r}, only {', '.join(self.channels)}. "
+                "Open it, and choose its channels here."
+            )
+        added = [viewer.add_layer(Layer.create(*layer)) for layer in self.layers]
+        viewer.reset_view()
+        images = [layer for layer in added if isinstance(layer, Image)]
+        sources = tuple(Source(images[place], None, images[place].name) for place in places if place is not None)
+        for drawn in added:
+            if isinstance(drawn, Labels):  # to be compared with, below what is corrected
+                drawn.contour = CONTOUR
+        return LayerTask(self.model, sources, (0,), self.pixel_size)
+
+    def finish(self, viewer: Viewer, labels: Labels, task: LayerTask) -> list[Layer]:
+        """Have what was found lead back to the annotation folder; return the layers to export."""
+        if self.folder is not None:
+            labels.metadata[FOLDER] = str(self.folder)
+        viewer.layers.selection.active = labels
+        grid = task.reference.data.shape[-2:]
+        here = [layer for layer in viewer.layers if isinstance(layer, Image) and ORIGINS in layer.metadata]
+        images = [layer for layer in here if _stem(layer) == self.stem and layer.data.shape[-2:] == grid]
+        return [labels, *images]
+
+    @property
+    def advice(self) -> str:
+        """What to do now."""
+        return f"Correct the labels of '{self.stem}', then export them in the dock beside this one."
+
+
+def read_correction(model: str, image: Path, folder: Path | None = None) -> Correction:
+    """Read what is needed to correct an image.
+
+    Parameters
+    ----------
+    model : str
+        A name in the library.
+    image : Path
+        An image file.
+    folder : Path, optional
+        The annotation folder that it is in; by default the first one that taught the model takes the correction.
+
+    Raises
+    ------
+    SegTrainerError
+        If the model or the image cannot be used.
+    """
+    opened = ModelLibrary().get(model)
+    if folder is not None:
+        pair = next((pair for pair in AnnotationFolder.open(folder) if pair.image == image), None)
+        if pair is not None:
+            return _annotated(opened, pair, folder)
+    return _unannotated(opened, image, folder or _taught_by(opened))
+
+
+def find_image(folders: list[Path], stem: str) -> tuple[Path, Path]:
+    """Return an annotated image by its stem, and the folder that it is in.
+
+    Raises
+    ------
+    DataError
+        If none of the folders holds it.
+    """
+    for folder in folders:
+        try:
+            pairs = AnnotationFolder.open(folder).pairs
+        except DataError:
+            continue
+        for pair in pairs:
+            if pair.stem == stem:
+                return pair.image, folder
+    raise DataError(f"There is no image '{stem}' any more in the folders of the training. Was it moved?")
+
+
+def _annotated(model: LibraryModel, pair: AnnotatedPair, folder: Path) -> Correction:
+    opened = open_pairs([pair], pair.stem)
+    if not opened.layers:
+        raise DataError(opened.problems[0])
+    for _, attributes, _ in opened.layers:
+        attributes["metadata"] = {**attributes["metadata"], FOLDER: str(folder)}
+    annotated = pair.read()
+    return Correction(model, pair.stem, opened.layers, annotated.channels, annotated.pixel_size, folder)
+
+
+def _unannotated(model: LibraryModel, path: Path, folder: Path | None) -> Correction:
+    from napari_seg_trainer.segmentation.files import open_image
+
+    image, stem = open_image(path), stem_of(path)
+    metadata = {ORIGINS: (Origin(stem, group_of_stem(stem)),)} | ({FOLDER: str(folder)} if folder else {})
+    scale = {} if image.pixel_size is None else {"scale": (image.pixel_size,) * 2, "units": ("um", "um")}
+    layers: list[LayerTuple] = []
+    for place, channel in enumerate(image.channels):
+        name = stem if len(image.channels) == 1 else channel
+        attributes = {"name": name, "metadata": metadata, **scale, **take_look(image.channels, place)}
+        layers.append((image.data[place], attributes, "image"))
+    return Correction(model, stem, layers, tuple(image.channels), image.pixel_size, folder)
+
+
+def _taught_by(model: LibraryModel) -> Path | None:
+    job = job_of(model)
+    return next((folder for folder in job.data if folder.is_dir()), None) if job else None
+
+
+def _stem(layer: Layer) -> str:
+    origins = layer.metadata[ORIGINS]
+    return origins[0].stem if len(origins) == 1 else ""

@@ -1,0 +1,112 @@
+"""Which images of a folder to annotate next: a task, step by step in a thread, and the list that comes of it."""
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_seg_trainer.annotations.findings import Finding, Severity
+from napari_seg_trainer.annotations.layouts import masks_of, stem_of
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Steps, WarmService
+
+_NONE = "The model is sure of all of them. Annotate some in which you see mistakes."
+
+
+@dataclass(frozen=True)
+class SuggestTask:
+    """Image files to look at.
+
+    Attributes
+    ----------
+    model, images, use, pixel_size
+        As for `FolderTask`.
+    """
+
+    model: LibraryModel
+    images: tuple[Path, ...]
+    use: tuple[str, ...] = ()
+    pixel_size: float | None = None
+
+    @classmethod
+    def of(cls, task: FolderTask) -> "SuggestTask":
+        """Return the task for the images of a folder that have no masks beside them; slow for many."""
+        images = tuple(image for image in task.images if not masks_of(image.parent, stem_of(image)))
+        return cls(task.model, images, task.use, task.pixel_size)
+
+    @property
+    def steps(self) -> int:
+        """How many images."""
+        return len(self.images)
+
+
+def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event) -> Steps:
+    """Look at one image after the other, until all are done or `stop` is set.
+
+    Raises
+    ------
+    SegTrainerError
+        If the model cannot be used.
+    """
+    from napari_seg_trainer.runs.late import late_checkpoint
+    from napari_seg_trainer.segmentation.service import CancelledError
+    from napari_seg_trainer.segmentation.suggest import look_at_images
+
+    looks = look_at_images(
+        task.model,
+        task.images,
+        checkpoint=late_checkpoint(task.model.card),
+        pixel_size=task.pixel_size,
+        use=task.use,
+        service=warm.get(),
+    )
+    began = time.monotonic()
+    try:
+        for place, found in enumerate(looks):
+            yield Step(place, found.objects, time.monotonic() - began, problem=found.problem, unsure=found.unsure)
+            if stop.is_set():
+                return
+            began = time.monotonic()
+    except CancelledError:
+        return
+
+
+class SuggestionList(QWidget):
+    """The images that a model is least sure of, to click on; hidden where there are none.
+
+    Emits ``chosen(str, Path)``: the model's name and the image.
+    """
+
+    chosen = Signal(str, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._model = ""
+        self.line = wrap(QLabel())
+        self.list = FindingList()
+        self.list.chosen.connect(lambda finding: self.chosen.emit(self._model, finding.file))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (self.line, self.list):
+            column.addWidget(part)
+        self.hide()
+
+    def show_steps(self, task: SuggestTask, steps: list[Step]) -> None:
+        """Show what a task has come to."""
+        self._model = task.model.name
+        ranked = sorted((step for step in steps if not step.problem), key=lambda step: (-step.unsure, -step.objects))
+        unsure = [step for step in ranked if step.unsure]
+        self.line.setText("Annotate these next: click to correct what the model finds." if unsure else _NONE)
+        self.list.set_findings([_finding(task.images[step.frame], step) for step in unsure])
+        self.setVisible(bool(ranked))
+
+
+def _finding(image: Path, step: Step) -> Finding:
+    unsure, objects = round(step.unsure) or 1, "1 object" if step.objects == 1 else f"{step.objects:,} objects"
+    message = f"{image.name}: unsure of {unsure:,}; finds {objects}."
+    return Finding(severity=Severity.INFO, code="suggestion", message=message, file=image)

@@ -1,0 +1,123 @@
+"""From what a model is least sure of, through a correction, to the next training: driven as a user does."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Image, Labels
+from qtpy.QtCore import Qt
+
+from napari_seg_trainer.api import wait_for
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.napari_plugin.layers.provenance import model_of
+from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, SEGMENT, TRAIN, open_dock, opened
+from napari_seg_trainer.napari_plugin.segment.correction import find_image
+from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def trained(begin, tmp_path):
+    """A model, whose training has left another late epoch; that asks more of an object."""
+    wait_for(begin(epochs=2))
+    return tmp_path / "annotations_nuclei"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images of nine bright squares: in one all are bright, in another four are dim, a third is annotated."""
+    place = tmp_path / "unannotated"
+    place.mkdir()
+    for stem, dim in (("clear", 0), ("dim", 4), ("done", 4)):
+        image = np.full((1, 64, 64), 100, np.uint16)
+        for number, (y, x) in enumerate((y, x) for y in (4, 24, 44) for x in (4, 24, 44)):
+            image[0, y : y + 10, x : x + 10] = 700 if number < dim else 1000
+        tifffile.imwrite(place / f"{stem}.tif", image, metadata={"axes": "CYX"})
+        (place / f"{stem}.json").write_text(json.dumps({"channels": ["dapi"], "spatial_calibration": 0.5}))
+    tifffile.imwrite(place / "done_labelled.tif", np.ones((64, 64), np.uint16))
+    return place
+
+
+@pytest.fixture
+def suggested(viewer, qtbot, trained, folder):
+    """The dock, with what was suggested."""
+    widget = open_dock(viewer, SEGMENT)
+    qtbot.waitUntil(lambda: widget.model_name == "nuclei")
+    assert widget.suggest_button.isHidden()
+    widget.form.frames.choose(FOLDER)
+    widget.form.folders.images.line_edit.value = str(folder)
+    qtbot.waitUntil(widget.suggest_button.isEnabled)
+    qtbot.mouseClick(widget.suggest_button, LEFT)
+    qtbot.waitUntil(widget.suggestions.isVisible, timeout=60_000)
+    return widget
+
+
+def test_the_least_sure_is_named_corrected_exported_and_trained_on(suggested, viewer, qtbot, trained):
+    assert "Looked at 2 of 2 images" in suggested.progress.line.text()
+    assert suggested.suggest_button.isVisible()
+    (finding,) = suggested.suggestions.list.findings
+    assert finding.message == "dim.tif: unsure of 2; finds 9 objects."
+    suggested.suggestions.list.chosen.emit(finding)
+    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None, timeout=60_000)
+    found = viewer.layers["dim · nuclei"]
+    assert (model_of(found), found.data.max(), list(found.scale)) == ("nuclei", 9, [0.5, 0.5])
+    assert viewer.layers.selection.active is found
+    assert "Correct the labels of 'dim'" in suggested.progress.line.text()
+
+    export = opened(viewer, EXPORT)
+    assert export.form.labels.value is found
+    assert export.form.plan().folder == trained
+    found.data[found.data == 1] = 0
+    qtbot.mouseClick(export.button, LEFT)
+    qtbot.waitUntil(export.result.train_again.isVisible)
+    assert len(np.unique(tifffile.imread(trained / "dim_labelled.tif"))) == 9
+    assert json.loads((trained / "dim.json").read_text())["channels"] == ["dapi"]
+
+    qtbot.mouseClick(export.result.train_again, LEFT)
+    qtbot.waitUntil(lambda: opened(viewer, TRAIN) is not None)
+    form = opened(viewer, TRAIN).job_form
+    qtbot.waitUntil(lambda: form.pretrained.value() == "nuclei")
+    job = form.value()
+    assert (job.pretrained, job.data, job.engine) == ("nuclei", (trained,), "toy")
+    assert job.hyperparameters["epochs"] == 2
+    assert job.name not in ModelLibrary()
+    qtbot.waitUntil(opened(viewer, TRAIN).form_page.button.isEnabled)
+
+
+def test_an_annotated_image_comes_with_its_labels_and_its_folder(viewer, qtbot, trained):
+    image, place = find_image([trained.parent / "gone", trained], "cell_01")
+    assert place == trained
+    widget = open_dock(viewer, SEGMENT)
+    widget.correct("nuclei", image, place)
+    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None, timeout=60_000)
+    drawn, found = (layer for layer in viewer.layers if isinstance(layer, Labels))
+    assert (model_of(drawn), model_of(found)) == ("", "nuclei")
+    assert drawn.contour > 0
+    assert found.contour == 0
+    plan = opened(viewer, EXPORT).form.plan()
+    assert (plan.labels, plan.folder) == (found, trained)
+    assert [item.stem for item in plan.items()] == ["cell_01"]
+    assert [source.layer for source, _ in plan.channels] == [
+        next(one for one in viewer.layers if isinstance(one, Image))
+    ]
+
+
+def test_an_image_without_the_models_channel_is_refused(viewer, qtbot, trained, folder):
+    (folder / "dim.json").write_text(json.dumps({"channels": ["gfp"]}))
+    widget = open_dock(viewer, SEGMENT)
+    widget.correct("nuclei", folder / "dim.tif")
+    qtbot.waitUntil(lambda: "only gfp" in widget.progress.problem.text())
+    assert not viewer.layers
+
+
+def test_where_all_images_are_annotated_nothing_is_looked_at(viewer, qtbot, trained):
+    widget = open_dock(viewer, SEGMENT)
+    qtbot.waitUntil(lambda: widget.model_name == "nuclei")
+    widget.form.frames.choose(FOLDER)
+    widget.form.folders.images.line_edit.value = str(trained)
+    qtbot.waitUntil(widget.suggest_button.isEnabled)
+    qtbot.mouseClick(widget.suggest_button, LEFT)
+    qtbot.waitUntil(lambda: "are annotated" in widget.progress.problem.text())
+    assert widget.button.isEnabled()
