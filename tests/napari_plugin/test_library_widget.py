@@ -275,3 +275,35 @@ def test_a_dock_that_was_closed_hears_of_nothing(viewer, library, toy_model, qtb
     viewer.add_image(np.zeros((4, 4)))
     qtbot.wait(300)
     assert isinstance(open_dock(viewer, LIBRARY), LibraryWidget)
+
+
+def test_the_verdict_has_the_width_of_the_dock(library, toy_model):
+    toy_model("first", verdict=("Finds 93 of 100 objects.", "Better than <this>."))
+    widget = library("first")
+    choose(widget, "first")
+    assert widget.details.verdict.text() == "Finds 93 of 100 objects.<br>Better than &lt;this&gt;."
+    assert widget.details.verdict.isVisible()
+    assert "Finds 93" not in widget.details.card.text()
+
+
+def test_models_are_scored_side_by_side_on_a_folder(library, toy_model, annotation_folder, qtbot):
+    for name in ("first", "second"):
+        toy_model(name)
+    widget = library("second", "first")
+    choose(widget, "second", "first")
+    qtbot.mouseClick(widget.compare_button, LEFT)
+    scores = widget.comparison.folder_scores
+    scores.score_on(annotation_folder("annotations_more", images=3))
+    assert scores.stop_button.isVisible()
+    qtbot.waitUntil(scores.button.isVisible, timeout=60_000)
+    told = unescape(scores.line.text())
+    assert "annotations_more, 3 images" in told
+    assert told.count(">1.00<") == 8
+    assert "first: AP 1.00 against 1.00 of 'second', but 3 images are too few" in told
+    scores.score_on(annotation_folder("annotations_none").parent)
+    qtbot.waitUntil(scores.button.isVisible, timeout=60_000)
+    assert "no image" in unescape(scores.line.text()).lower() or "holds" in scores.line.text()
+    scores.score_on(annotation_folder("annotations_yet_more", images=2))
+    choose(widget, "first")
+    assert widget.comparison.isHidden()
+    assert not scores.line.text()

@@ -9,7 +9,7 @@ from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.models.summary import ListedModel, facts, hyperparameters
 
-_EVALUATE = "To compare them, score both on one annotation folder: napari-seg-trainer evaluate MODEL FOLDER."
+_EVALUATE = "To compare them, score them on one annotation folder, below."
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_seg_trainer.napari_plugin.library.comparison import compare, validation_note
-from napari_seg_trainer.napari_plugin.models.summary import Facts, ListedModel, facts, hyperparameters
+from napari_seg_trainer.napari_plugin.library.scoring import FolderScores
+from napari_seg_trainer.napari_plugin.models.summary import PLAIN_WORDS, Facts, ListedModel, facts, hyperparameters
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.section import Section
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
@@ -32,12 +33,12 @@ class ModelDetails(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._problem = ""
-        self.title, self.problem, self.card = wrap(QLabel()), wrap(QLabel()), wrap(QLabel())
+        self.title, self.problem, self.verdict, self.card = (wrap(QLabel()) for _ in range(4))
         self._training = wrap(QLabel())
         self._section = Section("Hyperparameters", self._training)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.title, self.problem, self.card, self._section):
+        for widget in (self.title, self.problem, self.verdict, self.card, self._section):
             column.addWidget(widget)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.clear()
@@ -51,7 +52,10 @@ class ModelDetails(QWidget):
         """Show a model's card."""
         training = hyperparameters(listed)
         self._show(listed.name, "")
-        self.card.setText(_as_table(facts(listed)))
+        told = facts(listed)
+        self.verdict.setText("<br>".join(map(escape, told.pop(PLAIN_WORDS, "").splitlines())))
+        self.verdict.setVisible(bool(self.verdict.text()))
+        self.card.setText(_as_table(told))
         self.card.show()
         self._training.setText(_as_table(training))
         self._section.setVisible(bool(training))
@@ -59,8 +63,8 @@ class ModelDetails(QWidget):
     def show_broken(self, name: str, problem: str) -> None:
         """Show why a model cannot be used."""
         self._show(name, problem)
-        self.card.hide()
-        self._section.hide()
+        for widget in (self.verdict, self.card, self._section):
+            widget.hide()
 
     def _show(self, title: str, problem: str) -> None:
         self.title.setText(f"<b>{escape(title)}</b>")
@@ -93,13 +97,27 @@ class ComparisonTable(QWidget):
         self._headings.setMinimumSectionSize(86)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.note)
-        column.addWidget(self.table)
+        self._models: list[ListedModel] = []
+        self.folder_scores = FolderScores()
+        for part in (self.note, self.table, self.folder_scores):
+            column.addWidget(part)
+        self.hide()
+
+    def shows(self, models: Sequence[ListedModel]) -> bool:
+        """Tell whether it shows just these models."""
+        return not self.isHidden() and self._models == list(models)
+
+    def leave(self) -> None:
+        """Show nothing, and score nothing any more."""
+        self._models = []
+        self.folder_scores.leave()
         self.hide()
 
     def show_models(self, models: Sequence[ListedModel]) -> None:
         """Show these models."""
         compared = compare(models)
+        self._models = list(models)
+        self.folder_scores.show_models([listed.model for listed in models])
         self.note.setText(validation_note([listed.model for listed in models]))
         self.table.setColumnCount(1 + len(models))
         self.table.setRowCount(len(compared))

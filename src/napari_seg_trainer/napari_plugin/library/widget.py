@@ -109,7 +109,8 @@ class LibraryWidget(Panel):
         names, models = self.table.chosen(), self._chosen()
         single = models[0] if len(names) == len(models) == 1 else None
         broken = names[0] if len(names) == 1 and not models else None
-        self.comparison.hide()
+        if not self.comparison.shows(models):  # it stays where the library changes elsewhere
+            self.comparison.leave()
         if single is not None:
             self.details.show_model(single)
         elif broken is not None:

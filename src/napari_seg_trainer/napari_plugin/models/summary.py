@@ -14,6 +14,8 @@ from napari_seg_trainer.schema.model_card import ModelCard
 Facts = dict[str, str]
 """What is known of a model, by what it is called, in the order in which it is told."""
 
+PLAIN_WORDS = "In plain words"
+"""The fact that is sentences."""
 _MISTAKES = ("missed", "extra", "merged", "split")
 _IOU_PERCENT = (50, 70, 90)
 _MEASURES = {"AP": "ap", "F1": "f1_", "Precision": "precision", "Recall": "recall", "Panoptic quality": "pq"}
@@ -99,7 +101,7 @@ def facts(listed: ListedModel) -> Facts:
     card = listed.card
     scaling = dict.fromkeys(_scaling(channel.normalization) for channel in card.channels)
     told = {
-        "In plain words": "\n".join(card.verdict),
+        PLAIN_WORDS: "\n".join(card.verdict),
         "Kind": listed.kind,
         "Made": f"{card.created.astimezone():%Y-%m-%d %H:%M}",
         "Started from": card.parent or "scratch",

@@ -12,8 +12,9 @@ from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.layouts import masks_of, stem_of
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList
+from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Steps, WarmService
+from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Steps
 
 _NONE = "The model is sure of all of them. Annotate some in which you see mistakes."
 

@@ -15,6 +15,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatcher
 from napari_seg_trainer.napari_plugin.models.no_model import NoModel
 from napari_seg_trainer.napari_plugin.models.summary import ListedModel, list_models
+from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.ask import ask_which
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
 from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
@@ -34,7 +35,6 @@ from napari_seg_trainer.napari_plugin.segment.tasks import (
     Step,
     Steps,
     Task,
-    WarmService,
     segment_folder,
     segment_layers,
 )

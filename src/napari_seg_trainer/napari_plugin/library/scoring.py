@@ -1,0 +1,186 @@
+"""Models side by side on the same annotated images, scored now."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from itertools import product
+from pathlib import Path
+from threading import Event
+
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.napari_plugin.models.warm import WarmService
+from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
+from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
+
+_COLUMNS = {"F1": "f1_50", "AP50": "ap50", "AP70": "ap70", "AP90": "ap90"}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How far the scoring is: an image of a model was looked at."""
+
+    model: str
+    image: int
+    images: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    Attributes
+    ----------
+    folder : str
+        The name of the folder of images.
+    images : int
+    scores : dict of str to dict of str to float
+        By the model's name; pooled over the images.
+    sentences : tuple of str
+        How each other model compares with the first.
+    """
+
+    folder: str
+    images: int
+    scores: dict[str, dict[str, float]]
+    sentences: tuple[str, ...]
+
+
+def score_models(
+    warm: WarmService, models: Sequence[LibraryModel], folder: Path, stop: Event
+) -> Generator[Scored, None, Outcome | None]:
+    """Segment the images of an annotation folder with each model, and score what it finds.
+
+    Returns None once `stop` is set.
+
+    Raises
+    ------
+    SegTrainerError
+        If the folder, an image or a model cannot be used.
+    """
+    from napari_seg_trainer.annotations.folder import open_folders
+    from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
+    from napari_seg_trainer.evaluation.verdict import compare, tell_difference
+    from napari_seg_trainer.segmentation.service import CancelledError
+
+    pairs = open_folders([folder])
+    found: dict[str, list[ImageScore]] = {model.name: [] for model in models}
+    service = warm.get()
+    for model, (place, pair) in product(models, enumerate(pairs, 1)):
+        yield Scored(model.name, place, len(pairs))
+        if stop.is_set():
+            return None
+        drawn = pair.read()
+        try:
+            labels = service.segment(
+                model, drawn.image, drawn.channels, pixel_size=drawn.pixel_size, name=str(pair.image)
+            )
+        except CancelledError:
+            return None
+        found[model.name].append(score_image(pair.stem, drawn.labels, labels))
+    first, *others = found
+    sentences = tuple(f"{name}: {tell_difference(compare(found[name], found[first]), repr(first))}" for name in others)
+    return Outcome(folder.name, len(pairs), {name: Scores.of(each).told for name, each in found.items()}, sentences)
+
+
+class FolderScores(QWidget):
+    """A button that scores some models on a folder, how far that is, and what came of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._models: tuple[LibraryModel, ...] = ()
+        self._warm, self._stop = WarmService(), Event()
+        self.button = QPushButton("Score on a folder…")
+        self.button.setToolTip("Score these models on the images of an annotation folder, and tell which is better.")
+        self.stop_button = QPushButton("Stop")
+        self.line = wrap(QLabel())
+        row = QHBoxLayout()
+        for button in (self.button, self.stop_button):
+            row.addWidget(button)
+        row.addStretch()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self.line)
+        self.button.clicked.connect(self._ask)
+        self.stop_button.clicked.connect(self.leave)
+        at_the_end(self, self._warm.close)
+        self.leave()
+
+    def show_models(self, models: Sequence[LibraryModel]) -> None:
+        """Offer to score these models."""
+        self.leave()
+        self._models = tuple(models)
+
+    def leave(self) -> None:
+        """Stop what runs, and show nothing."""
+        if not self._stop.is_set():
+            in_background(self, self._warm.stop)
+        self._stop.set()
+        self._say("")
+        self._show_running(False)
+
+    def score_on(self, folder: Path) -> None:
+        """Score the models on an annotation folder."""
+        stop = self._stop = self._warm.begin()
+        self._say("Loading the model…")
+        self._show_running(True)
+
+        def step(scored: Scored) -> None:
+            if not stop.is_set():
+                self._say(f"{scored.model}: image {scored.image} of {scored.images}…")
+
+        def end(text: str) -> None:
+            if not stop.is_set():
+                stop.set()
+                self._show_running(False)
+                self._say(text)
+
+        def done(outcome: Outcome | None) -> None:
+            end(_text(outcome) if outcome else "")
+
+        def failed(problem: str) -> None:
+            end(coloured(problem, colours().error))
+
+        step_by_step(self, partial(_steps, self._warm, self._models, folder, stop), step, done, failed)
+
+    def _ask(self) -> None:
+        dialog = QFileDialog(self, "Score on an annotation folder", str(Path.home()))
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+        dialog.fileSelected.connect(lambda name: self.score_on(Path(name)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _show_running(self, running: bool) -> None:
+        self.button.setVisible(not running)
+        self.stop_button.setVisible(running)
+
+    def _say(self, text: str) -> None:
+        self.line.setText(text)
+        self.line.setVisible(bool(text))
+
+
+def _steps(
+    warm: WarmService, models: Sequence[LibraryModel], folder: Path, stop: Event
+) -> Generator[Scored, None, Outcome | None]:
+    with lent_thread():
+        return (yield from score_models(warm, models, folder, stop))
+
+
+def _text(outcome: Outcome) -> str:
+    """Return a table of the scores, and how the models compare."""
+    heads = "".join(f"<th align='right' style='padding-left:8px'>{title}</th>" for title in _COLUMNS)
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td>"
+        + "".join(f"<td align='right' style='padding-left:8px'>{told[key]:.2f}</td>" for key in _COLUMNS.values())
+        + "</tr>"
+        for name, told in outcome.scores.items()
+    )
+    images = "1 image" if outcome.images == 1 else f"{outcome.images} images"
+    head = f"<tr><th align='left'>{escape(outcome.folder)}, {images}</th>{heads}</tr>"
+    return f"<table>{head}{rows}</table>" + "".join(f"<p>{escape(sentence)}</p>" for sentence in outcome.sentences)
