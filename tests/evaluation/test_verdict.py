@@ -80,6 +80,8 @@ def test_only_images_that_both_have_seen_are_compared():
         compare(images(18, 8), other)
     assert "too few" in said(images(18, 8), other)[1]
     assert "4 images" in said(images(18, 8), other)[1]
+    assert "6 images" in said(images(18, 6), images(2, 8))[1]
+    assert len(said([image("mine", 18, 20, 0)], other)) == len(said([image("mine", 18, 20, 0)]))
 
 
 FALLING = np.linspace(1, 0.2, 20)

@@ -85,6 +85,15 @@ def test_of_many_pixels_some_are_looked_at(train, annotation_folder, monkeypatch
     assert "2 images are too few" in verdict.sentences[1]
 
 
+def test_of_many_images_the_model_is_scored_on_those_that_were(train, annotation_folder, monkeypatch):
+    monkeypatch.setattr(scoring, "SHARE", 1e9)
+    many = annotation_folder("many", 55, shape=(48, 48), seed=3, prefix="other")
+    run = train(validation_data=(many,))
+    assert told(run, Baseline)[0].images == scoring.MOST_IMAGES
+    assert [event.images for event in told(run, Evaluated)] == [scoring.MOST_IMAGES] * 4
+    assert "on 50 images" in told(run, Verdict)[0].sentences[1]
+
+
 def test_whole_images_are_scored_while_it_trains(train, monkeypatch):
     monkeypatch.setattr(scoring, "SHARE", 1e9)
     run = train()

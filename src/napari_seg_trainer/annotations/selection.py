@@ -15,6 +15,16 @@ def spread(count: int, most: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()})
 
 
+def evenly(images: Sequence[PreparedImage], most: int, pixels: int | None = None) -> list[PreparedImage]:
+    """Return up to `most` images, evenly among those given; so few, but one at least, that they fit so many pixels."""
+    count = min(len(images), most)
+    chosen = [images[place] for place in spread(len(images), count)]
+    while pixels is not None and count > 1 and sum(image.labels.size for image in chosen) > pixels:
+        count //= 2
+        chosen = [images[place] for place in spread(len(images), count)]
+    return chosen
+
+
 def within_budget(images: Sequence[PreparedImage], pixels: int) -> list[tuple[NDArray[np.float32], NDArray[np.int32]]]:
     """Return images (CYX) and labels (YX), evenly among those given, while they fit a budget of pixels."""
     order = np.argsort(np.arange(len(images)) * _GOLDEN % 1.0)  # evenly spread, wherever it is cut off

@@ -124,11 +124,14 @@ def _test(tested: Scores | None) -> str:
 
 
 def _against(scores: Scores, baseline: str, other: Scores | None) -> str:
-    """Compare on the images that both were scored on: of what is to be beaten, that may be some only."""
-    if other is None or not other.images or not scores.images:
+    """Compare on the images that both were scored on, where there are any."""
+    if other is None:
         return ""
-    seen = {image.image for image in other.images}
-    compared = compare([image for image in scores.images if image.image in seen], other.images)
+    ours, theirs = ({image.image: image for image in seen.images} for seen in (scores, other))
+    both = [name for name in ours if name in theirs]
+    if not both:
+        return ""
+    compared = compare([ours[name] for name in both], [theirs[name] for name in both])
     text = tell_difference(compared, baseline)
     return f"{text} Keep using that, or train with more images." if text.startswith("Worse") else text
 

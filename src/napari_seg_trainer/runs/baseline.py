@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
-from napari_seg_trainer.annotations.selection import spread
+from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Engine, TrainingData
 from napari_seg_trainer.evaluation.classical import NAME, segment_classically
 from napari_seg_trainer.evaluation.scores import Scores, score_image
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.scoring import MOST_IMAGES
 from napari_seg_trainer.schema import events
 from napari_seg_trainer.schema._base import FrozenModel
 
@@ -58,19 +59,13 @@ def settle_baseline(
         return Baseline.model_validate_json(file.read_bytes())
     except (OSError, ValidationError):
         pass
-    images = _some(data.validation)
+    # among those that the model will be scored on
+    scored = evenly(data.validation, MOST_IMAGES)
+    images = evenly(scored, MOST_IMAGES, MOST_PIXELS)
     found = _of_parent(engine, parent, images, progress) if parent else _classical(data, images, progress)
     write_text(file, found.model_dump_json())
     run.append(events.Baseline(name=found.name, images=len(images), scores=found.scores.told))
     return found
-
-
-def _some(images: Sequence[PreparedImage]) -> list[PreparedImage]:
-    """Return images evenly among those given, one at least, that fit the budget of pixels."""
-    count = len(images)
-    while count > 1 and sum(images[place].labels.size for place in spread(len(images), count)) > MOST_PIXELS:
-        count //= 2
-    return [images[place] for place in spread(len(images), count)]
 
 
 def _of_parent(engine: Engine, parent: LibraryModel, images: Sequence[PreparedImage], progress: Progress) -> Baseline:

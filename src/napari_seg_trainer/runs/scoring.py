@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
-from napari_seg_trainer.annotations.selection import spread
+from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Predicting
 from napari_seg_trainer.evaluation.scores import Scores, score_image
 
@@ -15,6 +15,7 @@ MOST_ROUNDS, FEWEST_ROUNDS = 20, 3
 DECIDING_ROUNDS = 10
 """With fewer, the best epoch would too often lie between two rounds."""
 MOST_IMAGES = 50
+"""Also of those that the model itself is scored on in the end."""
 _COST = 4.0
 """What a pixel of a whole image costs, objects and scores included, against one that is learnt from."""
 _DECIDING = ("ap50", "ap70", "ap90")
@@ -33,7 +34,7 @@ class Scoring:
     """
 
     def __init__(self, images: Sequence[PreparedImage]) -> None:
-        self._images = [images[place] for place in spread(len(images), MOST_IMAGES)]
+        self._images = evenly(images, MOST_IMAGES)
         self._count = len(self._images)
         self._epochs, self._every, self._is_measured = 1, 1, False
 
@@ -52,7 +53,7 @@ class Scoring:
         """Settle how much is scored in a training of so many epochs, which learn from so many pixels each."""
         affordable = SHARE * epochs * pixels / _COST
         while len(self._images) > 1 and self._pixels() * FEWEST_ROUNDS > affordable:
-            self._images = [self._images[place] for place in spread(len(self._images), len(self._images) // 2)]
+            self._images = evenly(self._images, len(self._images) // 2)
         rounds = max(FEWEST_ROUNDS, min(MOST_ROUNDS, int(affordable / max(1, self._pixels()))))
         self._epochs, self._every = epochs, math.ceil(epochs / rounds)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_seg_trainer.annotations.patches import samples_per_epoch
 from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
 from napari_seg_trainer.errors import JobError, LibraryError, RunError, SegTrainerError
@@ -31,7 +32,7 @@ from napari_seg_trainer.runs.context import (
 )
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
 from napari_seg_trainer.runs.run import Run
-from napari_seg_trainer.runs.scoring import Scoring
+from napari_seg_trainer.runs.scoring import MOST_IMAGES, Scoring
 from napari_seg_trainer.runs.turn import wait_for_turn
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Event, Failed, Finished, Stopped, Verdict
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
@@ -39,7 +40,6 @@ from napari_seg_trainer.schema.model_card import ModelCard
 
 _log = logging.getLogger(__name__)
 
-MAX_SCORED_IMAGES = 50
 MAX_EXAMPLES = 6
 _PACKAGES = ("napari-seg-trainer", "stardist", "csbdeep", "tensorflow", "keras", "cellpose", "torch", "numpy")
 
@@ -184,7 +184,7 @@ class _Training:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         engine.export(epoch_folder(self.run, best), data, folder, context)
-        scored = data.validation[:MAX_SCORED_IMAGES]
+        scored = evenly(data.validation, MOST_IMAGES)
         scores, examples = _score(engine, folder, scored, context, "scoring validation images")
         self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.told))
         told = {event.epoch: event for event in self.run.events() if isinstance(event, EpochEnded)}
