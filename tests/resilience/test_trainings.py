@@ -9,6 +9,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.paths import HOME_VARIABLE
 from napari_seg_trainer.runs.context import epoch_folder, read_state
 from napari_seg_trainer.runs.control import resume
+from napari_seg_trainer.runs.previews import MODEL, Previews
 from napari_seg_trainer.runs.run import Run, RunState
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished
@@ -50,9 +51,20 @@ def the_checkpoint_can_be_read(run):
     return state
 
 
+def the_previews_can_be_read(run):
+    kept = Previews(run)
+    index = kept.index()
+    for name in () if index is None else index.images:
+        kept.image(name)
+        for done in kept.rounds(name):
+            kept.prediction(name, done)
+    return index
+
+
 def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, killed_at_each_step):
     def check(run):
         the_model_is_whole()
+        the_previews_can_be_read(run)
         state = the_checkpoint_can_be_read(run)
         told = epochs(run)
         assert told == list(range(1, len(told) + 1))
@@ -66,6 +78,8 @@ def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, kil
         assert epochs(run) == list(range(1, EPOCHS + 1))
         assert run.state() == RunState.FINISHED
         the_model_is_whole()
+        (name,) = the_previews_can_be_read(run).images
+        assert Previews(run).rounds(name)[-1] == MODEL
         assert ModelLibrary().get("nuclei").card.hyperparameters["epochs"] == EPOCHS
 
     assert killed_at_each_step(make_run, train_run, check) >= 40
@@ -81,6 +95,7 @@ def test_a_training_whose_disk_is_full_at_each_write_keeps_its_last_epoch(make_r
 
     def check(run):
         the_model_is_whole()
+        the_previews_can_be_read(run)
         told = epochs(run)
         state = the_checkpoint_can_be_read(run)
         assert (0 if state is None else state.last.epoch) >= len(told)

@@ -60,17 +60,17 @@ def test_rounds_follow_from_the_pixels(images, epochs, pixels, expected):
 def test_of_many_images_some_are_scored():
     planned = Scoring(prepared(200))
     planned.plan(10, 10**9)
-    assert len(planned.score(finding(4), 1e6).images) == scoring.MOST_IMAGES
+    assert len(planned.score(finding(4), 1e6, 1).images) == scoring.MOST_IMAGES
     fewer = Scoring(prepared(40))
     fewer.plan(10, 32**2 * 10 * 4 * 3)
-    assert [image.image for image in fewer.score(finding(4), 1e6).images][::9] == ["cell_0", "cell_39"]
+    assert [image.image for image in fewer.score(finding(4), 1e6, 1).images][::9] == ["cell_0", "cell_39"]
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(100.0, 20), (0.5, 5), (0.05, 0)])
 def test_where_it_takes_too_long_fewer_rounds_are_made_or_none(seconds, expected):
     planned = Scoring(prepared(2))
     planned.plan(100, 10**9)
-    scores = planned.score(finding(4, seconds=0.45), seconds)  # 0.9 s for both images
+    scores = planned.score(finding(4, seconds=0.45), seconds, 1)  # 0.9 s for both images
     assert (scores is None) == (expected == 0)
     assert planned.is_on == (expected > 0)
     assert abs(len(rounds(planned, 100)) - expected) <= 1

@@ -205,7 +205,7 @@ class RunContext:
         if scoring is None or predicting is None or not math.isfinite(value) or not scoring.is_due(epoch):
             return None
         began = time.monotonic()
-        scores = scoring.score(predicting, statistics.median(self._seconds))
+        scores = scoring.score(predicting, statistics.median(self._seconds), epoch)
         if scores is None:
             return None
         took, images = time.monotonic() - began, len(scores.images)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.annotations.selection import evenly
-from napari_seg_trainer.engines.protocol import Predicting
-from napari_seg_trainer.evaluation.scores import Scores, score_image
+from napari_seg_trainer.engines.protocol import Predicting, Predictor
+from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
+from napari_seg_trainer.runs.previews import PreviewWriter
 
 SHARE = 0.1
 """Of the time of a training, at most so much is for scoring."""
@@ -31,10 +32,12 @@ class Scoring:
     ----------
     images : sequence of PreparedImage
         Taken evenly among them.
+    previews : PreviewWriter, optional
+        Handed what is found in them.
     """
 
-    def __init__(self, images: Sequence[PreparedImage]) -> None:
-        self._images = evenly(images, MOST_IMAGES)
+    def __init__(self, images: Sequence[PreparedImage], previews: PreviewWriter | None = None) -> None:
+        self._images, self._previews = evenly(images, MOST_IMAGES), previews
         self._count = len(self._images)
         self._epochs, self._every, self._is_measured = 1, 1, False
 
@@ -61,7 +64,7 @@ class Scoring:
         """Return whether to score after this epoch."""
         return self.is_on and (epoch % self._every == 0 or epoch == self._epochs)
 
-    def score(self, predicting: Predicting, seconds: float) -> Scores | None:
+    def score(self, predicting: Predicting, seconds: float, epoch: int) -> Scores | None:
         """Score the network as it is now; None where that turns out to take too long.
 
         Parameters
@@ -69,15 +72,25 @@ class Scoring:
         predicting : callable
         seconds : float
             How long an epoch takes.
+        epoch : int
+            The one that has ended.
         """
+        if self._previews is not None:
+            self._previews.begin(self._images)
         with predicting() as predictor:
             if not self._is_measured:
                 predictor.predict(self._images[0].image)  # the first one may have to get ready
             began = time.monotonic()
-            found = [score_image(one.name, one.labels, predictor.predict(one.image)) for one in self._images]
+            found = [self._score_image(one, predictor, epoch) for one in self._images]
         if not self._is_measured:
             self._measure(time.monotonic() - began, seconds * self._epochs)
         return Scores.of(found) if self.is_on else None
+
+    def _score_image(self, prepared: PreparedImage, predictor: Predictor, epoch: int) -> ImageScore:
+        found = predictor.predict(prepared.image)
+        if self._previews is not None:
+            self._previews.keep(epoch, prepared.name, found)
+        return score_image(prepared.name, prepared.labels, found)
 
     def _measure(self, cost: float, whole: float) -> None:
         """Make no more rounds than their share of the time of the whole training (seconds) allows."""

@@ -2,10 +2,14 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.patches import samples_per_epoch
 from napari_seg_trainer.annotations.prepare import PreparedImage
@@ -31,6 +35,7 @@ from napari_seg_trainer.runs.context import (
     tell_missing_epoch,
 )
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
+from napari_seg_trainer.runs.previews import MODEL, PreviewWriter
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.scoring import MOST_IMAGES, Scoring
 from napari_seg_trainer.runs.turn import wait_for_turn
@@ -103,7 +108,10 @@ class _Training:
         engine = load_engine(self.spec)
         data = self._prepare(dataset, early)
         baseline = settle_baseline(self.run, engine, parent, data, early.progress)
-        context = RunContext(self.run, len(data.training), len(data.validation), Scoring(data.validation))
+        names = [channel.name for channel in dataset.channels]
+        self.previews = PreviewWriter(self.run, names, dataset.pixel_size, partial(early.log, level="warning"))
+        scoring = Scoring(data.validation, self.previews)
+        context = RunContext(self.run, len(data.training), len(data.validation), scoring)
         start = parent.folder if parent else None
         task = TrainingTask(len(dataset.channels), parameters, self.job.seed, start)
         # a run that is to keep what it has, trains no further
@@ -185,7 +193,9 @@ class _Training:
         folder.mkdir()
         engine.export(epoch_folder(self.run, best), data, folder, context)
         scored = evenly(data.validation, MOST_IMAGES)
-        scores, examples = _score(engine, folder, scored, context, "scoring validation images")
+        self.previews.begin(scored)
+        keep = partial(self.previews.keep, MODEL)
+        scores, examples = _score(engine, folder, scored, context, "scoring validation images", keep)
         self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.told))
         told = {event.epoch: event for event in self.run.events() if isinstance(event, EpochEnded)}
         tested = self._test(engine, dataset, folder, context)
@@ -242,13 +252,19 @@ class _Training:
 
 
 def _score(
-    engine: Engine, folder: Path, images: Sequence[PreparedImage], context: RunContext, stage: str
+    engine: Engine,
+    folder: Path,
+    images: Sequence[PreparedImage],
+    context: RunContext,
+    stage: str,
+    keep: Callable[[str, NDArray[np.int32]], None] = lambda *_: None,
 ) -> tuple[Scores, list[Example]]:
     predictor = engine.load(folder)
     scores: list[ImageScore] = []
     worst: list[tuple[float, Example]] = []  # these tell most
     for done, prepared in enumerate(images, 1):
         prediction = predictor.predict(prepared.image)
+        keep(prepared.name, prediction)
         scores.append(score_image(prepared.name, prepared.labels, prediction))
         example = Example(prepared.name, prepared.image[0], prepared.labels, prediction)
         worst.append((scores[-1].scores["ap50"], example))

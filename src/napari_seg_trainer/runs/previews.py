@@ -1,0 +1,230 @@
+"""What the network finds in a few validation images, kept in the run's folder as the training goes on.
+
+======================  ==================================================================
+``index.json``          which images there are (`PreviewIndex`); written last of what `begin` writes
+``00.npz``              the first of them and its truth
+``00_epoch_00012.npz``  what is found in it after epoch 12
+``00_model.npz``        what the finished model finds in it
+======================  ==================================================================
+
+Nothing is predicted for their sake: they are handed what is predicted to be scored.
+"""
+
+import io
+import logging
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.selection import evenly
+from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.files import write_bytes, write_text
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema._base import FrozenModel
+
+MOST_IMAGES = 12
+MOST_PIXELS = 16 << 20
+"""Of all previewed images together, where there is more than one: 32 MiB a channel at most, before compression."""
+MODEL: Literal["model"] = "model"
+
+Round = int | Literal["model"]
+"""The epoch after which something was found, or `MODEL`."""
+
+_LARGEST = float(np.finfo(np.float16).max)
+_UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+_log = logging.getLogger(__name__)
+
+
+class PreviewIndex(FrozenModel):
+    """What the previews of a run show.
+
+    Attributes
+    ----------
+    images : tuple of str
+        Their names in the split.
+    channels : tuple of str
+    pixel_size : float, optional
+        µm per pixel.
+    """
+
+    images: tuple[str, ...]
+    channels: tuple[str, ...]
+    pixel_size: float | None = None
+
+
+class PreviewWriter:
+    """Keeps previews. A disk that refuses ends them, and not the training.
+
+    Parameters
+    ----------
+    run : Run
+    channels : sequence of str
+        Of the images.
+    pixel_size : float, optional
+        Of the images, µm.
+    warn : callable
+        Told once, in a line for the user, where previews cannot be kept.
+    """
+
+    def __init__(
+        self, run: Run, channels: Sequence[str], pixel_size: float | None, warn: Callable[[str], None]
+    ) -> None:
+        self._folder = previews_folder(run)
+        self._channels, self._pixel_size, self._warn = tuple(channels), pixel_size, warn
+        self._places: dict[str, int] | None = None
+
+    def begin(self, images: Sequence[PreparedImage]) -> None:
+        """Choose some of these images, evenly among them, and keep them; those that an earlier attempt chose stay.
+
+        Called again, it does nothing.
+        """
+        if self._places is None:
+            self._places = {}
+            with self._forgiving():
+                self._places = self._begin(images)
+
+    def keep(self, found_by: Round, image: str, found: NDArray[np.int32]) -> None:
+        """Keep what was found in an image (YX), in place of what was told earlier of it; others are left out."""
+        place = (self._places or {}).get(image)
+        if place is not None:
+            with self._forgiving():
+                _save(_prediction_file(self._folder, place, found_by), labels=_small(found))
+
+    def _begin(self, images: Sequence[PreparedImage]) -> dict[str, int]:
+        index = _index(self._folder)
+        if index is None:
+            shutil.rmtree(self._folder, ignore_errors=True)  # what is in it is nobody's
+            chosen = tuple(image.name for image in evenly(images, MOST_IMAGES, MOST_PIXELS))
+            index = PreviewIndex(images=chosen, channels=self._channels, pixel_size=self._pixel_size)
+        self._folder.mkdir(exist_ok=True)
+        for old in self._folder.glob(f"*_{MODEL}.npz"):  # of an attempt that this one goes on from
+            old.unlink()
+        places = {name: place for place, name in enumerate(index.images)}
+        for image in images:
+            if image.name in places:
+                pixels = np.clip(image.image, -_LARGEST, _LARGEST).astype(np.float16)
+                _save(_image_file(self._folder, places[image.name]), image=pixels, truth=_small(image.labels))
+        write_text(self._folder / "index.json", index.model_dump_json())
+        return places
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._places = {}
+            _log.warning("previews end here", exc_info=True)
+            reason = error.strerror or error
+            try:
+                self._warn(f"No more previews are kept, as '{self._folder}' cannot be written: {reason}.")
+            except OSError:  # of a full disk, the log knows at least
+                _log.warning("that cannot be told either", exc_info=True)
+
+
+class Previews:
+    """Reads what is kept of a run.
+
+    Parameters
+    ----------
+    run : Run
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._folder = previews_folder(run)
+
+    def index(self) -> PreviewIndex | None:
+        """Return what there is to see; None as long as nothing is."""
+        return _index(self._folder)
+
+    def rounds(self, image: str) -> tuple[Round, ...]:
+        """Return after which epochs there is something to see of an image, in order, and `MODEL` last."""
+        place = self._place(image)
+        known = re.compile(rf"{place:02}_epoch_(\d+)\.npz")
+        try:
+            names = [path.name for path in self._folder.iterdir()]
+        except OSError as error:
+            raise RunError(f"'{self._folder}' cannot be read: {error.strerror or error}.") from error
+        epochs = sorted(int(match[1]) for match in map(known.fullmatch, names) if match)
+        has_model = _prediction_file(self._folder, place, MODEL).name in names
+        return (*epochs, MODEL) if has_model else tuple(epochs)
+
+    def image(self, image: str) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Return an image (CYX) as the network takes it, in half precision, and its truth (YX).
+
+        Raises
+        ------
+        RunError
+            If its file is missing or broken.
+        """
+        found = _load(_image_file(self._folder, self._place(image)), image=3, truth=2)
+        return found["image"].astype(np.float32), found["truth"].astype(np.int32)
+
+    def prediction(self, image: str, found_by: Round) -> NDArray[np.int32]:
+        """Return what was found in an image (YX).
+
+        Raises
+        ------
+        RunError
+            If its file is missing or broken.
+        """
+        found = _load(_prediction_file(self._folder, self._place(image), found_by), labels=2)
+        return found["labels"].astype(np.int32)
+
+    def _place(self, image: str) -> int:
+        index = self.index()
+        if index is None or image not in index.images:
+            raise RunError(f"There is no preview of image '{image}' in '{self._folder}'. Choose another image.")
+        return index.images.index(image)
+
+
+def previews_folder(run: Run) -> Path:
+    """Return where a run's previews are."""
+    return run.folder / "previews"
+
+
+def _image_file(folder: Path, place: int) -> Path:
+    return folder / f"{place:02}.npz"
+
+
+def _prediction_file(folder: Path, place: int, found_by: Round) -> Path:
+    return folder / (f"{place:02}_{MODEL}.npz" if found_by == MODEL else f"{place:02}_epoch_{found_by:05}.npz")
+
+
+def _index(folder: Path) -> PreviewIndex | None:
+    try:
+        return PreviewIndex.model_validate_json((folder / "index.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _small(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels in the smallest type that holds them."""
+    return np.asarray(labels).astype(np.min_scalar_type(int(labels.max(initial=0))))
+
+
+def _save(path: Path, **arrays: NDArray[Any]) -> None:
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_bytes(path, file.getvalue())
+
+
+def _load(path: Path, **axes: int) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file that are named, each with this number of axes."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            found = {name: file[name] for name in axes}
+    except _UNREADABLE as error:
+        raise RunError(f"The preview '{path}' is missing or broken. Choose another epoch or image.") from error
+    if any(found[name].ndim != count or found[name].dtype.kind not in "fiu" for name, count in axes.items()):
+        raise RunError(f"The preview '{path}' does not hold what it should. Choose another epoch or image.")
+    return found
