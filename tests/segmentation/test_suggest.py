@@ -8,7 +8,14 @@ import tifffile
 
 from napari_seg_trainer import suggest
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.segmentation.suggest import Suggestion, disagreement, look_at_images, rank, unannotated
+from napari_seg_trainer.segmentation.suggest import (
+    Suggestion,
+    disagreement,
+    look_at_images,
+    looks_of,
+    rank,
+    unannotated,
+)
 
 
 def squares(*places, size=10, shape=(64, 64)):
@@ -98,6 +105,32 @@ def test_annotated_images_are_left_out(folder, tmp_path):
         tifffile.imwrite(folder / f"{stem}_labelled.tif", squares((4, 4)).astype(np.uint16))
     with pytest.raises(DataError, match="not annotated yet"):
         unannotated([folder])
+
+
+def test_a_second_image_of_a_kind_comes_behind_the_first_of_another(tmp_path):
+    told = [
+        Suggestion(tmp_path / name, 10, unsure, looks)
+        for name, unsure, looks in (
+            ("crowd_1", 50.0, (9.0, 0.1)),
+            ("crowd_2", 48.0, (9.0, 0.11)),
+            ("few_1", 10.0, (3.0, 0.5)),
+            ("few_2", 9.0, (3.1, 0.5)),
+            ("sure", 0.0, (6.0, 0.9)),
+        )
+    ]
+    assert [one.image.name for one in rank(told)][:2] == ["crowd_1", "few_1"]
+    assert rank(told)[-1].image.name == "sure"
+    assert sorted(one.image.name for one in rank(told)) == sorted(one.image.name for one in told)
+
+
+def test_looks_tell_kinds_of_images_apart():
+    few, many = squares((4, 4)), squares(*((y, x) for y in range(0, 60, 12) for x in range(0, 60, 12)))
+    dim, alike = ((labels > 0)[None] * 100.0 + np.arange(64) for labels in (few, many))
+    first, second = looks_of(dim, few), looks_of(alike, many)
+    assert len(first) == len(second)
+    assert second[3] > first[3]
+    assert looks_of(dim * 7 + 3, few) == pytest.approx(first, abs=1e-5)
+    assert np.isfinite(looks_of(np.zeros((1, 64, 64)), squares())).all()
 
 
 def test_of_images_that_are_alike_unsure_those_with_more_objects_come_first(tmp_path):

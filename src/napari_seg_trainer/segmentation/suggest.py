@@ -42,6 +42,8 @@ class Suggestion:
         How many the model finds.
     unsure : float
         How many objects are in one answer and not in another, in the mean over all pairs of answers.
+    looks : tuple of float
+        What tells kinds of images apart: see `looks_of`.
     problem : str
         Why the image could not be looked at.
     """
@@ -49,12 +51,51 @@ class Suggestion:
     image: Path
     objects: int = 0
     unsure: float = 0.0
+    looks: tuple[float, ...] = ()
     problem: str = ""
 
 
 def rank(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
-    """Return the images that the model is least sure of first, and those that could not be looked at last."""
-    return sorted(suggestions, key=lambda one: (bool(one.problem), -one.unsure, -one.objects, one.image.name))
+    """Return the images in the order in which to annotate them; those that could not be looked at come last.
+
+    The first is the one with most that the model is unsure of. Each further one is, too, but less so the more it looks
+    like one before it, as a second image of a kind teaches less than the first of another. Looks are compared by their
+    distance, in standard deviations over all images.
+    """
+    seen = [one for one in suggestions if not one.problem]
+    rest = sorted(seen, key=lambda one: (-one.unsure, -one.objects, one.image.name))
+    if not rest:
+        return list(suggestions)
+    looks = np.array([one.looks for one in rest], float)
+    looks = (looks - looks.mean(0)) / np.maximum(looks.std(0), 1e-9)
+    worth = np.array([one.unsure for one in rest])
+    order: list[int] = []
+    while len(order) < len(rest):
+        # of equal worth, such as none, the earlier one
+        place = int(np.argmax(worth))
+        order.append(place)
+        worth *= 1.0 - np.exp(-0.5 * np.square(looks - looks[place]).sum(1))
+        worth[order] = -1.0
+    return [rest[place] for place in order] + [one for one in suggestions if one.problem]
+
+
+def looks_of(image: NDArray[Any], labels: NDArray[np.int32]) -> tuple[float, ...]:
+    """Return how large an image (CYX) is, how its intensities are spread, and how many objects (YX) it has, how large.
+
+    Sizes and numbers are logarithms, so that ratios count.
+    """
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas > 0]
+    low, middle, high, top = np.percentile(image[0].astype(np.float32), (1, 50, 90, 99.8))
+    span = max(float(top - low), 1e-9)
+    typical = float(np.log(np.median(areas))) if areas.size else 0.0
+    return (
+        float(np.log(labels.size)),
+        float(middle - low) / span,
+        float(high - low) / span,
+        float(np.log1p(areas.size)),
+        typical,
+    )
 
 
 def unannotated(places: Sequence[Path]) -> list[Path]:
@@ -153,4 +194,6 @@ def _look(path: Path, image: NDArray[Any], segments: Sequence[_Segment]) -> Sugg
     """Ask the first segmentation for an image (CYX) and its mirror images, and the others for the image."""
     answers = [segment(image) for segment in segments]
     answers += [np.flip(segments[0](np.ascontiguousarray(np.flip(image, axis))), axis) for axis in _MIRRORS]
-    return Suggestion(path, int(np.count_nonzero(np.bincount(answers[0].ravel())[1:])), disagreement(answers))
+    found = answers[0]
+    objects = int(np.count_nonzero(np.bincount(found.ravel())[1:]))
+    return Suggestion(path, objects, disagreement(answers), looks_of(image, found))

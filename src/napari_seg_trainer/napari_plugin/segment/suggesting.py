@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
@@ -15,6 +16,9 @@ from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Steps
+
+if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
+    from napari_seg_trainer.segmentation.suggest import Suggestion
 
 _NONE = "The model is sure of all of them. Annotate some in which you see mistakes."
 
@@ -69,7 +73,7 @@ def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event) 
     began = time.monotonic()
     try:
         for place, found in enumerate(looks):
-            yield Step(place, found.objects, time.monotonic() - began, problem=found.problem, unsure=found.unsure)
+            yield Step(place, found.objects, time.monotonic() - began, problem=found.problem, suggestion=found)
             if stop.is_set():
                 return
             began = time.monotonic()
@@ -100,14 +104,16 @@ class SuggestionList(QWidget):
     def show_steps(self, task: SuggestTask, steps: list[Step]) -> None:
         """Show what a task has come to."""
         self._model = task.model.name
-        ranked = sorted((step for step in steps if not step.problem), key=lambda step: (-step.unsure, -step.objects))
-        unsure = [step for step in ranked if step.unsure]
+        from napari_seg_trainer.segmentation.suggest import rank
+
+        ranked = [one for one in rank([step.suggestion for step in steps if step.suggestion]) if not one.problem]
+        unsure = [one for one in ranked if one.unsure]
         self.line.setText("Annotate these next: click to correct what the model finds." if unsure else _NONE)
-        self.list.set_findings([_finding(task.images[step.frame], step) for step in unsure])
+        self.list.set_findings([_finding(one) for one in unsure])
         self.setVisible(bool(ranked))
 
 
-def _finding(image: Path, step: Step) -> Finding:
-    unsure, objects = round(step.unsure) or 1, "1 object" if step.objects == 1 else f"{step.objects:,} objects"
-    message = f"{image.name}: unsure of {unsure:,}; finds {objects}."
-    return Finding(severity=Severity.INFO, code="suggestion", message=message, file=image)
+def _finding(one: "Suggestion") -> Finding:
+    unsure, objects = round(one.unsure) or 1, "1 object" if one.objects == 1 else f"{one.objects:,} objects"
+    message = f"{one.image.name}: unsure of {unsure:,}; finds {objects}."
+    return Finding(severity=Severity.INFO, code="suggestion", message=message, file=one.image)

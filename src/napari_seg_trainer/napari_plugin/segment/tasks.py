@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
@@ -19,6 +20,9 @@ from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.napari_plugin.layers.grids import plane_shape
 from napari_seg_trainer.napari_plugin.layers.planes import Source, deepest, frame_count, plane
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
+
+if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
+    from napari_seg_trainer.segmentation.suggest import Suggestion
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,8 @@ class Step:
         Why a file could not be segmented.
     warning : str
         Why the result may be poor.
-    unsure : float
-        Of how many objects a model is not sure, where it was asked.
+    suggestion : Suggestion, optional
+        How sure a model is, where it was asked.
     """
 
     frame: int
@@ -137,7 +141,7 @@ class Step:
     labels: NDArray[np.int32] | None = None
     problem: str = ""
     warning: str = ""
-    unsure: float = 0.0
+    suggestion: "Suggestion | None" = None
 
 
 Steps = Generator[Step, None, None]
