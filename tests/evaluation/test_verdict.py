@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from napari_seg_trainer.evaluation.comparison import compare
+from napari_seg_trainer.evaluation.course import tell_course
 from napari_seg_trainer.evaluation.matching import Matching
 from napari_seg_trainer.evaluation.mistakes import Mistakes
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores
-from napari_seg_trainer.evaluation.verdict import compare, give_verdict
+from napari_seg_trainer.evaluation.traits import Reason
+from napari_seg_trainer.evaluation.verdict import give_verdict
 from napari_seg_trainer.schema.events import EpochEnded
 
 STEPS = (0, 1, -1, 1, 0, -1, 1, -1)
@@ -31,9 +34,9 @@ def epochs(training, validation):
     ]
 
 
-def said(found, other=None, course=(), baseline="the model 'old'"):
+def said(found, other=None, course=(), baseline="the model 'old'", reasons=None):
     against = None if other is None else Scores.of(other)
-    return give_verdict(Scores.of(found), course, baseline, against)
+    return give_verdict(Scores.of(found), course, baseline, against, reasons=reasons)
 
 
 def test_how_good_it_is_comes_first():
@@ -105,23 +108,112 @@ def test_the_course_of_the_losses(training, validation, told):
 
 
 @pytest.mark.parametrize(
+    ("training", "validation", "told"),
+    [
+        (FALLING, FALLING + 0.1, "It is still learning: in the last 4 epochs the val"),
+        (
+            FALLING,
+            np.r_[FALLING[:10], np.full(10, FALLING[9])],
+            "It hardly learns any more: the validation loss was",
+        ),
+        (
+            FALLING,
+            np.r_[FALLING[:4], np.linspace(0.5, 0.48, 16)],
+            "It hardly learns any more: in the last 4 epochs",
+        ),
+        (FALLING, np.r_[FALLING[:10], FALLING[9] + np.linspace(0, 0.3, 10)], "It overfits: after epoch 10 the val"),
+        (FALLING[:9], FALLING[:9], ""),
+    ],
+)
+def test_in_the_middle_each_course_has_its_sentence(training, validation, told):
+    sentence = tell_course(epochs(training, validation), during=True)
+    assert sentence.startswith(told)
+    assert bool(sentence) == bool(told)
+
+
+TOUCH = "Next: annotate more images where objects touch."
+
+
+@pytest.mark.parametrize(
     ("mistakes", "told"),
     [
-        ({"merged": 2}, "16 times it takes several objects for one. Annotate more images where objects touch."),
-        ({"split": 1, "merged": 1}, "8 times it takes several objects for one and 8 objects it cuts in pieces."),
-        ({"merged": 0}, ""),
+        ({"merged": 2}, ("16 times it takes several objects for one.", TOUCH)),
+        ({"merged": 1}, ("8 times it takes several objects for one.", TOUCH)),
+        (
+            {"split": 1, "merged": 1},
+            ("8 times it takes several objects for one and 8 objects it cuts in pieces.", TOUCH),
+        ),
+        ({"merged": 0}, ()),
     ],
 )
 def test_merging_and_splitting_are_named_where_they_matter(mistakes, told):
-    sentences = said(images(17, **mistakes))
-    assert any(sentence.startswith(told) for sentence in sentences) if told else len(sentences) == 1
+    assert said(images(17, **mistakes))[1:] == told
+    assert said(images(16, real=20, unreal=0, **{"split": 1}))[1:] == ()  # 1 of 4
+
+
+POOR = [image("cell_b", 5, 20, 3, merged=2), image("cell_a", 2, 20, 0, split=1), image("cell_c", 0, 0, 4)]
+LARGE = Reason("large", "too few such cells: 24 pixels across, the training images' are 12")
+BLURRED = Reason("blurred", "out of focus: 2.0 times less sharp than training images")
 
 
 def test_the_worst_images_are_named_with_what_is_wrong_there():
-    poor = [image("cell_b", 5, 20, 3, merged=2), image("cell_a", 2, 20, 0, split=1), image("cell_c", 0, 0, 4)]
-    sentence = said([*images(20), *poor])[-1]
-    assert sentence.startswith(
+    sentence = said([*images(20), *POOR])[-2]
+    assert sentence == (
         "Worst: cell_c (no object there, 4 not real); cell_a (18 of 20 missed, 1 split); "
         "cell_b (15 of 20 missed, 2 merged, 3 not real)."
     )
     assert "Worst" not in " ".join(said(images(17)))
+    assert "Worst" not in " ".join(said(images(0)))
+
+
+def test_the_worst_images_are_named_with_their_reasons():
+    sentence = said([*images(20), *POOR[:2]], reasons={"cell_a": BLURRED, "cell_b": LARGE})[-2]
+    assert sentence == (
+        "Worst: cell_a (18 of 20 missed, 1 split; out of focus: 2.0 times less sharp than training images); "
+        "cell_b (15 of 20 missed, 2 merged, 3 not real; too few such cells: 24 pixels across, the training images' are "
+        "12)."
+    )
+
+
+ASK = "annotate 3 or more"
+BLUR = "leave blurred images like cell_{} out, or annotate 3 or more of them"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "merged", "told"),
+    [
+        ({}, 0, "look whether cell_c, cell_a and cell_b are labelled well, then annotate more images like them"),
+        ("L__", 0, f"look whether cell_c and cell_b are labelled well; {ASK} images with large cells like cell_a"),
+        ("LLL", 0, f"{ASK} images with large cells like cell_c"),
+        (
+            "SDB",
+            0,
+            f"{ASK} images with small cells like cell_a, 3 or more dim images like cell_b and 3 or more bright images "
+            "like cell_c",
+        ),
+        ("FFF", 0, BLUR.format("c")),
+        ("FFF", 9, BLUR.format("c")),
+        ("FLL", 0, f"{ASK} images with large cells like cell_c; {BLUR.format('a')}"),
+        ("CCC", 9, f"{ASK} images where objects touch like cell_c"),
+        ("LLL", 9, f"{ASK} images with large cells like cell_c and more images where objects touch"),
+        (
+            "LL_",
+            9,
+            f"look whether cell_c is labelled well; {ASK} images with large cells like cell_a and more images where "
+            "objects touch",
+        ),
+    ],
+)
+def test_what_to_annotate_next_is_one_sentence(kinds, merged, told):
+    poor = [image("cell_b", 5, 20, 3, merged=merged), image("cell_a", 2, 20, 0, merged=merged), POOR[2]]
+    names = {"L": "large", "S": "small", "D": "dim", "B": "bright", "F": "blurred", "C": "crowded"}
+    given = {f"cell_{name}": names.get(kind) for name, kind in zip("abc", kinds, strict=False)}
+    reasons = {name: Reason(kind, "why") for name, kind in given.items() if kind}
+    sentences = said([*images(20), *poor], reasons=reasons)
+    assert sentences[-1] == f"Next: {told}."
+    assert sum("nnotate" in sentence for sentence in sentences) <= 1
+
+
+def test_a_worst_image_whose_objects_touch_is_not_taken_for_one_that_is_labelled_badly():
+    sentence = said([*images(20), image("cell_b", 5, 20, 0, merged=6)])[-1]
+    assert sentence == "Next: annotate more images where objects touch."

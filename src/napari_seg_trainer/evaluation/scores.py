@@ -41,6 +41,11 @@ class ImageScore(FrozenModel):
         """The image's own scores by name, such as ``ap50``."""
         return _named(self.matchings)
 
+    @property
+    def half(self) -> Matching:
+        """The counts at IoU 0.5."""
+        return next(matching for matching in self.matchings if matching.iou_threshold == IOU)
+
 
 class Scores(FrozenModel):
     """How well a set of images was segmented.

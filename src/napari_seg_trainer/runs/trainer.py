@@ -17,8 +17,11 @@ from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
 from napari_seg_trainer.errors import JobError, LibraryError, RunError, SegTrainerError
+from napari_seg_trainer.evaluation.advice import worst_images
+from napari_seg_trainer.evaluation.course import course_of
 from napari_seg_trainer.evaluation.report import Example, write_report
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
+from napari_seg_trainer.evaluation.traits import find_reasons
 from napari_seg_trainer.evaluation.verdict import give_verdict
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
@@ -39,7 +42,7 @@ from napari_seg_trainer.runs.previews import MODEL, PreviewWriter
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.scoring import MOST_IMAGES, Scoring
 from napari_seg_trainer.runs.turn import wait_for_turn
-from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Event, Failed, Finished, Stopped, Verdict
+from napari_seg_trainer.schema.events import Evaluated, Event, Failed, Finished, Stopped, Verdict
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
 
@@ -197,11 +200,8 @@ class _Training:
         keep = partial(self.previews.keep, MODEL)
         scores, examples = _score(engine, folder, scored, context, "scoring validation images", keep)
         self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.told))
-        told = {event.epoch: event for event in self.run.events() if isinstance(event, EpochEnded)}
         tested = self._test(engine, dataset, folder, context)
-        course = [told[epoch] for epoch in sorted(told)]
-        verdict = give_verdict(scores, course, baseline.name, baseline.scores, tested)
-        self.run.append(Verdict(sentences=verdict))
+        verdict = self._judge(data, scores, tested, baseline, context)
         card = self._card(dataset, context, scores, parent).replace(
             verdict=verdict, test_images=len(tested.images), test_scores=tested.told
         )
@@ -218,6 +218,21 @@ class _Training:
         if context.early_stop and not context.has_all_epochs:
             return Stopped(reason="the validation loss no longer improved", model=model.name, best_epoch=best)
         return Finished(model=model.name, best_epoch=best)
+
+    def _judge(
+        self, data: TrainingData, scores: Scores, tested: Scores, baseline: Baseline, context: RunContext
+    ) -> tuple[str, ...]:
+        """Say in plain words how good the model is."""
+        worst = {image.image for image in worst_images(scores)}
+        reasons = find_reasons(
+            data.training,
+            [prepared for prepared in data.validation if prepared.name in worst],
+            lambda done, total: context.progress("comparing the worst images with the others", done, total),
+        )
+        course = course_of(self.run.events())
+        verdict = give_verdict(scores, course, baseline.name, baseline.scores, tested, reasons)
+        self.run.append(Verdict(sentences=verdict))
+        return verdict
 
     def _test(self, engine: Engine, dataset: Dataset, folder: Path, context: RunContext) -> Scores:
         """Score the model on the test images, if there are any; nothing is chosen by it."""

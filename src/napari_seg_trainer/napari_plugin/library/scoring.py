@@ -63,8 +63,8 @@ def score_models(
         If the folder, an image or a model cannot be used.
     """
     from napari_seg_trainer.annotations.folder import open_folders
+    from napari_seg_trainer.evaluation.comparison import compare, tell_difference
     from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
-    from napari_seg_trainer.evaluation.verdict import compare, tell_difference
     from napari_seg_trainer.segmentation.service import CancelledError
 
     pairs = open_folders([folder])

@@ -1,0 +1,89 @@
+"""How two segmentations of the same images compare, and whether that may be chance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seg_trainer.evaluation.scores import ImageScore
+
+RESAMPLINGS = 2000
+INTERVAL = (2.5, 97.5)
+FEWEST_IMAGES = 5
+"""With fewer images, chance decides which of two models scores higher."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two segmentations of the same images compare by the average precision at IoU 0.5, pooled over the images.
+
+    Attributes
+    ----------
+    ours, other : float
+    low, high : float
+        The 95 % interval of the difference, from resampling the images in pairs (Efron 1979).
+    images : int
+    """
+
+    ours: float
+    other: float
+    low: float
+    high: float
+    images: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether chance is an unlikely reason for the difference."""
+        return self.images >= FEWEST_IMAGES and (self.low > 0 or self.high < 0)
+
+
+def compare(ours: Sequence[ImageScore], other: Sequence[ImageScore], seed: int = 0) -> Comparison:
+    """Compare two segmentations of the same images, in the same order.
+
+    Raises
+    ------
+    ValueError
+        If the images are not the same.
+    """
+    if [score.image for score in ours] != [score.image for score in other]:
+        raise ValueError("the scores are of different images")
+    counts = np.stack([_counts(ours), _counts(other)])
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(ours), size=(RESAMPLINGS, len(ours)))
+    resampled = _precision(counts[:, drawn].sum(2))
+    low, high = np.percentile(resampled[0] - resampled[1], INTERVAL)
+    first, second = _precision(counts.sum(1))
+    return Comparison(float(first), float(second), float(low), float(high), len(ours))
+
+
+def tell_difference(compared: Comparison, other: str) -> str:
+    """Say better or worse than another only where resampling the images leaves no doubt."""
+    numbers = f"AP {compared.ours:.2f} against {compared.other:.2f}"
+    if compared.images < FEWEST_IMAGES:
+        count = counted(compared.images, "image")
+        return (
+            f"{numbers} of {other}, but {count} {'is' if compared.images == 1 else 'are'} too few to tell which is "
+            f"better. Annotate more: from {FEWEST_IMAGES} on it can be told."
+        )
+    interval = f"difference {compared.low:+.2f} to {compared.high:+.2f} on {compared.images} images"
+    if not compared.is_clear:
+        return f"No clear difference from {other}: {numbers} ({interval})."
+    return f"{'Better' if compared.low > 0 else 'Worse'} than {other}: {numbers} ({interval})."
+
+
+def counted(count: int, what: str) -> str:
+    """Return ``1 image``, ``2 images``."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _counts(images: Sequence[ImageScore]) -> NDArray[np.int64]:
+    """Return for each image what was found, and what is found, made up or missed."""
+    halves = [image.half for image in images]
+    return np.array(
+        [(half.true_positive, half.true_positive + half.false_positive + half.false_negative) for half in halves]
+    )
+
+
+def _precision(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    return counts[..., 0] / np.maximum(counts[..., 1], 1)
