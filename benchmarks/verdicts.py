@@ -69,7 +69,7 @@ def outcome(home: Path, name: str, **fields: Any) -> dict[str, Any]:
     """Train, print the verdict, and return it with the scores and the part of the time that scoring took."""
     run, times = train_ours(home, name, "stardist", **fields)
     events = run.events()
-    (verdict,) = (event for event in events if isinstance(event, Verdict))
+    (verdict,) = (event for event in events if isinstance(event, Verdict) and event.epoch is None)
     baseline = next(event for event in events if isinstance(event, Baseline))
     scored = [event for event in events if isinstance(event, Evaluated)]
     found = {

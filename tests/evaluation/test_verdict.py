@@ -9,7 +9,7 @@ from napari_seg_trainer.evaluation.matching import Matching
 from napari_seg_trainer.evaluation.mistakes import Mistakes
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores
 from napari_seg_trainer.evaluation.traits import Reason
-from napari_seg_trainer.evaluation.verdict import give_verdict
+from napari_seg_trainer.evaluation.verdict import give_interim_verdict, give_verdict, without_numbers
 from napari_seg_trainer.schema.events import EpochEnded
 
 STEPS = (0, 1, -1, 1, 0, -1, 1, -1)
@@ -217,3 +217,28 @@ def test_what_to_annotate_next_is_one_sentence(kinds, merged, told):
 def test_a_worst_image_whose_objects_touch_is_not_taken_for_one_that_is_labelled_badly():
     sentence = said([*images(20), image("cell_b", 5, 20, 0, merged=6)])[-1]
     assert sentence == "Next: annotate more images where objects touch."
+
+
+@pytest.mark.parametrize(
+    ("ours", "other", "told"),
+    [
+        (images(18, spread=1), images(12, spread=1, seed=1), "So far better than Otsu: AP 0.90 against 0.60"),
+        (images(12, spread=1), images(18, spread=1, seed=1), "So far worse than Otsu: AP 0.60 against 0.90"),
+        (images(18), images(18), "So far no clear difference from Otsu"),
+        (images(18), images(12, 4), ""),  # of four images it cannot be told
+        (images(18, 6)[2:], images(12), ""),
+        (images(18), None, ""),
+    ],
+)
+def test_in_the_middle_it_is_told_how_it_stands_so_far(ours, other, told):
+    against = None if other is None else Scores.of(other)
+    course, *sentences = give_interim_verdict(Scores.of(ours), epochs(FALLING, FALLING), "Otsu", against)
+    assert course.startswith("It is still learning: ")
+    assert [sentence[: len(told)] for sentence in sentences] == ([told] if told else [])
+    assert give_interim_verdict(Scores.of(ours), epochs(FALLING[:9], FALLING[:9]), "Otsu", against) == ()
+
+
+def test_other_numbers_say_nothing_new():
+    first, second = (give_interim_verdict(Scores.of(images(18)), epochs(FALLING[:n], FALLING[:n])) for n in (12, 18))
+    assert first != second
+    assert without_numbers(first) == without_numbers(second)

@@ -17,7 +17,7 @@ from napari_seg_trainer.napari_plugin.parts.docks import PLUGIN, SEGMENT
 from napari_seg_trainer.napari_plugin.run.texts import interrupted_text, scores_text, stage_text
 from napari_seg_trainer.napari_plugin.run.view import RunView
 from napari_seg_trainer.runs.run import Run, RunState
-from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Failed, Log, Progress, Started
+from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Failed, Log, Progress, Started, Verdict
 from napari_seg_trainer.schema.job import TrainingJob
 
 PATIENCE = 60_000
@@ -214,6 +214,23 @@ def test_other_stages_are_named(view, told, qtbot):
     qtbot.waitUntil(lambda: view.progress.stage_line.text() == "optimising thresholds 3 of 10")
     assert view.progress.time_line.text() == ""
     assert view.progress.whole.value() == view.progress.whole.maximum()
+
+
+def test_what_is_said_in_the_middle_stands_beside_the_scores(view, told, qtbot):
+    def scored(epoch=None):
+        return Evaluated(dataset="validation", images=5, epoch=epoch, scores={"recall50": 0.9, "precision50": 1.0})
+
+    run = told(started(), scored(1), epoch(1), Verdict(sentences=("It is still learning.",), epoch=1))
+    view.show_run(run)
+    found = "Finds 90 of 100 objects; 0 of 100 that it finds are not real."
+    qtbot.waitUntil(lambda: view.scores.text() == f"Epoch 1: {found} It is still learning.")
+    run.append(scored(2))  # what was said before still holds
+    qtbot.waitUntil(lambda: view.scores.text() == f"Epoch 2: {found} It is still learning.")
+    run.append(Verdict(sentences=("It overfits.",), epoch=2))
+    qtbot.waitUntil(lambda: view.scores.text() == f"Epoch 2: {found} It overfits.")
+    run.append(scored())
+    run.append(Verdict(sentences=("Good.", "Done.")))
+    qtbot.waitUntil(lambda: view.scores.text() == "Good.\nDone.")
 
 
 def test_messages_are_in_the_log(view, told, qtbot):

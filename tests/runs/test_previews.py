@@ -213,7 +213,7 @@ def test_nothing_is_predicted_for_previews(make_run):
     with_, without = Predictor(), Predictor()
     writer = PreviewWriter(run, ("dapi", "actin"), None, pytest.fail)
     for predictor, keeping in ((with_, writer), (without, None)):
-        planned = Scoring(images, keeping)
+        planned = Scoring(images, previews=keeping)
         planned.plan(10, 10**9)
         planned.score(predictor, 1e6, 1)
         planned.score(predictor, 1e6, 2)

@@ -7,9 +7,10 @@ from scipy import ndimage
 
 from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.api import make_job
+from napari_seg_trainer.runs import scoring
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.trainer import train_run
-from napari_seg_trainer.schema.events import Finished, Verdict
+from napari_seg_trainer.schema.events import EpochEnded, Finished, Verdict
 
 
 @pytest.fixture
@@ -40,3 +41,43 @@ def test_the_end_names_the_worst_image_its_reason_and_what_to_annotate(train, an
     assert "; out of focus: " in worst
     assert following == "Next: leave blurred images like validation/other_01 out, or annotate 3 or more of them."
     assert ModelLibrary().get("nuclei").card.verdict[-2:] == (worst, following)
+
+
+@pytest.fixture
+def scored(train, annotation_folder, monkeypatch):
+    """Train with scores after every epoch, on enough validation images to tell a difference."""
+    monkeypatch.setattr(scoring, "SHARE", 1e9)
+    validation = annotation_folder("validation", 5, seed=9, prefix="other")
+    return lambda **hyperparameters: train(hyperparameters=hyperparameters, validation_data=(validation,))
+
+
+def test_in_the_middle_it_speaks_where_there_is_something_new(scored):
+    run = scored(epochs=20, losses=[1 / min(epoch, 13) for epoch in range(1, 21)])
+    *interim, final = verdicts(run)
+    assert final.epoch is None
+    assert [(verdict.epoch, verdict.sentences[0].split(":")[0]) for verdict in interim] == [
+        (10, "It is still learning"),
+        (16, "It hardly learns any more"),
+    ]
+    difference = "So far no clear difference from Otsu and watershed: AP 1.00 against 1.00 (difference"
+    assert all(verdict.sentences[1].startswith(difference) for verdict in interim)
+    events = run.events()
+    assert all(isinstance(events[events.index(verdict) - 1], EpochEnded) for verdict in interim)
+    assert ModelLibrary().get("nuclei").card.verdict == final.sentences
+    report = (ModelLibrary().get("nuclei").folder / "report.html").read_text(encoding="utf-8")
+    assert "still learning" not in report
+
+
+def test_a_terminal_shows_it_beside_the_epoch(scored, cli):
+    run = scored(epochs=10)
+    lines = cli("follow", run.id).out.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("epoch  10 of 10"))
+    assert lines[place + 1].startswith("           It is still learning: ")
+    assert lines[place + 2].startswith("           So far no clear difference")
+    assert "Finds 100 of 100 objects; 0 of 100 that it finds are not real." in lines[place + 3 :]
+    told = [line for line in cli("follow", run.id, "--json").out.splitlines() if '"verdict"' in line]
+    assert ['"epoch":10' in line for line in told] == [True, False]
+
+
+def test_a_short_training_says_nothing_in_the_middle(scored):
+    assert [verdict.epoch for verdict in verdicts(scored(epochs=9))] == [None]

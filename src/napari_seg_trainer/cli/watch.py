@@ -10,6 +10,8 @@ from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema import events
 from napari_seg_trainer.schema.events import Event
 
+_BESIDE = " " * 11
+"""Before what belongs to the epoch above."""
 _MEASURES = (("AP", "ap50"), ("F1", "f1_50"))
 
 Happenings = Iterable[Event | None]
@@ -104,13 +106,13 @@ def _epoch(event: events.EpochEnded, epochs: int) -> str:
 def _scored(event: events.Evaluated | events.Baseline | events.Verdict) -> tuple[str, ...]:
     """Return what scores and a verdict say, in lines."""
     if isinstance(event, events.Verdict):
-        return event.sentences
+        return event.sentences if event.epoch is None else tuple(f"{_BESIDE}{said}" for said in event.sentences)
     numbers = ", ".join(f"{name} {event.scores[key]:.3f}" for name, key in _MEASURES if key in event.scores)
     if isinstance(event, events.Baseline):
         return (f"To beat: {event.name}, with {numbers} at IoU 0.5",)
     if event.dataset != "validation":
         return (f"{event.dataset.capitalize()} images: {numbers} at IoU 0.5 on {event.images}",)
-    return (f"           {numbers} at IoU 0.5 on {event.images} validation images",) if event.epoch else ()
+    return (f"{_BESIDE}{numbers} at IoU 0.5 on {event.images} validation images",) if event.epoch else ()
 
 
 def _conclude(run: Run, json: bool) -> int:

@@ -52,7 +52,9 @@ def write_report(
         If the folder cannot be written to.
     """
     events = list(events)
-    verdict = next((event.sentences for event in reversed(events) if isinstance(event, Verdict)), ())
+    verdict = next(
+        (event.sentences for event in reversed(events) if isinstance(event, Verdict) and event.epoch is None), ()
+    )
     figures = [("Curves", "curves.png", plot_curves(events))]
     if examples:
         figures.append(("Examples", "examples.png", plot_examples(examples)))

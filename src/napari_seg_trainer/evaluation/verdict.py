@@ -1,13 +1,16 @@
 """How good a model is, in sentences that each follow from a stated rule and its numbers."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from napari_seg_trainer.evaluation.advice import tell_kinds, tell_next, tell_worst, worst_images
-from napari_seg_trainer.evaluation.comparison import compare, counted, tell_difference
+from napari_seg_trainer.evaluation.comparison import FEWEST_IMAGES, Comparison, compare, counted, tell_difference
 from napari_seg_trainer.evaluation.course import tell_course
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.evaluation.traits import Reason
 from napari_seg_trainer.schema.events import EpochEnded
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
 def give_verdict(
@@ -50,6 +53,29 @@ def give_verdict(
     return tuple(sentence for sentence in said if sentence)
 
 
+def give_interim_verdict(
+    scores: Scores, epochs: Sequence[EpochEnded], baseline: str = "", other: Scores | None = None
+) -> tuple[str, ...]:
+    """Return what can be said in the middle of a training: its course, and how it stands to what is to be beaten.
+
+    Parameters are those of `give_verdict`. Nothing is said before there are enough epochs for a course, nor of a
+    difference on too few images.
+    """
+    course = tell_course(epochs, during=True)
+    if not course:
+        return ()
+    compared = _compared(scores, other)
+    if compared is None or compared.images < FEWEST_IMAGES:
+        return (course,)
+    difference = tell_difference(compared, baseline)
+    return course, f"So far {difference[0].lower()}{difference[1:]}"
+
+
+def without_numbers(sentences: Sequence[str]) -> tuple[str, ...]:
+    """Return the sentences with their numbers taken out, which change each time though nothing new is said."""
+    return tuple(_NUMBER.sub("", sentence) for sentence in sentences)
+
+
 def _how_good(scores: Scores, finds_some: bool) -> str:
     """Tell recall and precision at IoU 0.5 in counts."""
     if not scores.images:
@@ -74,13 +100,17 @@ def _test(tested: Scores | None) -> str:
 
 
 def _against(scores: Scores, baseline: str, other: Scores | None) -> str:
-    """Compare on the images that both were scored on, where there are any."""
-    if other is None:
+    compared = _compared(scores, other)
+    if compared is None:
         return ""
-    ours, theirs = ({image.image: image for image in seen.images} for seen in (scores, other))
-    both = [name for name in ours if name in theirs]
-    if not both:
-        return ""
-    compared = compare([ours[name] for name in both], [theirs[name] for name in both])
     text = tell_difference(compared, baseline)
     return f"{text} Keep using that, or train with more images." if text.startswith("Worse") else text
+
+
+def _compared(scores: Scores, other: Scores | None) -> Comparison | None:
+    """Compare on the images that both were scored on: in the middle, and of what is to be beaten, that may be some."""
+    if other is None:
+        return None
+    ours, theirs = ({image.image: image for image in seen.images} for seen in (scores, other))
+    both = [name for name in ours if name in theirs]
+    return compare([ours[name] for name in both], [theirs[name] for name in both]) if both else None

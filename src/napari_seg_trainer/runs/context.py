@@ -19,6 +19,7 @@ from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Progres
 from napari_seg_trainer.schema.job import Hyperparameters
 
 if TYPE_CHECKING:  # docks read what is here, and need no scores
+    from napari_seg_trainer.evaluation.scores import Scores
     from napari_seg_trainer.runs.scoring import Scoring
 
 PROGRESS_SECONDS = 0.5
@@ -139,7 +140,8 @@ class RunContext:
         self._seconds.append(now - self._epoch_began)
         self._epoch_began = self._told = now
         value = metrics["val_loss"]
-        score = self._score(epoch, value, predicting)
+        scores = self._score(epoch, value, predicting)
+        score = None if scores is None or self._scoring is None else self._scoring.deciding(scores)
         is_best = self._is_best(value, score)
         left = statistics.median(self._seconds[-9:]) * (self._parameters.epochs - epoch)
         event = EpochEnded(
@@ -152,6 +154,8 @@ class RunContext:
         )
         self._keep(event, save, score)
         self._run.append(event)
+        if scores is not None and self._scoring is not None:
+            self._scoring.judge(scores, self._run, epoch)
         self.early_stop = self._is_stale(epoch)
         return not (self.early_stop or self.obey())
 
@@ -200,7 +204,7 @@ class RunContext:
         lowest = 0 if self._state is None else self._state.lowest_epoch or self._state.best_epoch or 0
         return patience is not None and epoch - lowest >= patience
 
-    def _score(self, epoch: int, value: float, predicting: Predicting | None) -> float | None:
+    def _score(self, epoch: int, value: float, predicting: Predicting | None) -> "Scores | None":
         scoring = self._scoring
         if scoring is None or predicting is None or not math.isfinite(value) or not scoring.is_due(epoch):
             return None
@@ -210,7 +214,7 @@ class RunContext:
             return None
         took, images = time.monotonic() - began, len(scores.images)
         self._run.append(Evaluated(dataset="validation", images=images, scores=scores.told, epoch=epoch, seconds=took))
-        return scoring.value(scores) if scoring.decides else None
+        return scores
 
     def _is_best(self, value: float, score: float | None) -> bool:
         before = self._state

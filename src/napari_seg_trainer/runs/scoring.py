@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Predicting, Predictor
+from napari_seg_trainer.evaluation.course import course_of
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
+from napari_seg_trainer.evaluation.verdict import give_interim_verdict, without_numbers
+from napari_seg_trainer.runs.baseline import Baseline
 from napari_seg_trainer.runs.previews import PreviewWriter
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema.events import Verdict
 
 SHARE = 0.1
 """Of the time of a training, at most so much is for scoring."""
@@ -32,12 +37,19 @@ class Scoring:
     ----------
     images : sequence of PreparedImage
         Taken evenly among them.
+    baseline : Baseline, optional
+        What has to be beaten.
     previews : PreviewWriter, optional
         Handed what is found in them.
     """
 
-    def __init__(self, images: Sequence[PreparedImage], previews: PreviewWriter | None = None) -> None:
-        self._images, self._previews = evenly(images, MOST_IMAGES), previews
+    def __init__(
+        self,
+        images: Sequence[PreparedImage],
+        baseline: Baseline | None = None,
+        previews: PreviewWriter | None = None,
+    ) -> None:
+        self._images, self._baseline, self._previews = evenly(images, MOST_IMAGES), baseline, previews
         self._count = len(self._images)
         self._epochs, self._every, self._is_measured = 1, 1, False
 
@@ -92,6 +104,15 @@ class Scoring:
             self._previews.keep(epoch, prepared.name, found)
         return score_image(prepared.name, prepared.labels, found)
 
+    def judge(self, scores: Scores, run: Run, epoch: int) -> None:
+        """Write a `Verdict` after an epoch with these scores, if there is anything to say that was not said before."""
+        name, other = (self._baseline.name, self._baseline.scores) if self._baseline else ("", None)
+        events = run.events()
+        sentences = give_interim_verdict(scores, course_of(events), name, other)
+        before = next((event.sentences for event in reversed(events) if isinstance(event, Verdict)), ())
+        if set(without_numbers(sentences)) - set(without_numbers(before)):
+            run.append(Verdict(sentences=sentences, epoch=epoch))
+
     def _measure(self, cost: float, whole: float) -> None:
         """Make no more rounds than their share of the time of the whole training (seconds) allows."""
         self._is_measured = True
@@ -101,10 +122,9 @@ class Scoring:
         else:
             self._every = max(self._every, math.ceil(self._epochs / rounds))
 
-    @staticmethod
-    def value(scores: Scores) -> float:
-        """Return what epochs are compared by: the mean of the average precision at IoU 0.5, 0.7 and 0.9."""
-        return sum(scores.pooled[name] for name in _DECIDING) / len(_DECIDING)
+    def deciding(self, scores: Scores) -> float | None:
+        """Return what epochs are compared by, where scores decide: the mean AP at IoU 0.5, 0.7 and 0.9."""
+        return sum(scores.pooled[name] for name in _DECIDING) / len(_DECIDING) if self.decides else None
 
     def _pixels(self) -> int:
         return sum(math.prod(one.labels.shape) for one in self._images)

@@ -113,7 +113,7 @@ class _Training:
         baseline = settle_baseline(self.run, engine, parent, data, early.progress)
         names = [channel.name for channel in dataset.channels]
         self.previews = PreviewWriter(self.run, names, dataset.pixel_size, partial(early.log, level="warning"))
-        scoring = Scoring(data.validation, self.previews)
+        scoring = Scoring(data.validation, baseline, self.previews)
         context = RunContext(self.run, len(data.training), len(data.validation), scoring)
         start = parent.folder if parent else None
         task = TrainingTask(len(dataset.channels), parameters, self.job.seed, start)

@@ -1,7 +1,7 @@
 """What a run tells, one JSON object a line.
 
 A run's story is ``Started``, then ``Progress`` and ``EpochEnded`` in turn, ``Log`` and ``Evaluated`` between them, a
-``Baseline`` before the first epoch and a ``Verdict`` after the last, and
+``Baseline`` before the first epoch and a ``Verdict`` after the last (others may come in the middle), and
 one of ``Finished``, ``Stopped`` and ``Failed``, which is written once and is the last. Where a run is resumed, another
 such attempt follows behind it; each epoch's ``EpochEnded`` comes once all the same.
 """
@@ -130,10 +130,13 @@ class Verdict(_Event):
     ----------
     sentences : tuple of str
         The most important first.
+    epoch : int, optional
+        The epoch after which this was said, where that is in the middle of the training; none for the model.
     """
 
     type: Literal["verdict"] = "verdict"
     sentences: tuple[str, ...]
+    epoch: int | None = None
 
 
 class Log(_Event):

@@ -40,8 +40,8 @@ def interrupted_text(last_epoch: int) -> str:
     )
 
 
-def scores_text(event: Evaluated, verdict: Sequence[str] = ()) -> str:
-    """Return scores in plain words, or a verdict on them and the numbers."""
+def scores_text(event: Evaluated, verdict: Sequence[str] = (), interim: Sequence[str] = ()) -> str:
+    """Return scores in plain words, or a verdict on them and the numbers; then what was said in the middle."""
     scores = event.scores
     parts = [f"Epoch {event.epoch}:"] if event.epoch is not None else []
     if verdict:
@@ -57,4 +57,4 @@ def scores_text(event: Evaluated, verdict: Sequence[str] = ()) -> str:
     if named:
         images = "1 validation image" if event.images == 1 else f"{event.images} validation images"
         parts.append(f"{', '.join(named)} at IoU 0.5, on {images}.")
-    return ("\n" if verdict else " ").join(parts)
+    return ("\n" if verdict else " ").join([*parts, *interim])

@@ -72,6 +72,7 @@ class RunView(Panel):
         self._last: Finished | Stopped | Failed | None = None
         self._model = ""
         self._evaluated: Evaluated | None = None
+        self._interim: tuple[str, ...] = ()
         self._is_live = False
         self._make_widgets()
         for widget in (self._title, self.progress, self.outcome, self.curves, self.best, self.scores, self.keep):
@@ -142,6 +143,7 @@ class RunView(Panel):
         """Show this run, and no other any more."""
         self.leave()
         self._run, self._job, self._last, self._model = run, None, None, ""
+        self._evaluated, self._interim = None, ()
         self._title.setText(f"Run: {run.id}")
         for part in (self.progress, self.curves, self.outcome, self.best, self.scores):
             part.clear()
@@ -173,10 +175,12 @@ class RunView(Panel):
                 self._last = event
             elif isinstance(event, Evaluated) and event.dataset == "validation":
                 self._evaluated = event
-                self.scores.setText(scores_text(event))
+                self.scores.setText(scores_text(event, interim=() if event.epoch is None else self._interim))
                 self.scores.show()
             elif isinstance(event, Verdict) and self._evaluated is not None:
-                self.scores.setText(scores_text(self._evaluated, event.sentences))
+                final = () if event.epoch is not None else event.sentences
+                self._interim = () if final else event.sentences
+                self.scores.setText(scores_text(self._evaluated, final, self._interim))
             elif isinstance(event, EpochEnded) and event.is_best:
                 self.best.setText(f"Best epoch: {event.epoch} (validation loss {event.metrics['val_loss']:.3g}).")
         # once this is drawn: napari's bar takes its time, too, and the event loop shall not stall for both at once
