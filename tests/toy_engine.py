@@ -29,13 +29,18 @@ class ToyParameters(Hyperparameters):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     losses: tuple[float, ...] = ()
     failure: str = ""
+    needs: int = 0
 
 
 class ToyEngine:
-    """Every epoch takes `seconds` and ends with the next of `losses`, or else with one over the epoch's number."""
+    """Every epoch takes `seconds` and ends with the next of `losses`, or else with one over the epoch's number.
+
+    If it learns from fewer images than it `needs`, it overlooks every second object.
+    """
 
     def train(self, task, data, context):
         steps, parameters = 4, task.parameters
+        is_weak = len(data.training) < parameters.needs
         context.start(parameters, steps_per_epoch=steps, device="toy")
         for epoch in range(context.first_epoch, parameters.epochs + 1):
             for step in range(1, steps + 1):
@@ -45,36 +50,38 @@ class ToyEngine:
             if parameters.failure in FAILURES:
                 raise FAILURES[parameters.failure]
             loss = parameters.losses[epoch - 1] if parameters.losses else 1 / epoch
-            save = partial(self._save, epoch=epoch, parameters=parameters)
+            save = partial(self._save, epoch=epoch, parameters=parameters, is_weak=is_weak)
             if not context.end_epoch(
-                epoch, {"loss": loss, "val_loss": loss}, save, partial(nullcontext, ToyPredictor())
+                epoch, {"loss": loss, "val_loss": loss}, save, partial(nullcontext, ToyPredictor(is_weak))
             ):
                 break
 
     def export(self, checkpoint, data, folder, context):
         weights = json.loads((checkpoint / "weights.json").read_text())
-        (folder / "toy.json").write_text(json.dumps({"epoch": weights["epoch"]}))
+        kept = {name: weights[name] for name in ("epoch", "weak") if name in weights}
+        (folder / "toy.json").write_text(json.dumps(kept))
         if weights["failure"] == "export":
             raise ValueError("no model can be made of it")
 
     def load(self, folder):
-        json.loads((folder / "toy.json").read_text())
-        return ToyPredictor()
+        return ToyPredictor("weak" in json.loads((folder / "toy.json").read_text()))
 
     def load_checkpoint(self, checkpoint, model):
         json.loads((checkpoint / "weights.json").read_text())
         return ToyPredictor(level=STRICT)
 
-    def _save(self, folder, epoch, parameters):
-        (folder / "weights.json").write_text(json.dumps({"epoch": epoch, "failure": parameters.failure}))
+    def _save(self, folder, epoch, parameters, is_weak):
+        weights = {"epoch": epoch, "failure": parameters.failure} | ({"weak": True} if is_weak else {})
+        (folder / "weights.json").write_text(json.dumps(weights))
 
 
 class ToyPredictor:
-    def __init__(self, level=0.5):
-        self._level = level
+    def __init__(self, is_weak=False, level=0.5):
+        self.is_weak, self._level = is_weak, level
 
     def predict(self, image):
-        return label(image.mean(axis=0) > self._level)[0].astype(np.int32)
+        found = label(image.mean(axis=0) > self._level)[0].astype(np.int32)
+        return np.where(found % 2, found, 0) if self.is_weak else found
 
 
 SPEC = EngineSpec(

@@ -72,6 +72,7 @@ JOBS = {
         "validation_split": 1e-05,
         "seed": 2**70,
         "pretrained": "2D_versatile_fluo",
+        "learning_curve": True,
         "hyperparameters": {"epochs": 7, "rays": 64, "batch_size": 1},
     },
     "only built-in": {"data": [], "builtin": ["nuclei_dsb2018"]},

@@ -147,6 +147,16 @@ def test_a_biologist_chooses_a_folder_and_may_train(form, settled, annotation_fo
     assert not form.input_section.isExpanded()
 
 
+def test_whether_more_images_would_help_is_a_box_to_tick(form):
+    box = field(form, "job:learning_curve")
+    assert box.text == "Would more images help?"
+    assert "three times as long" in box.tooltip
+    assert not box.value
+    assert "learning_curve" not in form.training.job_fields()
+    box.native.click()
+    assert form.training.job_fields() == {"learning_curve": True}
+
+
 JOBS = {
     "as little as possible": {},
     "built-in data only": {"data": (), "builtin": ("nuclei_dsb2018",)},
@@ -161,6 +171,7 @@ JOBS = {
         "pixel_size": 0.325,
         "validation_split": 0.35,
         "seed": 42,
+        "learning_curve": True,
         "hyperparameters": {"epochs": 3, "learning_rate": 1e-05, "early_stopping": 5, "rays": 64, "grid": 4},
     },
     "what are defaults": {"hyperparameters": {"epochs": 100, "rays": None, "filters": 32}},

@@ -8,7 +8,7 @@ import tifffile
 
 from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.api import make_job
-from napari_seg_trainer.runs import baseline, scoring
+from napari_seg_trainer.runs import baseline, model_scores, scoring
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Finished, Started, Verdict
@@ -89,8 +89,8 @@ def test_of_many_images_the_model_is_scored_on_those_that_were(train, annotation
     monkeypatch.setattr(scoring, "SHARE", 1e9)
     many = annotation_folder("many", 55, shape=(48, 48), seed=3, prefix="other")
     run = train(validation_data=(many,))
-    assert told(run, Baseline)[0].images == scoring.MOST_IMAGES
-    assert [event.images for event in told(run, Evaluated)] == [scoring.MOST_IMAGES] * 4
+    assert told(run, Baseline)[0].images == model_scores.MOST_IMAGES
+    assert [event.images for event in told(run, Evaluated)] == [model_scores.MOST_IMAGES] * 4
     assert "on 50 images" in told(run, Verdict)[0].sentences[1]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
-from napari_seg_trainer.runs import scoring
+from napari_seg_trainer.runs import model_scores, scoring
 from napari_seg_trainer.runs.context import RunContext, read_state
 from napari_seg_trainer.runs.scoring import Scoring
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated
@@ -60,7 +60,7 @@ def test_rounds_follow_from_the_pixels(images, epochs, pixels, expected):
 def test_of_many_images_some_are_scored():
     planned = Scoring(prepared(200))
     planned.plan(10, 10**9)
-    assert len(planned.score(finding(4), 1e6, 1).images) == scoring.MOST_IMAGES
+    assert len(planned.score(finding(4), 1e6, 1).images) == model_scores.MOST_IMAGES
     fewer = Scoring(prepared(40))
     fewer.plan(10, 32**2 * 10 * 4 * 3)
     assert [image.image for image in fewer.score(finding(4), 1e6, 1).images][::9] == ["cell_0", "cell_39"]

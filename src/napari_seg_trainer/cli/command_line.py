@@ -44,6 +44,8 @@ def _words(job: TrainingJob) -> Iterator[str]:
     for option, value in _options(job):
         # a value that begins with a dash would look like an option
         yield from (f"--{option}={value}",) if value.startswith("-") else (f"--{option}", value)
+    if job.learning_curve:
+        yield "--learning-curve"
 
 
 def _options(job: TrainingJob) -> Iterator[tuple[str, str]]:

@@ -59,6 +59,14 @@ Pretrained = Annotated[
 Seed = Annotated[
     int | None, typer.Option(help="The same seed gives the same split and the same training; 0 by default.")
 ]
+LearningCurve = Annotated[
+    bool | None,
+    typer.Option(
+        "--learning-curve",
+        help="Train anew on a half and a quarter of the images in the end, to tell whether more would help. "
+        "Takes about three times as long.",
+    ),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="The engine's own parameter, such as rays=64.")
 ]
@@ -84,6 +92,7 @@ def train(
     test_data: TestData = None,
     pretrained: Pretrained = None,
     seed: Seed = None,
+    learning_curve: LearningCurve = None,
     settings: Settings = None,
     dry_run: DryRun = False,
     detach: Detach = False,

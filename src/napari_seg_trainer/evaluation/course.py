@@ -42,7 +42,8 @@ def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bo
     if rise > RISEN and np.mean(training[-last:]) < training[lowest]:
         return (
             f"It overfits: after epoch {epochs[lowest].epoch} the validation loss rose by {100 * rise:.0f} % while "
-            f"the training loss fell. {'' if is_asked else 'More images would help, more epochs would not.'}".strip()
+            f"the training loss fell. {'More' if is_asked else 'More images would help, more'} epochs would not"
+            f"{' help' if is_asked else ''}."
         )
     before, end = float(np.mean(validation[-2 * last : -last])), float(np.mean(validation[-last:]))
     fall = 1 - end / before if before > 0 else 0.0

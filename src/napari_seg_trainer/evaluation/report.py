@@ -10,6 +10,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from napari_seg_trainer.evaluation.figures import Example, plot_curves, plot_examples, plot_text
+from napari_seg_trainer.evaluation.learning_curve import LearningCurve
 from napari_seg_trainer.evaluation.report_page import methods, page
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.files import write_bytes
@@ -22,7 +23,12 @@ _DOTS_PER_INCH = 150
 
 
 def write_report(
-    folder: Path, card: ModelCard, events: Iterable[Event], examples: Sequence[Example], scores: Scores
+    folder: Path,
+    card: ModelCard,
+    events: Iterable[Event],
+    examples: Sequence[Example],
+    scores: Scores,
+    curve: LearningCurve | None = None,
 ) -> Path:
     """Write ``report.html``, ``report.pdf``, ``curves.png`` and ``examples.png`` into a folder.
 
@@ -40,6 +46,8 @@ def write_report(
         Images to show; without any there is no ``examples.png``.
     scores : Scores
         Of the validation images.
+    curve : LearningCurve, optional
+        How models of some of the training images do on them.
 
     Returns
     -------
@@ -64,7 +72,7 @@ def write_report(
     text = plot_text(card.name, [*verdict, "", methods(card)])
     write_bytes(folder / "report.pdf", _pdf([text, *(figure for _, _, figure in figures)]))
     target = folder / "report.html"
-    write_bytes(target, page(card, scores, [(title, png) for title, _, png in drawn], verdict).encode("utf-8"))
+    write_bytes(target, page(card, scores, [(title, png) for title, _, png in drawn], verdict, curve).encode("utf-8"))
     return target
 
 

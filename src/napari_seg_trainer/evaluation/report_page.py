@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
 
+from napari_seg_trainer.evaluation.learning_curve import LearningCurve
 from napari_seg_trainer.evaluation.matching import Matching
 from napari_seg_trainer.evaluation.scores import Scores, pool, score_key
 from napari_seg_trainer.schema.job import Normalization
@@ -75,7 +76,13 @@ _CITATIONS = {
 }
 
 
-def page(card: ModelCard, scores: Scores, figures: Iterable[tuple[str, bytes]], verdict: Sequence[str] = ()) -> str:
+def page(
+    card: ModelCard,
+    scores: Scores,
+    figures: Iterable[tuple[str, bytes]],
+    verdict: Sequence[str] = (),
+    curve: LearningCurve | None = None,
+) -> str:
     """Return the report's HTML.
 
     Parameters
@@ -88,10 +95,13 @@ def page(card: ModelCard, scores: Scores, figures: Iterable[tuple[str, bytes]], 
         A title and a PNG each.
     verdict : sequence of str
         In plain words, on the validation images.
+    curve : LearningCurve, optional
+        How models of some of the training images do.
     """
     sections = [
         *([("In plain words, on the validation images", _list(verdict))] if verdict else []),
         ("How good it is", _pooled_table(scores) if scores.images else "<p>No images were scored.</p>"),
+        *([("With fewer images", _curve_table(curve, scores))] if curve and curve.points and scores.images else []),
         *((title, _picture(title, png)) for title, png in figures),
         *([("Every image", _image_table(scores))] if scores.images else []),
         ("How it was made", _rows(_facts(card), "facts")),
@@ -184,6 +194,15 @@ def _pooled_table(scores: Scores) -> str:
     ]
     count = _counted(len(scores.images), "validation image")
     return f"<p>All objects of {count} counted together.</p>\n{_table(f'<tr>{head}</tr>', rows)}"
+
+
+def _curve_table(curve: LearningCurve, scores: Scores) -> str:
+    head = "<th>Training images</th><th>Precision</th><th>Recall</th><th>F1</th><th>AP</th>"
+    found = [(point.images, point.scores) for point in reversed(curve.points)] + [(curve.images, scores)]
+    keys = [score_key(measure, 0.5) for measure in ("precision", "recall", "f1", "ap")]
+    rows = [[f"{images:,}", *(f"{own.pooled[key]:.3f}" for key in keys)] for images, own in found]
+    told = "The same training, with as many steps, on some of the images; on the same validation images, at IoU 0.5."
+    return f"<p>{told}</p>\n{_table(f'<tr>{head}</tr>', rows)}"
 
 
 def _image_table(scores: Scores) -> str:

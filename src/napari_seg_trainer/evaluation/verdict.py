@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from napari_seg_trainer.evaluation.advice import tell_kinds, tell_next, tell_worst, worst_images
 from napari_seg_trainer.evaluation.comparison import FEWEST_IMAGES, Comparison, compare, counted, tell_difference
 from napari_seg_trainer.evaluation.course import tell_course
+from napari_seg_trainer.evaluation.learning_curve import LearningCurve, tell_learning_curve
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.evaluation.traits import Reason
 from napari_seg_trainer.schema.events import EpochEnded
@@ -20,6 +21,7 @@ def give_verdict(
     other: Scores | None = None,
     tested: Scores | None = None,
     reasons: Mapping[str, Reason] | None = None,
+    curve: LearningCurve | None = None,
 ) -> tuple[str, ...]:
     """Return what is to be said of a model, the most important first.
 
@@ -37,6 +39,8 @@ def give_verdict(
         Of images that chose nothing.
     reasons : mapping, optional
         Why the worst images may be so, by name.
+    curve : LearningCurve, optional
+        How models of some of the images do; what more images would bring is then told by it alone.
     """
     finds_some = any(image.half.true_positive for image in scores.images)
     # of a model that finds nothing, every image is as bad as the others
@@ -44,8 +48,9 @@ def give_verdict(
     said = [
         _how_good(scores, finds_some),
         _test(tested),
-        _against(scores, baseline, other),
-        tell_course(epochs),
+        _against(scores, baseline, other, curve is not None),
+        tell_course(epochs, is_asked=curve is not None),
+        tell_learning_curve(curve, scores) if curve else "",
         tell_kinds(scores.mistakes),
         tell_worst(worst, reasons),
         tell_next(scores, worst, reasons) if finds_some else "",
@@ -99,12 +104,13 @@ def _test(tested: Scores | None) -> str:
     )
 
 
-def _against(scores: Scores, baseline: str, other: Scores | None) -> str:
+def _against(scores: Scores, baseline: str, other: Scores | None, is_asked: bool) -> str:
     compared = _compared(scores, other)
     if compared is None:
         return ""
     text = tell_difference(compared, baseline)
-    return f"{text} Keep using that, or train with more images." if text.startswith("Worse") else text
+    way_out = "Keep using that." if is_asked else "Keep using that, or train with more images."
+    return f"{text} {way_out}" if text.startswith("Worse") else text
 
 
 def _compared(scores: Scores, other: Scores | None) -> Comparison | None:

@@ -13,8 +13,8 @@ from napari_seg_trainer.evaluation.classical import NAME, segment_classically
 from napari_seg_trainer.evaluation.scores import Scores, score_image
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.runs.model_scores import scored_images
 from napari_seg_trainer.runs.run import Run
-from napari_seg_trainer.runs.scoring import MOST_IMAGES
 from napari_seg_trainer.schema import events
 from napari_seg_trainer.schema._base import FrozenModel
 
@@ -60,8 +60,8 @@ def settle_baseline(
     except (OSError, ValidationError):
         pass
     # among those that the model will be scored on
-    scored = evenly(data.validation, MOST_IMAGES)
-    images = evenly(scored, MOST_IMAGES, MOST_PIXELS)
+    scored = scored_images(data.validation)
+    images = evenly(scored, len(scored), MOST_PIXELS)
     found = _of_parent(engine, parent, images, progress) if parent else _classical(data, images, progress)
     write_text(file, found.model_dump_json())
     run.append(events.Baseline(name=found.name, images=len(images), scores=found.scores.told))

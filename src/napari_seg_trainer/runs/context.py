@@ -185,6 +185,11 @@ class RunContext:
         return wish is not None
 
     @property
+    def training_images(self) -> int:
+        """How many images it learns from."""
+        return self._images[0]
+
+    @property
     def best_epoch(self) -> int | None:
         """The epoch with the best score so far, or with the lowest validation loss where none was scored."""
         return None if self._state is None else self._state.best_epoch

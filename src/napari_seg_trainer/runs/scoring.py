@@ -11,6 +11,7 @@ from napari_seg_trainer.evaluation.course import course_of
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.evaluation.verdict import give_interim_verdict, without_numbers
 from napari_seg_trainer.runs.baseline import Baseline
+from napari_seg_trainer.runs.model_scores import scored_images
 from napari_seg_trainer.runs.previews import PreviewWriter
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.events import Verdict
@@ -20,8 +21,6 @@ SHARE = 0.1
 MOST_ROUNDS, FEWEST_ROUNDS = 20, 3
 DECIDING_ROUNDS = 10
 """With fewer, the best epoch would too often lie between two rounds."""
-MOST_IMAGES = 50
-"""Also of those that the model itself is scored on in the end."""
 _COST = 4.0
 """What a pixel of a whole image costs, objects and scores included, against one that is learnt from."""
 _DECIDING = ("ap50", "ap70", "ap90")
@@ -49,7 +48,7 @@ class Scoring:
         baseline: Baseline | None = None,
         previews: PreviewWriter | None = None,
     ) -> None:
-        self._images, self._baseline, self._previews = evenly(images, MOST_IMAGES), baseline, previews
+        self._images, self._baseline, self._previews = scored_images(images), baseline, previews
         self._count = len(self._images)
         self._epochs, self._every, self._is_measured = 1, 1, False
 

@@ -2,25 +2,20 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_seg_trainer.annotations.patches import samples_per_epoch
-from napari_seg_trainer.annotations.prepare import PreparedImage
-from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
 from napari_seg_trainer.errors import JobError, LibraryError, RunError, SegTrainerError
 from napari_seg_trainer.evaluation.advice import worst_images
 from napari_seg_trainer.evaluation.course import course_of
-from napari_seg_trainer.evaluation.report import Example, write_report
-from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
+from napari_seg_trainer.evaluation.learning_curve import LearningCurve
+from napari_seg_trainer.evaluation.report import write_report
+from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.evaluation.traits import find_reasons
 from napari_seg_trainer.evaluation.verdict import give_verdict
 from napari_seg_trainer.files import write_text
@@ -37,10 +32,12 @@ from napari_seg_trainer.runs.context import (
     read_state,
     tell_missing_epoch,
 )
+from napari_seg_trainer.runs.curve_training import learn_curve
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
+from napari_seg_trainer.runs.model_scores import score_model, scored_images
 from napari_seg_trainer.runs.previews import MODEL, PreviewWriter
 from napari_seg_trainer.runs.run import Run
-from napari_seg_trainer.runs.scoring import MOST_IMAGES, Scoring
+from napari_seg_trainer.runs.scoring import Scoring
 from napari_seg_trainer.runs.turn import wait_for_turn
 from napari_seg_trainer.schema.events import Evaluated, Event, Failed, Finished, Stopped, Verdict
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
@@ -48,7 +45,6 @@ from napari_seg_trainer.schema.model_card import ModelCard
 
 _log = logging.getLogger(__name__)
 
-MAX_EXAMPLES = 6
 _PACKAGES = ("napari-seg-trainer", "stardist", "csbdeep", "tensorflow", "keras", "cellpose", "torch", "numpy")
 
 
@@ -120,7 +116,10 @@ class _Training:
         # a run that is to keep what it has, trains no further
         if not (context.obey() and context.last_epoch):
             engine.train(task, data, context)
-        return self._conclude(engine, dataset, data, context, parent, baseline)
+        curve = None
+        if self.job.learning_curve:
+            curve = learn_curve(context, self.run, partial(load_engine, self.spec), task, data)
+        return self._conclude(engine, dataset, data, context, parent, baseline, curve)
 
     def _parent(self, context: RunContext) -> LibraryModel | None:
         chosen = self.job.pretrained
@@ -185,6 +184,7 @@ class _Training:
         context: RunContext,
         parent: LibraryModel | None,
         baseline: Baseline,
+        curve: LearningCurve | None,
     ) -> Event:
         best = context.best_epoch
         if best is None:
@@ -195,19 +195,19 @@ class _Training:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         engine.export(epoch_folder(self.run, best), data, folder, context)
-        scored = evenly(data.validation, MOST_IMAGES)
+        scored = scored_images(data.validation)
         self.previews.begin(scored)
-        keep = partial(self.previews.keep, MODEL)
-        scores, examples = _score(engine, folder, scored, context, "scoring validation images", keep)
+        progress, keep = partial(context.progress, "scoring validation images"), partial(self.previews.keep, MODEL)
+        scores, examples = score_model(engine, folder, scored, progress, keep)
         self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.told))
         tested = self._test(engine, dataset, folder, context)
-        verdict = self._judge(data, scores, tested, baseline, context)
+        verdict = self._judge(data, scores, tested, baseline, curve, context)
         card = self._card(dataset, context, scores, parent).replace(
             verdict=verdict, test_images=len(tested.images), test_scores=tested.told
         )
         write_text(folder / "job.json", self.job.model_dump_json(indent=2))
         write_text(folder / "split.json", dataset.split.model_dump_json(indent=2))
-        write_report(folder, card, self.run.events(), examples, scores)
+        write_report(folder, card, self.run.events(), examples, scores, curve)
         stopped = context.obey()
         try:
             model = self.library.register(folder, card)
@@ -220,7 +220,13 @@ class _Training:
         return Finished(model=model.name, best_epoch=best)
 
     def _judge(
-        self, data: TrainingData, scores: Scores, tested: Scores, baseline: Baseline, context: RunContext
+        self,
+        data: TrainingData,
+        scores: Scores,
+        tested: Scores,
+        baseline: Baseline,
+        curve: LearningCurve | None,
+        context: RunContext,
     ) -> tuple[str, ...]:
         """Say in plain words how good the model is."""
         worst = {image.image for image in worst_images(scores)}
@@ -230,7 +236,7 @@ class _Training:
             lambda done, total: context.progress("comparing the worst images with the others", done, total),
         )
         course = course_of(self.run.events())
-        verdict = give_verdict(scores, course, baseline.name, baseline.scores, tested, reasons)
+        verdict = give_verdict(scores, course, baseline.name, baseline.scores, tested, reasons, curve)
         self.run.append(Verdict(sentences=verdict))
         return verdict
 
@@ -239,7 +245,7 @@ class _Training:
         if not dataset.held_out:
             return Scores.of(())
         images = dataset.prepare_held_out(self.run.folder / "prepared" / "test", context.progress)
-        scores, _ = _score(engine, folder, images, context, "scoring test images")
+        scores, _ = score_model(engine, folder, images, partial(context.progress, "scoring test images"))
         self.run.append(Evaluated(dataset="test", images=len(scores.images), scores=scores.told))
         return scores
 
@@ -264,28 +270,6 @@ class _Training:
             versions=_versions(),
             data={facts.name: facts.content for facts in dataset.images},
         )
-
-
-def _score(
-    engine: Engine,
-    folder: Path,
-    images: Sequence[PreparedImage],
-    context: RunContext,
-    stage: str,
-    keep: Callable[[str, NDArray[np.int32]], None] = lambda *_: None,
-) -> tuple[Scores, list[Example]]:
-    predictor = engine.load(folder)
-    scores: list[ImageScore] = []
-    worst: list[tuple[float, Example]] = []  # these tell most
-    for done, prepared in enumerate(images, 1):
-        prediction = predictor.predict(prepared.image)
-        keep(prepared.name, prediction)
-        scores.append(score_image(prepared.name, prepared.labels, prediction))
-        example = Example(prepared.name, prepared.image[0], prepared.labels, prediction)
-        worst.append((scores[-1].scores["ap50"], example))
-        worst = sorted(worst, key=lambda one: one[0])[:MAX_EXAMPLES]
-        context.progress(stage, done, len(images))
-    return Scores.of(scores), [example for _, example in worst]
 
 
 def _versions() -> dict[str, str]:

@@ -116,6 +116,9 @@ class TrainingJob(FrozenModel):
         Seed of the split, the patches, the augmentation and the network's first weights.
     pretrained : str, optional
         A model in the library, a model folder, or a built-in name, to start from.
+    learning_curve : bool
+        Whether to train anew on a half and a quarter of the images in the end, to tell whether more would help. Each
+        takes about as long as the training.
     hyperparameters : dict
         The engine's parameters; what is missing takes the engine's default.
     """
@@ -132,6 +135,7 @@ class TrainingJob(FrozenModel):
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
     seed: NonNegativeInt = 0
     pretrained: str | None = None
+    learning_curve: bool = Field(False, title="Would more images help?")
     hyperparameters: dict[str, JsonValue] = {}
 
     @model_validator(mode="after")

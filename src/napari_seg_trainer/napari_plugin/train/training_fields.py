@@ -24,6 +24,8 @@ _JOB = "job:"
 _DESCRIPTIONS = {
     "validation_split": "Share of the images that the network does not learn from: they tell when it is at its best.",
     "seed": "The same number gives the same split of the images and the same training. Others show what is chance.",
+    "learning_curve": "Trains anew on a half and a quarter of the images in the end, and says whether more images "
+    "would help. The training takes about three times as long.",
 }
 _FOLDERS = "Images in these folders validate, in place of a share of the others."
 _TEST = "The finished model is scored on these images, once. They choose nothing, so the scores are honest."
@@ -73,7 +75,7 @@ class TrainingFields(QWidget):
 
     def set_value(self, job: TrainingJob) -> None:
         """Show a job's values."""
-        own: dict[str, JsonValue] = {f"{_JOB}seed": job.seed, f"{_JOB}validation_split": job.validation_split}
+        own = {f"{_JOB}{name}": value for name, value in job.model_dump(include=set(_DESCRIPTIONS)).items()}
         self._load(own | job.hyperparameters)
         self.validation.set_value(job.validation_data)
         self.test.set_value(job.test_data)
@@ -148,7 +150,7 @@ class TrainingFields(QWidget):
         known = parameters_of(spec.parameters)
         basic = [known[name] for name in known if name in shared]
         more = [known[name] for name in known if name not in shared]
-        self.basic = ParameterFields([*basic, _own("validation_split")], self._edited)
+        self.basic = ParameterFields([*basic, _own("validation_split"), _own("learning_curve")], self._edited)
         self.more = ParameterFields([*more, _own("seed")], self._edited)
         self._column.insertWidget(0, self.basic.form.native)
         self._more_column.insertWidget(0, self.more.form.native)
