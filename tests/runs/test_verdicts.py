@@ -69,15 +69,17 @@ def test_in_the_middle_it_speaks_where_there_is_something_new(scored):
 
 
 def test_a_terminal_shows_it_beside_the_epoch(scored, cli):
-    run = scored(epochs=10)
+    run = scored(epochs=11)
     lines = cli("follow", run.id).out.splitlines()
-    place = next(i for i, line in enumerate(lines) if line.startswith("epoch  10 of 10"))
+    place = next(i for i, line in enumerate(lines) if line.startswith("epoch  10 of 11"))
     assert lines[place + 1].startswith("           It is still learning: ")
     assert lines[place + 2].startswith("           So far no clear difference")
-    assert "Finds 100 of 100 objects; 0 of 100 that it finds are not real." in lines[place + 3 :]
+    assert lines[place + 4].startswith("epoch  11 of 11")
+    assert "Finds 100 of 100 objects; 0 of 100 that it finds are not real." in lines[place + 5 :]
     told = [line for line in cli("follow", run.id, "--json").out.splitlines() if '"verdict"' in line]
     assert ['"epoch":10' in line for line in told] == [True, False]
 
 
-def test_a_short_training_says_nothing_in_the_middle(scored):
-    assert [verdict.epoch for verdict in verdicts(scored(epochs=9))] == [None]
+@pytest.mark.parametrize("epochs", [9, 10])
+def test_a_short_training_says_nothing_in_the_middle(scored, epochs):
+    assert [verdict.epoch for verdict in verdicts(scored(epochs=epochs))] == [None]

@@ -104,7 +104,12 @@ class Scoring:
         return score_image(prepared.name, prepared.labels, found)
 
     def judge(self, scores: Scores, run: Run, epoch: int) -> None:
-        """Write a `Verdict` after an epoch with these scores, if there is anything to say that was not said before."""
+        """Write a `Verdict` after an epoch with these scores, if there is anything to say that was not said before.
+
+        After the last epoch there is nothing: the verdict on the model follows.
+        """
+        if epoch == self._epochs:
+            return
         name, other = (self._baseline.name, self._baseline.scores) if self._baseline else ("", None)
         events = run.events()
         sentences = give_interim_verdict(scores, course_of(events), name, other)
