@@ -137,7 +137,7 @@ def _layers(items: Sequence[_Item], name: str, mark: str, visible: bool) -> list
     layers: list[LayerTuple] = []
     for place, channel in enumerate(first.channels):
         unnamed = len(first.channels) == 1 and channel == "channel 0"
-        look = {"name": (name if unnamed else channel) + mark, **take_look(first.channels, place)}
+        look = {"name": (name if unnamed else channel) + mark, **channel_look(first.channels, place)}
         layers.append((images[..., place, :, :], shared | look, "image"))
     labels = np.stack([item.labels.labels for item in items]) if len(items) > 1 else first.labels
     layers.append((labels, shared | {"name": f"{name} labels{mark}"}, "labels"))
@@ -156,7 +156,7 @@ def _shared_attributes(first: AnnotatedImage, items: Sequence[_Item]) -> dict[st
     return attributes
 
 
-def take_look(channels: Sequence[str], place: int) -> dict[str, Any]:
+def channel_look(channels: Sequence[str], place: int) -> dict[str, Any]:
     """Return how a channel among others is shown, as attributes of its layer."""
     if len(channels) == 1:
         return {"colormap": "gray"}

@@ -1,7 +1,7 @@
-"""Drop-downs that behave in a narrow dock that scrolls."""
+"""Drop-downs and sliders that behave in a narrow dock that scrolls."""
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QSizePolicy
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 
 def tame(box: QComboBox) -> QComboBox:
@@ -9,9 +9,14 @@ def tame(box: QComboBox) -> QComboBox:
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(4)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
-    box.installEventFilter(_WheelPasser(box))
+    pass_wheel(box)
     return box
+
+
+def pass_wheel(widget: QWidget) -> None:
+    """Let the wheel scroll the dock rather than change a value."""
+    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
+    widget.installEventFilter(_WheelPasser(widget))
 
 
 class _WheelPasser(QObject):

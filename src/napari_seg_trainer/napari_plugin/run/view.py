@@ -21,6 +21,7 @@ from napari_seg_trainer.napari_plugin.run.curves import Curves
 from napari_seg_trainer.napari_plugin.run.log import RunLog
 from napari_seg_trainer.napari_plugin.run.monitor import ActivityBar, RunMonitor
 from napari_seg_trainer.napari_plugin.run.outcome import RunOutcome
+from napari_seg_trainer.napari_plugin.run.preview import RunPreview
 from napari_seg_trainer.napari_plugin.run.progress import RunProgress
 from napari_seg_trainer.napari_plugin.run.texts import interrupted_text, scores_text, success_text
 from napari_seg_trainer.runs.control import cancel, keep, resume
@@ -75,8 +76,9 @@ class RunView(Panel):
         self._interim: tuple[str, ...] = ()
         self._is_live = False
         self._make_widgets()
-        for widget in (self._title, self.progress, self.outcome, self.curves, self.best, self.scores, self.keep):
+        for widget in (self._title, self.progress, self.outcome, self.curves, self.best, self.preview, self.scores):
             self.add(widget)
+        self.add(self.keep)
         self.add(self.log_section)
         self.add_beside(self.cancel_button)
         self._connect()
@@ -88,6 +90,7 @@ class RunView(Panel):
         font.setBold(True)
         self._title.setFont(font)
         self.progress, self.curves, self.outcome = RunProgress(), Curves(), RunOutcome()
+        self.preview = RunPreview(self._viewer)
         self.keep = QCheckBox("Keep training when napari closes")
         self.keep.setToolTip("If not ticked, closing napari stops the training and keeps its best epoch.")
         self.log = RunLog()
@@ -149,13 +152,15 @@ class RunView(Panel):
             part.clear()
         self.scores.hide()
         self.log.show_run(run)
+        self.preview.show_run(run)
         self._show_controls(False)
         self._do(lambda: (run.job, run.state()), self._follow)
 
     def leave(self) -> None:
-        """Follow the run no longer; it goes on."""
+        """Follow the run no longer, and show nothing of it in the viewer; it goes on."""
         self._monitor.stop()
         self._activity.close()
+        self.preview.leave()
 
     def _follow(self, read: tuple[TrainingJob, RunState]) -> None:
         self._job, state = read
@@ -167,7 +172,7 @@ class RunView(Panel):
             self._monitor.follow(self._run)
 
     def _take(self, events: Sequence[Event]) -> None:
-        for part in (self.curves, self.progress, self.log):
+        for part in (self.curves, self.progress, self.log, self.preview):
             part.add(events)
         self.log_section.summarize(f"{self.log.warnings} ⚠" if self.log.warnings else "")
         for event in events:

@@ -14,7 +14,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel, job_of
 from napari_seg_trainer.napari_plugin.layers.folders import FOLDER
 from napari_seg_trainer.napari_plugin.layers.planes import ORIGINS, Origin, Source
-from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, open_pairs, take_look
+from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, channel_look, open_pairs
 from napari_seg_trainer.napari_plugin.segment.inputs import file_offers, match_offers
 from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
 
@@ -153,7 +153,7 @@ def _unannotated(model: LibraryModel, path: Path, folder: Path | None) -> Correc
     layers: list[LayerTuple] = []
     for place, channel in enumerate(image.channels):
         name = stem if len(image.channels) == 1 else channel
-        attributes = {"name": name, "metadata": metadata, **scale, **take_look(image.channels, place)}
+        attributes = {"name": name, "metadata": metadata, **scale, **channel_look(image.channels, place)}
         layers.append((image.data[place], attributes, "image"))
     return Correction(model, stem, layers, tuple(image.channels), image.pixel_size, folder)
 

@@ -107,6 +107,8 @@ class TrainWidget(Docked):
     def show_form(self) -> None:
         """Show the form in place of a run; the run goes on."""
         self._to_open = None
+        if self.run_view is not None:
+            self.run_view.preview.untick()
         self._pages.setCurrentWidget(self.form_page)
         self._check()
 

@@ -1,0 +1,264 @@
+"""What the network finds in a validation image, shown in the viewer while it learns, and looked through by epoch."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from napari import Viewer
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
+
+from napari_seg_trainer.napari_plugin.parts.background import in_background
+from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
+from napari_seg_trainer.napari_plugin.parts.drop_downs import pass_wheel, tame
+from napari_seg_trainer.napari_plugin.parts.follow import follow
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.run.preview_layers import Picture, PreviewLayers
+from napari_seg_trainer.runs.previews import MODEL, PreviewIndex, Previews, Round
+from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Evaluated, Event, Started
+
+_TIP = "Adds the image to the viewer, with contours: blue is what was drawn, orange is what the model finds."
+_NOT_YET = "There is nothing to see yet: the first comes when whole images are scored."
+_NONE = "This training has kept no predictions."
+
+
+@dataclass(frozen=True, eq=False)
+class _Wish:
+    """What is to be read.
+
+    Attributes
+    ----------
+    image : str, optional
+        None for the first.
+    found_by : int or 'model', optional
+        None for the latest.
+    known : Picture, optional
+        That of `image`, where it is read already.
+    is_seen : bool
+        Whether pixels are needed at all.
+    """
+
+    image: str | None
+    found_by: Round | None
+    known: Picture | None
+    is_seen: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """What was read; without pixels where none were wished for."""
+
+    index: PreviewIndex
+    image: str
+    rounds: tuple[Round, ...]
+    found_by: Round
+    picture: Picture | None = None
+    found: NDArray[np.int32] | None = None
+
+
+class RunPreview(QWidget):
+    """A box to tick, the image to see, and a slider over the rounds that there are.
+
+    While the slider stands at its end it stays there, and the viewer shows each new round.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+
+    Attributes
+    ----------
+    box : QCheckBox
+    images : QComboBox
+    slider : QSlider
+    when : QLabel
+        After which epoch that was found which the slider points at.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.box, self.images = QCheckBox("show prediction on"), tame(QComboBox())
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.when, self._problem_line = QLabel(), wrap(QLabel())
+        self._layers = PreviewLayers(viewer)
+        self._problem = ""
+        self._asked = 0
+        self._run: Run | None = None
+        self._last: _Read | None = None
+        self._chosen: Round | None = None
+        self._is_over = False
+        self._arrange()
+        self.leave()
+        self.box.toggled.connect(self._toggle)
+        self.images.currentIndexChanged.connect(self._choose_image)
+        self.slider.valueChanged.connect(self._choose_round)
+        on_theme_change(self, self._paint)
+        follow(self, viewer.layers.events.removed, self._lose_layer)
+        at_the_end(self, self._layers.remove)
+
+    @property
+    def problem(self) -> str:
+        """Why something cannot be shown; empty where it can."""
+        return self._problem
+
+    def show_run(self, run: Run) -> None:
+        """Offer what this run has kept, and nothing of another any more."""
+        self.leave()
+        self._run = run
+        self._refresh()
+
+    def leave(self) -> None:
+        """Take the layers out of the viewer, and forget the run."""
+        self.untick()
+        self._asked += 1
+        self._run = self._last = self._chosen = None
+        self._is_over = False
+        self._tell("")
+        self._offer()
+
+    def untick(self) -> None:
+        """Take the layers out of the viewer."""
+        self.box.setChecked(False)
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Look for what is new, where these events tell that something is."""
+        is_news = False
+        for event in events:
+            self._is_over = isinstance(event, TERMINAL_EVENTS) or (self._is_over and not isinstance(event, Started))
+            is_news |= isinstance(event, (Evaluated, *TERMINAL_EVENTS))
+        if is_news:
+            self._refresh()
+
+    def _toggle(self, yes: bool) -> None:
+        self._offer()
+        if yes:
+            self._refresh()
+        else:
+            self._layers.remove()
+            self._tell("")
+
+    def _choose_image(self, _place: int) -> None:
+        self._refresh()
+
+    def _choose_round(self, place: int) -> None:
+        if self._last is not None:
+            self._chosen = None if place == self.slider.maximum() else self._last.rounds[place]
+            self._say(self._last.rounds[place])
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Read all that is to be seen now; what was asked for earlier is of no use any more."""
+        run, last = self._run, self._last
+        if run is None:
+            return
+        self._asked += 1
+        asked, image = self._asked, self.images.currentData()
+        known = last.picture if last is not None and last.image == image else None
+        wish = _Wish(image, self._chosen, known, self.box.isChecked())
+
+        def read() -> _Read | None:
+            return _read(run, wish) if asked == self._asked else None
+
+        def done(found: _Read | None) -> None:
+            if asked == self._asked:
+                self._take(found)
+
+        def failed(problem: str) -> None:
+            if asked == self._asked:
+                self._tell(problem)
+
+        in_background(self, read, done, failed)
+
+    def _take(self, found: _Read | None) -> None:
+        self._last = found
+        self._tell("")
+        if found is None:
+            self.untick()
+        self._offer()
+        is_seen = self.box.isChecked()
+        if is_seen and found is not None and found.picture is not None and found.found is not None:
+            self._layers.show(found.index, found.picture, found.found)
+
+    def _offer(self) -> None:
+        """Let be chosen what there is."""
+        last = self._last
+        self.box.setEnabled(last is not None)
+        self.images.setEnabled(last is not None)
+        self.box.setToolTip(_TIP if last is not None else _NONE if self._is_over else _NOT_YET)
+        self._scrubber.setVisible(last is not None and self.box.isChecked())
+        for widget in (self.images, self.slider):
+            widget.blockSignals(True)
+        names = () if last is None else last.index.images
+        if names != tuple(self.images.itemData(place) for place in range(self.images.count())):
+            self.images.clear()
+            for name, short in zip(names, _shortened(names), strict=True):
+                self.images.addItem(short, name)
+                self.images.setItemData(self.images.count() - 1, name, Qt.ItemDataRole.ToolTipRole)
+        if last is not None:
+            self.images.setCurrentIndex(names.index(last.image))
+            self.slider.setRange(0, len(last.rounds) - 1)
+            self.slider.setValue(last.rounds.index(last.found_by))
+            self._say(last.found_by)
+        for widget in (self.images, self.slider):
+            widget.blockSignals(False)
+
+    def _lose_layer(self, _event: object) -> None:
+        if self._layers.are_gone:  # the user has deleted them all
+            self.untick()
+
+    def _say(self, found_by: Round) -> None:
+        self.when.setText("the model" if found_by == MODEL else f"after epoch {found_by}")
+
+    def _tell(self, problem: str) -> None:
+        self._problem = problem
+        self._paint()
+
+    def _paint(self) -> None:
+        self._problem_line.setText(coloured(self._problem, colours().error) if self._problem else "")
+        self._problem_line.setVisible(bool(self._problem))
+
+    def _arrange(self) -> None:
+        self.images.setToolTip("One of the images that validate.")
+        self.slider.setToolTip("Drag to see what was found after earlier epochs; at its end it follows the training.")
+        self.slider.setPageStep(1)
+        pass_wheel(self.slider)
+        self.when.setMinimumWidth(self.when.fontMetrics().horizontalAdvance("after epoch 0000"))
+        first = QHBoxLayout()
+        first.addWidget(self.box)
+        first.addWidget(self.images, stretch=1)
+        self._scrubber = QWidget()
+        second = QHBoxLayout(self._scrubber)
+        second.setContentsMargins(0, 0, 0, 0)
+        second.addWidget(QLabel("Epoch"))
+        second.addWidget(self.slider, stretch=1)
+        second.addWidget(self.when)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(first)
+        layout.addWidget(self._scrubber)
+        layout.addWidget(self._problem_line)
+
+
+def _read(run: Run, wish: _Wish) -> _Read | None:
+    """Return what there is of a wish; None as long as nothing was found in an image."""
+    kept = Previews(run)
+    index = kept.index()
+    if index is None or not index.images:
+        return None
+    image = wish.image if wish.image in index.images else index.images[0]
+    rounds = kept.rounds(image)
+    if not rounds:
+        return None
+    found_by = wish.found_by if wish.found_by in rounds else rounds[-1]
+    if not wish.is_seen:
+        return _Read(index, image, rounds, found_by)
+    picture = wish.known if wish.known is not None and wish.image == image else Picture.of(*kept.image(image))
+    return _Read(index, image, rounds, found_by, picture, kept.prediction(image, found_by))
+
+
+def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the images' names without their folder's, where that tells them apart."""
+    short = tuple(name.rpartition("/")[2] for name in names)
+    return short if len(set(short)) == len(short) else names

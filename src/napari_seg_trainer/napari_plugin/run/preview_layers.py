@@ -1,0 +1,134 @@
+"""An image, its truth and what the network finds in it, as layers that come and go together. Knows no Qt."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_seg_trainer.napari_plugin.layers.removal import remove_layers
+from napari_seg_trainer.napari_plugin.layers.stacks import channel_look
+from napari_seg_trainer.runs.previews import PreviewIndex
+
+TRUTH, PREDICTION = "truth", "prediction"
+TRUTH_COLOUR, PREDICTION_COLOUR = "#56b4e9", "#e69f00"
+"""Told apart by colour-blind people (Okabe and Ito 2008)."""
+CONTOUR = 2
+"""In pixels of the image."""
+_LIMITS = (0.5, 99.8)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """What is to be seen of one image besides the prediction.
+
+    Attributes
+    ----------
+    image : NDArray of float32, axes CYX
+    truth : NDArray of int32, axes YX
+    limits : tuple of (float, float)
+        Of each channel, what is shown black and what white.
+    """
+
+    image: NDArray[np.float32]
+    truth: NDArray[np.int32]
+    limits: tuple[tuple[float, float], ...]
+
+    @classmethod
+    def of(cls, image: NDArray[np.float32], truth: NDArray[np.int32]) -> "Picture":
+        """Find the limits of each channel."""
+        return cls(image, truth, tuple(_limits(channel) for channel in image))
+
+
+class PreviewLayers:
+    """Layers of one preview in a viewer; those that the user deletes do not come back.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._layers: dict[str | int, Layer] = {}
+        self._picture: Picture | None = None
+
+    @property
+    def are_gone(self) -> bool:
+        """Whether there were some, and the user has deleted them all."""
+        return bool(self._layers) and not any(layer in self._viewer.layers for layer in self._layers.values())
+
+    def show(self, index: PreviewIndex, picture: Picture, found: NDArray[np.int32]) -> None:
+        """Show an image, its truth and what was found in it (YX), in the layers that there are, or in new ones."""
+        if not self._layers:
+            self._add(index, picture, found)
+            return
+        if picture is not self._picture:
+            self._picture = picture
+            self._change_picture(picture)
+        self._put(PREDICTION, found)
+
+    def remove(self) -> None:
+        """Take out of the viewer those that are still there."""
+        layers, self._layers, self._picture = list(self._layers.values()), {}, None
+        remove_layers(self._viewer, layers)
+
+    def _add(self, index: PreviewIndex, picture: Picture, found: NDArray[np.int32]) -> None:
+        grid: dict[str, Any] = {"axis_labels": ("y", "x")}
+        if index.pixel_size is not None:
+            grid |= {"scale": (index.pixel_size,) * 2, "units": ("um",) * 2}
+        for place, name in enumerate(index.channels):
+            look = channel_look(index.channels, place) | {"contrast_limits": picture.limits[place]}
+            self._layers[place] = Image(picture.image[place], name=name, **grid, **look)
+        for name, labels, colour in (
+            (TRUTH, picture.truth, TRUTH_COLOUR),
+            (PREDICTION, found, PREDICTION_COLOUR),
+        ):
+            self._layers[name] = _contours(labels, name, colour, grid)
+        self._picture = picture
+        layers = self._viewer.layers
+        # whoever paints in a layer goes on painting in it
+        active, selected = layers.selection.active, set(layers.selection)
+        for layer in self._layers.values():
+            layers.append(layer)
+        if active is not None:
+            layers.selection = selected
+            layers.selection.active = active
+
+    def _change_picture(self, picture: Picture) -> None:
+        before = self._extent()
+        for place, channel in enumerate(picture.image):
+            layer = self._layers.get(place)
+            if isinstance(layer, Image):
+                layer.data = channel
+                layer.contrast_limits = picture.limits[place]
+        self._put(TRUTH, picture.truth)
+        if self._extent() != before and all(layer in self._layers.values() for layer in self._viewer.layers):
+            self._viewer.reset_view()  # there is nothing else that somebody may be looking at
+
+    def _put(self, name: str, labels: NDArray[np.int32]) -> None:
+        layer = self._layers[name]
+        if isinstance(layer, Labels) and layer in self._viewer.layers:
+            layer.data = labels
+            layer.editable = False  # napari forgets it with new data
+
+    def _extent(self) -> tuple[int, ...]:
+        return next(tuple(layer.data.shape) for layer in self._layers.values())
+
+
+def _contours(labels: NDArray[np.int32], name: str, colour: str, grid: dict[str, Any]) -> Labels:
+    colours = DirectLabelColormap(color_dict={None: colour, 0: "transparent"})
+    layer = Labels(labels, name=name, colormap=colours, opacity=1.0, **grid)
+    layer.contour = CONTOUR
+    layer.editable = False
+    return layer
+
+
+def _limits(channel: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = (float(value) for value in np.percentile(channel, _LIMITS))
+    if low < high:
+        return low, high
+    return low, max(float(channel.max()), low + 1.0)
