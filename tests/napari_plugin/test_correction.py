@@ -12,8 +12,10 @@ from napari_seg_trainer.api import wait_for
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.layers.provenance import model_of
 from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, SEGMENT, TRAIN, open_dock, opened
-from napari_seg_trainer.napari_plugin.segment.correction import find_image
+from napari_seg_trainer.napari_plugin.run.view import RunView
 from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
+from napari_seg_trainer.runs.run import Run, find_run
+from napari_seg_trainer.schema.events import Evaluated, Finished, Verdict
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -87,10 +89,10 @@ def test_the_least_sure_is_named_corrected_exported_and_trained_on(suggested, vi
 
 
 def test_an_annotated_image_comes_with_its_labels_and_its_folder(viewer, qtbot, trained):
-    image, place = find_image([trained.parent / "gone", trained], "cell_01")
-    assert place == trained
     widget = open_dock(viewer, SEGMENT)
-    widget.correct("nuclei", image, place)
+    widget.correct("nuclei", "annotations_nuclei/gone")
+    qtbot.waitUntil(lambda: "any more in the folders" in widget.progress.problem.text())
+    widget.correct("nuclei", "annotations_nuclei/cell_01")
     qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None, timeout=60_000)
     drawn, found = (layer for layer in viewer.layers if isinstance(layer, Labels))
     assert (model_of(drawn), model_of(found)) == ("", "nuclei")
@@ -121,3 +123,26 @@ def test_where_all_images_are_annotated_nothing_is_looked_at(viewer, qtbot, trai
     qtbot.mouseClick(widget.suggest_button, LEFT)
     qtbot.waitUntil(lambda: "are annotated" in widget.progress.problem.text())
     assert widget.button.isEnabled()
+
+
+def test_the_verdict_leads_to_the_worst_image(viewer, qtbot, trained):
+    run = Run.create(find_run("nuclei").job)
+    run.claim()
+    scores = {"f1_50": 0.5, "ap50": 0.4}
+    for event in (
+        Evaluated(dataset="validation", images=2, scores=scores),
+        Verdict(sentences=("Finds 50 of 100.",), worst=("annotations_nuclei/cell_02", "annotations_nuclei/cell_00")),
+        Finished(model="nuclei", best_epoch=1),
+    ):
+        run.append(event)
+    view = RunView(viewer)
+    viewer.window.add_dock_widget(view, name="under test")
+    view.show_run(run)
+    qtbot.waitUntil(view.outcome.correct.isVisible)
+    assert "annotations_nuclei/cell_02" in view.outcome.correct.toolTip()
+    qtbot.mouseClick(view.outcome.correct, LEFT)
+    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None, timeout=60_000)
+    plan = opened(viewer, EXPORT).form.plan()
+    assert ([item.stem for item in plan.items()], plan.folder) == (["cell_02"], trained)
+    view.outcome.name_worst("")
+    assert view.outcome.correct.isHidden()

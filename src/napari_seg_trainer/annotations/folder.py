@@ -1,7 +1,7 @@
 """Annotation folders: the annotated images in them, read when asked for."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -135,6 +135,22 @@ def open_folders(folders: Sequence[Path]) -> list[AnnotatedPair]:
         If a folder is missing or holds no annotated image.
     """
     return [pair for folder in distinct(folders) for pair in AnnotationFolder.open(folder).pairs]
+
+
+def named(pairs: Iterable[AnnotatedPair]) -> Iterator[tuple[str, AnnotatedPair]]:
+    """Yield annotated images with the names that a training has for them, such as ``annotations_nuclei/cell_01``.
+
+    Of several with one folder name and stem, the later ones are numbered.
+    """
+    taken: set[str] = set()
+    for pair in pairs:
+        name = candidate = f"{pair.image.parent.name}/{pair.stem}"
+        count = 1
+        while candidate in taken:
+            count += 1
+            candidate = f"{name} ({count})"
+        taken.add(candidate)
+        yield candidate, pair
 
 
 def distinct(folders: Sequence[Path]) -> list[Path]:

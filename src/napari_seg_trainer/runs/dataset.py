@@ -11,7 +11,7 @@ from scipy import ndimage
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, content_hash
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.doctor import Severity, examine_image
-from napari_seg_trainer.annotations.folder import AnnotatedPair, open_folders
+from napari_seg_trainer.annotations.folder import AnnotatedPair, named, open_folders
 from napari_seg_trainer.annotations.objects import find_objects
 from napari_seg_trainer.annotations.prepare import (
     PreparedImage,
@@ -182,10 +182,8 @@ def open_dataset(
 
 
 def _look(pairs: Sequence[AnnotatedPair], progress: Progress) -> Iterator[ImageFacts]:
-    taken: set[str] = set()
-    for i, pair in enumerate(pairs, 1):
+    for i, (name, pair) in enumerate(named(pairs), 1):
         annotated = pair.read()
-        name = _unique(f"{pair.image.parent.name}/{pair.stem}", taken)
         yield _facts(name, pair, annotated, _warnings(pair, annotated))
         progress("reading images", i, len(pairs))
 
@@ -197,15 +195,6 @@ def _warnings(pair: AnnotatedPair, annotated: AnnotatedImage) -> int:
     if error is not None:
         raise DataError(f"'{pair.labels}': {error.message}")
     return sum(finding.severity == Severity.WARNING for finding in findings)
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{name} ({count})"
-    taken.add(candidate)
-    return candidate
 
 
 def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage, warnings: int) -> ImageFacts:

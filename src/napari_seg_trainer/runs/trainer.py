@@ -229,7 +229,7 @@ class _Training:
         context: RunContext,
     ) -> tuple[str, ...]:
         """Say in plain words how good the model is."""
-        worst = {image.image for image in worst_images(scores)}
+        worst = tuple(image.image for image in worst_images(scores))
         reasons = find_reasons(
             data.training,
             [prepared for prepared in data.validation if prepared.name in worst],
@@ -237,7 +237,7 @@ class _Training:
         )
         course = course_of(self.run.events())
         verdict = give_verdict(scores, course, baseline.name, baseline.scores, tested, reasons, curve)
-        self.run.append(Verdict(sentences=verdict))
+        self.run.append(Verdict(sentences=verdict, worst=worst))
         return verdict
 
     def _test(self, engine: Engine, dataset: Dataset, folder: Path, context: RunContext) -> Scores:

@@ -132,10 +132,13 @@ class Verdict(_Event):
         The most important first.
     epoch : int, optional
         The epoch after which this was said, where that is in the middle of the training; none for the model.
+    worst : tuple of str
+        Names of the validation images on which the model does badly, the worst first.
     """
 
     type: Literal["verdict"] = "verdict"
     sentences: tuple[str, ...]
+    worst: tuple[str, ...] = ()
     epoch: int | None = None
 
 

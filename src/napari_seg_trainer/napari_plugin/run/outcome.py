@@ -11,9 +11,9 @@ class RunOutcome(QWidget):
 
     Attributes
     ----------
-    segment, report, train_again, resume, keep, show_log, change : QPushButton
-        `segment`, `report` and `train_again` are there where there is a model, the others where there is none; `keep`
-        only where an epoch has ended.
+    segment, report, correct, train_again, resume, keep, show_log, change : QPushButton
+        The first four are there where there is a model, `correct` only where an image is bad; the others where there is
+        none, `keep` only where an epoch has ended.
     """
 
     def __init__(self) -> None:
@@ -22,17 +22,21 @@ class RunOutcome(QWidget):
         self._line = wrap(QLabel())
         self.segment = _button("Segment with it", "Opens the dock that segments, with this model chosen.")
         self.report = _button("Open report", "Shows curves, scores and examples in your browser.")
+        self.correct = _button(
+            "Correct the worst image", "Opens it with what the model finds, to be corrected and exported."
+        )
         self.train_again = _button("Train again from it", "Opens the form with this model as the pretrained model.")
         self.resume = _button("Resume", "Goes on after the last whole epoch, with the same settings.")
         self.keep = _button("Keep the best so far", "Makes a model of the best epoch, and trains no further.")
         self.show_log = _button("Show log", "Shows what the training printed, with details of errors.")
         self.change = _button("Change settings", "Opens the form with this training's settings, for another try.")
-        self._with_model = (self.segment, self.report, self.train_again)
+        self._with_model = (self.segment, self.report, self.correct, self.train_again)
         self._without = (self.resume, self.show_log, self.change)
         grid = QGridLayout()
         for column, button in enumerate((self.segment, self.report)):
             grid.addWidget(button, 0, column)
-        grid.addWidget(self.train_again, 1, 0, 1, 2)
+        grid.addWidget(self.correct, 1, 0)
+        grid.addWidget(self.train_again, 1, 1)
         for column, button in enumerate((self.resume, self.show_log)):
             grid.addWidget(button, 2, column)
         grid.addWidget(self.keep, 3, 0, 1, 2)
@@ -58,6 +62,11 @@ class RunOutcome(QWidget):
         self.keep.setVisible(can_keep and not has_model)
         self._paint()
         self.show()
+
+    def name_worst(self, image: str) -> None:
+        """Offer to correct this image, or none if there is none that is bad."""
+        self.correct.setVisible(bool(image))
+        self.correct.setToolTip(f"Opens '{image}' with what the model finds, to be corrected and exported.")
 
     def clear(self) -> None:
         """Hide, as the run goes on."""

@@ -75,6 +75,7 @@ class RunView(Panel):
         self._evaluated: Evaluated | None = None
         self._interim: tuple[str, ...] = ()
         self._is_live = False
+        self._worst = ""
         self._make_widgets()
         for widget in (self._title, self.progress, self.outcome, self.curves, self.best, self.preview, self.scores):
             self.add(widget)
@@ -110,6 +111,7 @@ class RunView(Panel):
         self.cancel_button.clicked.connect(self._ask_to_cancel)
         self.outcome.segment.clicked.connect(self._segment)
         self.outcome.report.clicked.connect(self._open_report)
+        self.outcome.correct.clicked.connect(self._correct)
         self.outcome.train_again.clicked.connect(lambda: self.train_again.emit(self._model))
         self.outcome.resume.clicked.connect(self._resume)
         self.outcome.keep.clicked.connect(self._keep_best)
@@ -145,7 +147,7 @@ class RunView(Panel):
     def show_run(self, run: Run) -> None:
         """Show this run, and no other any more."""
         self.leave()
-        self._run, self._job, self._last, self._model = run, None, None, ""
+        self._run, self._job, self._last, self._model, self._worst = run, None, None, "", ""
         self._evaluated, self._interim = None, ()
         self._title.setText(f"Run: {run.id}")
         for part in (self.progress, self.curves, self.outcome, self.best, self.scores):
@@ -185,6 +187,7 @@ class RunView(Panel):
             elif isinstance(event, Verdict) and self._evaluated is not None:
                 final = () if event.epoch is not None else event.sentences
                 self._interim = () if final else event.sentences
+                self._worst = next(iter(event.worst), "")
                 self.scores.setText(scores_text(self._evaluated, final, self._interim))
             elif isinstance(event, EpochEnded) and event.is_best:
                 self.best.setText(f"Best epoch: {event.epoch} (validation loss {event.metrics['val_loss']:.3g}).")
@@ -208,6 +211,7 @@ class RunView(Panel):
         else:
             self._model = last.model or ""
             self.outcome.tell(success_text(last), has_model=bool(last.model), can_keep=can_keep)
+            self.outcome.name_worst(self._worst if last.model else "")
         if self._run is not None:
             stop_at_closing(self, self._run, False)
         segment = opened(self._viewer, SEGMENT) if was_live and self._model else None
@@ -271,6 +275,9 @@ class RunView(Panel):
 
     def _segment(self) -> None:
         open_dock(self._viewer, SEGMENT).select_model(self._model)
+
+    def _correct(self) -> None:
+        open_dock(self._viewer, SEGMENT).correct(self._model, self._worst)
 
     def _open_report(self) -> None:
         model = self._model

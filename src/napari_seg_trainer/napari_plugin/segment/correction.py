@@ -7,7 +7,8 @@ from napari import Viewer
 from napari.layers import Image, Labels, Layer
 
 from napari_seg_trainer.annotations.annotated_image import group_of_stem
-from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
+from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct, named
 from napari_seg_trainer.annotations.layouts import stem_of
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
@@ -90,8 +91,10 @@ class Correction:
         return f"Correct the labels of '{self.stem}', then export them in the dock beside this one."
 
 
-def read_correction(model: str, image: Path, folder: Path | None = None) -> Correction:
-    """Read what is needed to correct an image.
+def read_correction(model: str, image: Path) -> Correction:
+    """Read what is needed to correct an image that has no labels yet.
+
+    The first annotation folder that taught the model takes the correction.
 
     Parameters
     ----------
@@ -99,8 +102,6 @@ def read_correction(model: str, image: Path, folder: Path | None = None) -> Corr
         A name in the library.
     image : Path
         An image file.
-    folder : Path, optional
-        The annotation folder that it is in; by default the first one that taught the model takes the correction.
 
     Raises
     ------
@@ -108,38 +109,45 @@ def read_correction(model: str, image: Path, folder: Path | None = None) -> Corr
         If the model or the image cannot be used.
     """
     opened = ModelLibrary().get(model)
-    if folder is not None:
-        pair = next((pair for pair in AnnotationFolder.open(folder) if pair.image == image), None)
-        if pair is not None:
-            return _annotated(opened, pair, folder)
-    return _unannotated(opened, image, folder or _taught_by(opened))
+    return _unannotated(opened, image, _taught_by(opened))
 
 
-def find_image(folders: list[Path], stem: str) -> tuple[Path, Path]:
-    """Return an annotated image by its stem, and the folder that it is in.
+def read_validated(model: str, name: str) -> Correction:
+    """Read what is needed to correct an image that a model's training had.
+
+    Parameters
+    ----------
+    model : str
+        A name in the library.
+    name : str
+        Such as ``annotations_nuclei/cell_01``.
 
     Raises
     ------
-    DataError
-        If none of the folders holds it.
+    SegTrainerError
+        If the model, its job, or the image cannot be used any more.
     """
-    for folder in folders:
-        try:
-            pairs = AnnotationFolder.open(folder).pairs
-        except DataError:
-            continue
-        for pair in pairs:
-            if pair.stem == stem:
-                return pair.image, folder
-    raise DataError(f"There is no image '{stem}' any more in the folders of the training. Was it moved?")
+    opened = ModelLibrary().get(model)
+    job = job_of(opened)
+    if job is None:
+        raise DataError(f"Model '{model}' does not tell which images it was trained on. Open '{name}' yourself.")
+    builtin = [builtin_folder(one) for one in job.builtin]
+    folders = distinct([*job.data, *builtin, *job.validation_data])
+    own = [(folder, pair) for folder in folders for pair in AnnotationFolder.open(folder)]
+    for (folder, pair), (found, _) in zip(own, named(pair for _, pair in own), strict=True):
+        if found == name:
+            # what comes with this program is not to be changed
+            return _annotated(opened, pair, None if folder in builtin else folder)
+    raise DataError(f"There is no image '{name}' any more in the folders of the training. Was it moved?")
 
 
-def _annotated(model: LibraryModel, pair: AnnotatedPair, folder: Path) -> Correction:
+def _annotated(model: LibraryModel, pair: AnnotatedPair, folder: Path | None) -> Correction:
     opened = open_pairs([pair], pair.stem)
     if not opened.layers:
         raise DataError(opened.problems[0])
     for _, attributes, _ in opened.layers:
-        attributes["metadata"] = {**attributes["metadata"], FOLDER: str(folder)}
+        if folder is not None:
+            attributes["metadata"] = {**attributes["metadata"], FOLDER: str(folder)}
     annotated = pair.read()
     return Correction(model, pair.stem, opened.layers, annotated.channels, annotated.pixel_size, folder)
 

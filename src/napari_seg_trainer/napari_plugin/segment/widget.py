@@ -23,7 +23,7 @@ from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, is_alive, open_
 from napari_seg_trainer.napari_plugin.parts.follow import follow
 from napari_seg_trainer.napari_plugin.parts.install_hint import InstallHint
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.segment.correction import Correction, read_correction
+from napari_seg_trainer.napari_plugin.segment.correction import Correction, read_correction, read_validated
 from napari_seg_trainer.napari_plugin.segment.form import SegmentForm
 from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
 from napari_seg_trainer.napari_plugin.segment.labels import new_labels, show_plane
@@ -154,21 +154,19 @@ class SegmentWidget(Panel):
         self.suggest_button.setVisible(by_folder and self._tally is None)
         self.suggest_button.setEnabled(self.button.isEnabled())
 
-    def correct(self, model: str, image: Path, folder: Path | None = None) -> None:
+    def correct(self, model: str, image: Path | str) -> None:
         """Open an image with what a model finds in it, to be corrected and exported for the next training.
 
         Parameters
         ----------
         model : str
             A name in the library.
-        image : Path
-            An image file.
-        folder : Path, optional
-            The annotation folder that it is in, and that takes the correction.
+        image : Path or str
+            An image file without labels, or the name of an image of the model's training.
         """
         self.select_model(model)
         if self._tally is None:
-            in_background(self, partial(read_correction, model, image, folder), self._open, self.progress.show_problem)
+            in_background(self, partial(_read, model, image), self._open, self.progress.show_problem)
 
     def _open(self, correction: Correction) -> None:
         if self._tally is not None:
@@ -266,6 +264,10 @@ class SegmentWidget(Panel):
                 self.progress.advise(correction.advice)
                 open_dock(self._viewer, EXPORT).select_layers(correction.finish(self._viewer, labels, tally.task))
         self._describe()
+
+
+def _read(model: str, image: Path | str) -> Correction:
+    return read_validated(model, image) if isinstance(image, str) else read_correction(model, image)
 
 
 def _steps(warm: WarmService, task: Task | SuggestTask, stop: Event) -> Steps:
