@@ -6,7 +6,7 @@ import pytest
 from napari_seg_trainer import evaluate, load_annotations, segment
 from napari_seg_trainer.api import make_job, read_job, train
 from napari_seg_trainer.errors import DataError, EngineError, JobError, LibraryError, RunError
-from napari_seg_trainer.runs.run import list_runs
+from napari_seg_trainer.runs.listing import list_runs
 
 
 @pytest.fixture

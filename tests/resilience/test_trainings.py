@@ -7,7 +7,7 @@ import pytest
 from napari_seg_trainer.api import make_job
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.paths import HOME_VARIABLE
-from napari_seg_trainer.runs.context import epoch_folder, read_state
+from napari_seg_trainer.runs.checkpoint import epoch_folder, read_state
 from napari_seg_trainer.runs.control import resume
 from napari_seg_trainer.runs.previews import MODEL, Previews
 from napari_seg_trainer.runs.run import Run, RunState

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.runs.context import Cancelled, RunContext, epoch_folder, read_state
+from napari_seg_trainer.runs.checkpoint import epoch_folder, read_state
+from napari_seg_trainer.runs.context import Cancelled, RunContext
 from napari_seg_trainer.schema.events import EpochEnded, Log, Progress, Started
 from napari_seg_trainer.schema.job import Hyperparameters
 

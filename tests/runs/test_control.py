@@ -13,10 +13,11 @@ import pytest
 from napari_seg_trainer.api import make_job, wait_for
 from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.runs.context import read_state
+from napari_seg_trainer.runs.checkpoint import read_state
 from napari_seg_trainer.runs.control import cancel, delete_run, keep, resume
 from napari_seg_trainer.runs.launch import launch
-from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState, list_runs
+from napari_seg_trainer.runs.listing import list_runs
+from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Log, Started, Stopped
 

@@ -8,7 +8,8 @@ import pytest
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.runs import model_scores, scoring
-from napari_seg_trainer.runs.context import RunContext, read_state
+from napari_seg_trainer.runs.checkpoint import read_state
+from napari_seg_trainer.runs.context import RunContext
 from napari_seg_trainer.runs.scoring import Scoring
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated
 from napari_seg_trainer.schema.job import Hyperparameters

@@ -8,14 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, JsonValue, ValidationError
-
 from napari_seg_trainer.engines.protocol import Predicting
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.files import flush, write_text
+from napari_seg_trainer.runs.checkpoint import CheckpointState, epoch_folder, read_state
 from napari_seg_trainer.runs.run import DISCARD, Run
-from napari_seg_trainer.schema._base import FrozenModel
-from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Progress, Started, Stopped
+from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Progress, Started
 from napari_seg_trainer.schema.job import Hyperparameters
 
 if TYPE_CHECKING:  # docks read what is here, and need no scores
@@ -25,28 +23,6 @@ if TYPE_CHECKING:  # docks read what is here, and need no scores
 PROGRESS_SECONDS = 0.5
 PATCH_SIZE = 256
 """Side of what a network is taken to learn from, pixels, where its engine does not tell."""
-
-
-class CheckpointState(FrozenModel):
-    """What the checkpoint folder holds: the last epoch's event, which epoch is the best, and the parameters in use.
-
-    Attributes
-    ----------
-    best_epoch : int, optional
-        By its score, where scores decide, and by its validation loss else.
-    best_value, best_score : float
-        Its validation loss, and its score where it has one.
-    lowest_epoch, lowest_value : int, float
-        The epoch with the lowest validation loss, and that loss.
-    """
-
-    last: EpochEnded
-    best_epoch: int | None
-    best_value: float = math.inf
-    best_score: float | None = None
-    lowest_epoch: int | None = None
-    lowest_value: float = math.inf
-    hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Cancelled(BaseException):
@@ -274,34 +250,3 @@ class RunContext:
         """
         needed = {epoch, self.best_epoch} if self.best_epoch != epoch else {epoch, before}
         return {one for one in needed if one is not None}
-
-
-def epoch_folder(run: Run, epoch: int) -> Path:
-    """Return the folder of an epoch's weights."""
-    return run.checkpoint_folder / f"epoch_{epoch:05d}"
-
-
-def read_state(run: Run) -> CheckpointState | None:
-    """Return what the run's checkpoint folder holds, or None where no epoch has ended."""
-    try:
-        return CheckpointState.model_validate_json((run.checkpoint_folder / "state.json").read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise RunError(f"The checkpoint of run {run.id!r} cannot be read. Start the training anew.") from error
-
-
-def cancelled(run: Run) -> Stopped:
-    """Return the last event of a run that was cancelled."""
-    state = read_state(run)
-    return Stopped(reason="you cancelled it", model=None, best_epoch=None if state is None else state.best_epoch)
-
-
-def tell_missing_epoch(run: Run) -> None:
-    """Write the event of the checkpoint's epoch, if the process was killed after the one and before the other."""
-    state = read_state(run)
-    if state is None:
-        return
-    told = (event.epoch for event in reversed(run.events()) if isinstance(event, EpochEnded))
-    if next(told, 0) < state.last.epoch:
-        run.append(state.last)

@@ -15,7 +15,7 @@ from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.problems import explained
-from napari_seg_trainer.runs.context import cancelled, read_state
+from napari_seg_trainer.runs.checkpoint import cancelled, read_state
 from napari_seg_trainer.runs.launch import check_no_rival, start_process
 from napari_seg_trainer.runs.process import ProcessInfo
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState

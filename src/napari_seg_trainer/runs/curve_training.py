@@ -17,7 +17,8 @@ from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.evaluation.learning_curve import FEWEST_TRAINING_IMAGES, PARTS, CurvePoint, LearningCurve
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.files import write_text
-from napari_seg_trainer.runs.context import RunContext, epoch_folder
+from napari_seg_trainer.runs.checkpoint import epoch_folder
+from napari_seg_trainer.runs.context import RunContext
 from napari_seg_trainer.runs.model_scores import score_model, scored_images
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.scoring import Scoring

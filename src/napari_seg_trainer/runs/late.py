@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.runs.context import epoch_folder, read_state
-from napari_seg_trainer.runs.run import list_runs
+from napari_seg_trainer.runs.checkpoint import epoch_folder, read_state
+from napari_seg_trainer.runs.listing import list_runs
 from napari_seg_trainer.schema.model_card import ModelCard
 
 

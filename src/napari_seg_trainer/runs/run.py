@@ -203,7 +203,7 @@ class Run:
         if isinstance(last, TERMINAL_EVENTS):
             return _LAST_STATES[type(last)]
         if not alive:
-            fresh = process is None and time.time() - _modified(self.folder) < START_SECONDS
+            fresh = process is None and time.time() - modified(self.folder) < START_SECONDS
             return RunState.STARTING if fresh else RunState.INTERRUPTED
         return RunState.STARTING if last is None else RunState.RUNNING
 
@@ -276,36 +276,9 @@ class Run:
                 time.sleep(poll)
 
 
-def list_runs(folder: Path | None = None) -> list[Run]:
-    """Return all runs, the newest first."""
-    base = folder or runs_folder()
-    if not base.is_dir():
-        return []
-    # a folder that begins with a dot is being deleted
-    made = {path: _modified(path / "job.json") for path in base.iterdir() if path.name[0] != "."}
-    return [Run(path) for path in sorted(made, key=lambda path: made[path], reverse=True) if made[path]]
-
-
-def _modified(path: Path) -> float:
+def modified(path: Path) -> float:
     """Return when a file or folder was changed, 0 where it is not there (any more)."""
     try:
         return path.stat().st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return 0.0
-
-
-def find_run(text: str, folder: Path | None = None) -> Run:
-    """Return the run with this id, folder, or model name (the newest of that name).
-
-    Raises
-    ------
-    RunError
-        If there is none.
-    """
-    if os.path.isfile(Path(text) / "job.json"):  # pathlib's own raises for a text that is too long for a path
-        return Run(Path(text).absolute())
-    runs = list_runs(folder)
-    found = next((run for run in runs if run.id == text), None) or next((run for run in runs if run.makes(text)), None)
-    if found is not None:
-        return found
-    raise RunError(f"There is no run {text!r}. 'napari-seg-trainer runs' lists them.")

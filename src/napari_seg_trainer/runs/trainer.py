@@ -24,14 +24,8 @@ from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.pretrained import resolve_pretrained
 from napari_seg_trainer.library.problems import disk_problem
 from napari_seg_trainer.runs.baseline import Baseline, settle_baseline
-from napari_seg_trainer.runs.context import (
-    Cancelled,
-    RunContext,
-    cancelled,
-    epoch_folder,
-    read_state,
-    tell_missing_epoch,
-)
+from napari_seg_trainer.runs.checkpoint import cancelled, epoch_folder, read_state, tell_missing_epoch
+from napari_seg_trainer.runs.context import Cancelled, RunContext
 from napari_seg_trainer.runs.curve_training import learn_curve
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
 from napari_seg_trainer.runs.model_scores import score_model, scored_images
