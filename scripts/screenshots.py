@@ -6,6 +6,7 @@ On a machine without a screen::
 """
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -20,12 +21,16 @@ import napari
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
 
+from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.api import make_job
+from napari_seg_trainer.napari_plugin.layers.removal import remove_layers
 from napari_seg_trainer.napari_plugin.parts import docks
+from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 WIDTH = 320
-TRAINING = {"epochs": 20, "batch_size": 4, "augmentation": 4.0, "learning_rate": 0.001, "patch_size": 96, "filters": 16}
+TRAINING = {"epochs": 60, "batch_size": 4, "augmentation": 6.0, "learning_rate": 0.001, "patch_size": 96}
+SHOWN_EPOCHS = 40
 DATASET = "nuclei_dsb2018"
 
 
@@ -81,24 +86,44 @@ def train(viewer: napari.Viewer) -> None:
     take(dock, "train", 460)
     take(dock, "train-light", 460, light=True)
     dock.form_page.button.click()
-    until(lambda: dock.run_view is not None and len(dock.run_view.curves.points().get("loss", ())) >= 12)
+    until(lambda: dock.run_view is not None and len(dock.run_view.curves.points().get("loss", ())) >= SHOWN_EPOCHS)
     docks.open_dock(viewer, docks.TRAIN)
+    remove_layers(viewer, list(viewer.layers))
+    until(dock.run_view.preview.box.isEnabled)
+    dock.run_view.preview.box.setChecked(True)
+    until(lambda: "prediction" in viewer.layers)
+    viewer.reset_view()
     wait(1)
     viewer.screenshot(str(IMAGES / "training.png"), canvas_only=False, flash=False)
-    take(dock, "run", 700)
-    take(dock, "run-light", 700, light=True)
+    take(dock, "run", 820)
+    take(dock, "run-light", 820, light=True)
     until(lambda: bool(dock.run_view.outcome.text))
 
 
 def segment(viewer: napari.Viewer) -> None:
     """The new model on an image that it has not seen."""
-    viewer.layers.clear()
+    remove_layers(viewer, list(viewer.layers))
     viewer.open_sample(docks.PLUGIN, "one_image_of_nuclei")
     dock = docks.open_dock(viewer, docks.SEGMENT)
     until(lambda: dock.model_name == "nuclei" and dock.button.isEnabled())
     dock.button.click()
     until(lambda: len(viewer.layers) == 3 and not dock.stop_button.isVisible())
     take(dock, "segment", 420)
+    suggest(dock)
+
+
+def suggest(dock: Any) -> None:
+    """Which of some images to annotate next."""
+    with tempfile.TemporaryDirectory() as folder:
+        for image in sorted(builtin_folder(DATASET).glob("*.tif"))[::3]:
+            if not image.stem.endswith("_labelled"):
+                shutil.copy(image, folder)
+        dock.form.frames.choose(FOLDER)
+        dock.form.folders.images.line_edit.value = folder
+        until(lambda: dock.suggest_button.isEnabled())
+        dock.suggest_button.click()
+        until(dock.suggestions.isVisible)
+        take(dock, "suggest", 620)
 
 
 def take(widget: Any, name: str, height: int, *, light: bool = False) -> None:

@@ -133,9 +133,18 @@ def test_looks_tell_kinds_of_images_apart():
     assert np.isfinite(looks_of(np.zeros((1, 64, 64)), squares())).all()
 
 
-def test_of_images_that_are_alike_unsure_those_with_more_objects_come_first(tmp_path):
-    told = [Suggestion(tmp_path / name, objects, 1.0) for name, objects in (("b", 1), ("a", 1), ("c", 5))]
-    assert [one.image.name for one in rank(told)] == ["c", "a", "b"]
+@pytest.mark.parametrize(
+    ("told", "order"),
+    [
+        ([("b", 5, 1.0), ("a", 5, 1.0), ("c", 5, 2.0)], "cab"),
+        ([("crowd", 500, 30.0), ("usual", 40, 10.0)], ["usual", "crowd"]),  # 10 of 40 tell more than 30 of 500
+        ([("one", 1, 1.0), ("usual", 40, 5.0)], ["usual", "one"]),  # but a single object does not
+        ([("none", 0, 0.0), ("some", 3, 0.5)], ["some", "none"]),
+    ],
+)
+def test_worth_is_between_the_number_and_the_part_of_the_unsure(tmp_path, told, order):
+    found = rank([Suggestion(tmp_path / name, objects, unsure) for name, objects, unsure in told])
+    assert [one.image.name for one in found] == list(order)
 
 
 def test_a_service_is_asked_the_same(toy_model, folder, checkpoint):

@@ -5,6 +5,7 @@ another late epoch, these are asked, too. What is an object in one answer and no
 unsure of (query by committee: Seung, Opper and Sompolinsky 1992; here the committee looks from several sides).
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,8 @@ if TYPE_CHECKING:  # it needs appose
 
 IOU = 0.5
 """Two answers hold the same object if they overlap by so much."""
+_FEW = 3
+"""Added to the number of objects, so that a single doubtful one is not worth much."""
 _MIRRORS = (-2, -1)
 _Segment = Callable[[NDArray[Any]], NDArray[np.int32]]
 
@@ -58,17 +61,19 @@ class Suggestion:
 def rank(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
     """Return the images in the order in which to annotate them; those that could not be looked at come last.
 
-    The first is the one with most that the model is unsure of. Each further one is, too, but less so the more it looks
-    like one before it, as a second image of a kind teaches less than the first of another. Looks are compared by their
-    distance, in standard deviations over all images.
+    An image is worth the number of objects that the model is unsure of, over the root of the number of all: by the
+    number alone the most crowded images would come first, by the part those with a single object. The first image is
+    the one of most worth. Each further one is, too, but worth less the more it looks like one before it, as a second
+    image of a kind teaches less than the first of another. Looks are compared by their distance, in standard deviations
+    over all images.
     """
     seen = [one for one in suggestions if not one.problem]
-    rest = sorted(seen, key=lambda one: (-one.unsure, -one.objects, one.image.name))
+    rest = sorted(seen, key=lambda one: (-_worth(one), one.image.name))
     if not rest:
         return list(suggestions)
     looks = np.array([one.looks for one in rest], float)
     looks = (looks - looks.mean(0)) / np.maximum(looks.std(0), 1e-9)
-    worth = np.array([one.unsure for one in rest])
+    worth = np.array([_worth(one) for one in rest])
     order: list[int] = []
     while len(order) < len(rest):
         # of equal worth, such as none, the earlier one
@@ -77,6 +82,10 @@ def rank(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
         worth *= 1.0 - np.exp(-0.5 * np.square(looks - looks[place]).sum(1))
         worth[order] = -1.0
     return [rest[place] for place in order] + [one for one in suggestions if one.problem]
+
+
+def _worth(one: Suggestion) -> float:
+    return one.unsure / math.sqrt(_FEW + one.objects + one.unsure / 2)
 
 
 def looks_of(image: NDArray[Any], labels: NDArray[np.int32]) -> tuple[float, ...]:
