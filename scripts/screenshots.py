@@ -23,7 +23,6 @@ from qtpy.QtWidgets import QApplication
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.api import make_job
-from napari_seg_trainer.napari_plugin.layers.removal import remove_layers
 from napari_seg_trainer.napari_plugin.parts import docks
 from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
 
@@ -88,7 +87,7 @@ def train(viewer: napari.Viewer) -> None:
     dock.form_page.button.click()
     until(lambda: dock.run_view is not None and len(dock.run_view.curves.points().get("loss", ())) >= SHOWN_EPOCHS)
     docks.open_dock(viewer, docks.TRAIN)
-    remove_layers(viewer, list(viewer.layers))
+    empty(viewer)
     until(dock.run_view.preview.box.isEnabled)
     dock.run_view.preview.box.setChecked(True)
     until(lambda: "prediction" in viewer.layers)
@@ -102,7 +101,7 @@ def train(viewer: napari.Viewer) -> None:
 
 def segment(viewer: napari.Viewer) -> None:
     """The new model on an image that it has not seen."""
-    remove_layers(viewer, list(viewer.layers))
+    empty(viewer)
     viewer.open_sample(docks.PLUGIN, "one_image_of_nuclei")
     dock = docks.open_dock(viewer, docks.SEGMENT)
     until(lambda: dock.model_name == "nuclei" and dock.button.isEnabled())
@@ -124,6 +123,13 @@ def suggest(dock: Any) -> None:
         dock.suggest_button.click()
         until(dock.suggestions.isVisible)
         take(dock, "suggest", 620)
+
+
+def empty(viewer: napari.Viewer) -> None:
+    """Remove all layers, with a drawing in between: napari may crash where several are gone at once."""
+    while viewer.layers:
+        viewer.layers.pop()
+        wait(0.2)
 
 
 def take(widget: Any, name: str, height: int, *, light: bool = False) -> None:

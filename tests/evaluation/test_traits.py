@@ -152,3 +152,12 @@ def test_of_a_large_image_the_middle_is_looked_at(small):
     around = ((0, 0), (90, 90), (90, 90))
     wide = PreparedImage("wide", np.pad(middle.image, around, constant_values=9), np.pad(middle.labels, around[1:]))
     assert measure(wide) == measure(middle)
+
+
+def test_a_training_image_without_contrast_tells_nothing_of_sharpness():
+    empty = replace(USUAL, contrast=0.0, sharpness=float("nan"))
+    usual = [empty, USUAL, USUAL, USUAL]
+    assert find_reason(USUAL, usual) is None
+    blurred = find_reason(replace(USUAL, sharpness=USUAL.sharpness / 4), usual)
+    assert blurred == Reason("blurred", "out of focus: 4.0 times less sharp than training images")
+    assert find_reason(empty, [USUAL] * 3).kind == "dim"

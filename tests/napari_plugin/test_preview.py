@@ -1,5 +1,8 @@
 """What the network finds, in a viewer: trainings of the toy engine, and runs that this process writes."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
@@ -7,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
-from napari_seg_trainer.napari_plugin.layers.removal import remove_layers
+from napari_seg_trainer.napari_plugin.parts.canvas import canvas_of
 from napari_seg_trainer.napari_plugin.run.preview import RunPreview
 from napari_seg_trainer.napari_plugin.run.preview_layers import CONTOUR, PREDICTION, TRUTH
 from napari_seg_trainer.napari_plugin.run.view import RunView
@@ -28,13 +31,14 @@ class Training:
         self.run = Run.create(TrainingJob(name="nuclei", engine="toy", data=("annotations",)))
         self.run.claim()
         self.run.append(Started(epochs=10, steps_per_epoch=4, training_images=3, validation_images=1, device="toy"))
-        self.images = [self._image(place, len(channels)) for place in range(images)]
+        self.channels = len(channels)
+        self.images = [self.image(place) for place in range(images)]
         self.writer = PreviewWriter(self.run, channels, pixel_size, pytest.fail)
 
-    def _image(self, place, channels):
+    def image(self, place):
         truth = np.zeros((SIDE + place, SIDE), np.int32)
         truth[4:20, 4:20] = place + 1
-        pixels = np.stack([np.where(truth > 0, 1.0 + channel, 0.1 * place) for channel in range(channels)])
+        pixels = np.stack([np.where(truth > 0, 1.0 + channel, 0.1 * place) for channel in range(self.channels)])
         return PreparedImage(f"annotations/cell_{place}", pixels.astype(np.float32), truth)
 
     @staticmethod
@@ -44,7 +48,7 @@ class Training:
         return labels
 
     def score(self, *rounds):
-        self.writer.begin(self.images)
+        self.writer.choose(self.images)
         for done in rounds:
             for image in self.images:
                 self.writer.keep(done, image.name, self.found(image, done))
@@ -145,7 +149,18 @@ def test_pixels_without_a_size_have_none(view, viewer, home, qtbot, tick):
     assert names(viewer) == ["channel 0", TRUTH, PREDICTION]
     assert viewer.layers[0].colormap.name == "gray"
     assert tuple(viewer.layers[TRUTH].scale) == (1, 1)
-    assert not view.preview.slider.isHidden()
+    assert view.preview.when.text() == "after epoch 3"
+
+
+def test_an_image_of_another_size_fits_where_there_is_nothing_else(viewer, view, training, qtbot, tick):
+    training.images.insert(0, training.image(200))
+    training.score(1)
+    view.show_run(training.run)
+    tick(view.preview)
+    qtbot.waitUntil(lambda: PREDICTION in viewer.layers)
+    far = viewer.scene.camera.zoom
+    view.preview.images.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: viewer.scene.camera.zoom > 3 * far)
 
 
 # while it trains
@@ -208,6 +223,21 @@ def test_another_image_replaces_the_data(shown, viewer, training, qtbot):
     assert shown.images.currentText() == "cell_1"
 
 
+def test_an_image_is_offered_once_something_is_found_in_it(shown, viewer, training, qtbot):
+    training.writer.choose([*training.images, training.image(2)])
+    training.score(5)
+    qtbot.waitUntil(lambda: width(viewer) == 5)
+    assert shown.images.count() == 2
+    training.images.append(training.image(2))
+    training.score(MODEL)
+    qtbot.waitUntil(lambda: shown.images.count() == 3)
+    assert shown.images.currentText() == "cell_0"
+    shown.images.setCurrentIndex(2)
+    qtbot.waitUntil(lambda: len(viewer.layers[TRUTH].data) == SIDE + 2)
+    assert shown.when.text() == "the model"
+    assert not shown.slider.isVisible()
+
+
 # what goes
 
 
@@ -237,13 +267,16 @@ def test_what_is_read_too_late_is_not_shown(shown, view, viewer, training, qtbot
 
 
 def test_a_layer_that_the_user_deletes_does_not_come_back(shown, viewer, training, qtbot, tick):
-    remove_layers(viewer, [viewer.layers["dapi"], viewer.layers[TRUTH]])
+    canvas_of(shown)()  # as the click on napari's bin would have the process die
+    viewer.layers.remove("dapi")
+    viewer.layers.remove(TRUTH)
     training.score(5)
     qtbot.waitUntil(lambda: width(viewer) == 5)
     shown.images.setCurrentIndex(1)
     qtbot.waitUntil(lambda: len(viewer.layers[PREDICTION].data) == SIDE + 1)
     assert names(viewer) == ["actin", PREDICTION]
-    remove_layers(viewer, list(viewer.layers))
+    canvas_of(shown)()
+    viewer.layers.clear()
     assert not shown.box.isChecked()
     tick(shown)
     qtbot.waitUntil(lambda: names(viewer) == OURS)
@@ -253,6 +286,62 @@ def test_closing_the_dock_takes_them_along(shown, view, viewer, qtbot):
     mine = viewer.add_labels(np.zeros((8, 8), np.int32), name="mine")
     viewer.window.remove_dock_widget(view)
     qtbot.waitUntil(lambda: list(viewer.layers) == [mine])
+
+
+CLOSING = """
+import sys
+from pathlib import Path
+import napari
+from qtpy.QtCore import QTimer
+from napari_seg_trainer.napari_plugin.run.view import RunView
+from napari_seg_trainer.runs.run import Run
+
+viewer = napari.Viewer()
+view = RunView(viewer)
+viewer.window.add_dock_widget(view)
+view.show_run(Run(Path(sys.argv[1])))
+
+def close_once_shown():
+    if "prediction" in viewer.layers:
+        timer.stop()
+        {}
+    elif view.preview.box.isEnabled() and not view.preview.box.isChecked():
+        view.preview.box.click()
+
+timer = QTimer()
+timer.timeout.connect(close_once_shown)
+timer.start(50)
+napari.run()
+"""
+
+
+@pytest.mark.parametrize(
+    "close",
+    ["viewer.close()", "viewer.window._qt_window.close()", "viewer.window._qt_window.close(quit_app=True)"],
+)
+def test_napari_closes_with_a_preview(training, close):
+    training.score(1)
+    process = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", CLOSING.format(close), str(training.run.folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_layers_that_are_drawn_can_be_removed_with_others_left(shown, viewer, qtbot, tick):
+    """Which would end the process, were the canvas's OpenGL context not made the current one."""
+    mine = viewer.add_labels(np.zeros((8, 8), np.int32), name="mine")
+    for _ in range(4):
+        qtbot.wait(100)
+        tick(shown)
+        qtbot.wait(100)
+        assert list(viewer.layers) == [mine]
+        tick(shown)
+        qtbot.waitUntil(lambda: PREDICTION in viewer.layers)
 
 
 def test_back_to_the_form_takes_them_along(viewer, training, qtbot, tick):
@@ -327,7 +416,7 @@ def test_the_first_round_offers_it(view, training, qtbot):
 
 
 def test_a_broken_file_is_told_in_place(shown, viewer, training, qtbot):
-    (previews_folder(training.run) / "00_epoch_00001.npz").write_bytes(b"half")
+    (previews_folder(training.run) / "00_epoch_000001.npz").write_bytes(b"half")
     shown.slider.setValue(0)
     qtbot.waitUntil(lambda: "missing or broken" in shown.problem)
     assert width(viewer) == 2
@@ -354,7 +443,7 @@ def test_a_training_is_watched(view, viewer, begin, qtbot, tick):
     qtbot.waitUntil(lambda: preview.when.text() == "the model", timeout=PATIENCE)
     kept = Previews(view.shown)
     name = preview.images.currentData()
-    assert preview.slider.maximum() == len(kept.rounds(name)) - 1
+    assert preview.slider.maximum() == len(kept.rounds()[name]) - 1
     assert np.array_equal(viewer.layers[TRUTH].data, kept.image(name)[1])
 
 

@@ -56,7 +56,7 @@ def the_previews_can_be_read(run):
     index = kept.index()
     for name in () if index is None else index.images:
         kept.image(name)
-        for done in kept.rounds(name):
+        for done in kept.rounds().get(name, ()):
             kept.prediction(name, done)
     return index
 
@@ -79,7 +79,7 @@ def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, kil
         assert run.state() == RunState.FINISHED
         the_model_is_whole()
         (name,) = the_previews_can_be_read(run).images
-        assert Previews(run).rounds(name)[-1] == MODEL
+        assert Previews(run).rounds()[name][-1] == MODEL
         assert ModelLibrary().get("nuclei").card.hyperparameters["epochs"] == EPOCHS
 
     assert killed_at_each_step(make_run, train_run, check) >= 40

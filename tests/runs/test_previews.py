@@ -41,7 +41,7 @@ def warned():
 
 def write(run, images, *rounds, warn=pytest.fail):
     writer = PreviewWriter(run, ("dapi", "actin"), 0.5, warn)
-    writer.begin(images)
+    writer.choose(images)
     for done in rounds:
         for image in images:
             writer.keep(done, image.name, found(1000 if done == MODEL else done))
@@ -59,11 +59,12 @@ def test_images_truth_and_predictions_are_kept(make_run):
     index = kept.index()
     assert index.images == ("d/cell_0", "d/cell_1")
     assert (index.channels, index.pixel_size) == (("dapi", "actin"), 0.5)
-    assert kept.rounds("d/cell_1") == (5, 10, 100_000, MODEL)
+    assert kept.rounds()["d/cell_1"] == (5, 10, 100_000, MODEL)
     image, truth = kept.image("d/cell_1")
     assert (image.dtype, image.shape, image.max()) == (np.float32, (2, 16, 16), 2)
     assert (truth.dtype, np.unique(truth).tolist()) == (np.int32, [0, 300])
-    assert [int(kept.prediction("d/cell_0", done).max()) for done in kept.rounds("d/cell_0")] == [5, 10, 100_000, 1000]
+    numbers = [int(kept.prediction("d/cell_0", done).max()) for done in kept.rounds()["d/cell_0"]]
+    assert numbers == [5, 10, 100_000, 1000]
 
 
 def test_of_many_images_a_few_are_kept(make_run, monkeypatch):
@@ -82,6 +83,25 @@ def test_of_many_images_a_few_are_kept(make_run, monkeypatch):
     assert len(Previews(larger).index().images) == 1
 
 
+def test_later_images_are_added_as_the_limits_allow(make_run, monkeypatch):
+    run, images = make_run(), prepared(30)
+    writer = write(run, images[10:12], 1)
+    writer.choose(images)
+    index = Previews(run).index()
+    assert index.images[:3] == ("d/cell_10", "d/cell_11", "d/cell_0")
+    assert index.images[-1] == "d/cell_29"
+    assert len(index.images) == previews.MOST_IMAGES
+    writer.keep(MODEL, "d/cell_29", found(1))
+    assert Previews(run).rounds() == {"d/cell_10": (1,), "d/cell_11": (1,), "d/cell_29": (MODEL,)}
+    assert Previews(run).image("d/cell_29")[0].max() == 30
+    writer.choose(images)
+    assert Previews(run).index() == index
+    monkeypatch.setattr(previews, "MOST_PIXELS", 3 * 16 * 16)
+    few = make_run()
+    write(few, images[:3], 1).choose(images)
+    assert Previews(few).index().images == ("d/cell_0", "d/cell_1", "d/cell_2")
+
+
 def test_values_beyond_half_precision_stay_finite(make_run):
     run = make_run()
     write(run, prepared(1, value=1e9))
@@ -95,12 +115,12 @@ def test_a_resumed_run_goes_on_adding(make_run):
     write(run, prepared(20), 1, 2, MODEL)
     before = Previews(run).index()
     writer = PreviewWriter(run, ("dapi", "actin"), 0.5, pytest.fail)
-    writer.begin(prepared(20)[::-1])
+    writer.choose(prepared(20)[::-1])
     assert Previews(run).index() == before
-    assert Previews(run).rounds("d/cell_0") == (1, 2)  # it is no more what this attempt ends with
+    assert Previews(run).rounds()["d/cell_0"] == (1, 2)  # it is no more what this attempt ends with
     writer.keep(2, "d/cell_0", found(7))
     writer.keep(3, "d/cell_0", found(8))
-    assert Previews(run).rounds("d/cell_0") == (1, 2, 3)
+    assert Previews(run).rounds()["d/cell_0"] == (1, 2, 3)
     assert [int(Previews(run).prediction("d/cell_0", done).max()) for done in (1, 2, 3)] == [1, 7, 8]
 
 
@@ -110,7 +130,7 @@ def test_what_lies_there_without_an_index_is_nobodys(make_run):
     (previews_folder(run) / "index.json").write_text('{"images": ["d/ce')
     assert Previews(run).index() is None
     write(run, prepared(3), 5)
-    assert Previews(run).rounds("d/cell_0") == (5,)
+    assert Previews(run).rounds()["d/cell_0"] == (5,)
 
 
 # what is not
@@ -139,7 +159,7 @@ def test_a_disk_that_is_full_later_is_told_once(make_run, warned, monkeypatch):
     writer.keep(2, "d/cell_1", found(2))
     assert len(warned) == 1
     assert "No space left" in warned[0]
-    assert Previews(run).rounds("d/cell_0") == Previews(run).rounds("d/cell_1") == (1,)
+    assert Previews(run).rounds() == {"d/cell_0": (1,), "d/cell_1": (1,)}
     assert not [name for name in os.listdir(previews_folder(run)) if name.endswith(".part")]
 
 
@@ -153,7 +173,7 @@ def test_a_disk_that_has_no_room_for_the_warning_does_no_harm(make_run):
     write(run, prepared(1), 1, warn=refuse)
 
 
-@pytest.mark.parametrize("name", ["00.npz", "00_epoch_00001.npz"])
+@pytest.mark.parametrize("name", ["00.npz", "00_epoch_000001.npz"])
 @pytest.mark.parametrize("damage", ["missing", "half", "empty", "pickle", "array", "words", "other axes"])
 def test_a_broken_file_is_told_in_one_line(make_run, name, damage):
     run = make_run()
@@ -178,8 +198,9 @@ def test_a_broken_file_is_told_in_one_line(make_run, name, damage):
 
 def test_an_image_that_is_not_there_is_told(make_run):
     run = make_run()
+    assert Previews(run).rounds() == {}
     with pytest.raises(RunError, match="no preview of image 'x'"):
-        Previews(run).rounds("x")
+        Previews(run).image("x")
     write(run, prepared(1), 1)
     with pytest.raises(RunError, match="no preview of image 'x'"):
         Previews(run).prediction("x", 1)
@@ -252,8 +273,8 @@ def test_a_training_keeps_them(train):
         image, truth = kept.image(name)
         assert image.shape == (2, 96, 96)
         assert truth.max() == 16
-        assert kept.rounds(name) == (1, 2, 3, MODEL)
-        for done in kept.rounds(name):
+        assert kept.rounds()[name] == (1, 2, 3, MODEL)
+        for done in kept.rounds()[name]:
             assert kept.prediction(name, done).shape == (96, 96)
     assert not any(isinstance(event, Log) and event.level == "warning" for event in run.events())
 
@@ -264,7 +285,7 @@ def test_where_no_round_is_scored_there_is_the_model(train, monkeypatch):
     run, last = train(epochs=1)
     assert isinstance(last, Finished)
     kept = Previews(run)
-    assert kept.rounds(kept.index().images[0])[-1] == MODEL
+    assert kept.rounds()[kept.index().images[0]][-1] == MODEL
 
 
 @pytest.mark.usefixtures("plenty")

@@ -12,6 +12,8 @@ RESAMPLINGS = 2000
 INTERVAL = (2.5, 97.5)
 FEWEST_IMAGES = 5
 """With fewer images, chance decides which of two models scores higher."""
+_SHOWN = 0.005
+"""Differences are told with two decimals."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Comparison:
 
     @property
     def is_clear(self) -> bool:
-        """Whether chance is an unlikely reason for the difference."""
-        return self.images >= FEWEST_IMAGES and (self.low > 0 or self.high < 0)
+        """Whether chance is an unlikely reason for the difference, and the numbers that are told show one."""
+        return self.images >= FEWEST_IMAGES and (self.low >= _SHOWN or self.high <= -_SHOWN)
 
 
 def compare(ours: Sequence[ImageScore], other: Sequence[ImageScore], seed: int = 0) -> Comparison:

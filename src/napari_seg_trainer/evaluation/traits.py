@@ -43,6 +43,7 @@ class Traits:
         Variance of the Laplacian, which Pech-Pacheco et al. 2000 (ICPR, https://doi.org/10.1109/ICPR.2000.903548) tell
         focus by, of the image smoothed by a Gaussian of one pixel. It is divided by the contrast squared and by the
         part of the pixels that lie on an outline, as neither brighter nor more objects make an image sharper.
+        Not a number where there is no contrast.
     covered : float
         Part of the pixels that objects cover.
     """
@@ -142,9 +143,10 @@ def find_reason(own: Traits, usual: Sequence[Traits]) -> Reason | None:
         typical = float(np.median([traits.diameter for traits in usual]))
         text = f"too few such cells: {own.diameter:.0f} pixels across, the training images' are {typical:.0f}"
         return Reason("large" if own.diameter > typical else "small", text)
-    if len(alike) >= FEWEST_IMAGES and own.sharpness < min(traits.sharpness for traits in alike) / BEYOND:
-        typical = float(np.median([traits.sharpness for traits in alike]))
-        return Reason("blurred", f"out of focus: {typical / own.sharpness:.1f} times less sharp than training images")
+    sharp = [traits.sharpness for traits in alike if np.isfinite(traits.sharpness)]
+    if len(sharp) >= FEWEST_IMAGES and 0 < own.sharpness < min(sharp) / BEYOND:
+        times = float(np.median(sharp)) / own.sharpness
+        return Reason("blurred", f"out of focus: {times:.1f} times less sharp than training images")
     return _brightness(own, usual) or _crowding(own, usual)
 
 

@@ -1,11 +1,11 @@
 """What the network finds in a few validation images, kept in the run's folder as the training goes on.
 
-======================  ==================================================================
-``index.json``          which images there are (`PreviewIndex`); written last of what `begin` writes
-``00.npz``              the first of them and its truth
-``00_epoch_00012.npz``  what is found in it after epoch 12
-``00_model.npz``        what the finished model finds in it
-======================  ==================================================================
+=======================  ==================================================================
+``index.json``           which images there are (`PreviewIndex`); written after the images
+``00.npz``               the first of them and its truth
+``00_epoch_000012.npz``  what is found in it after epoch 12
+``00_model.npz``         what the finished model finds in it
+=======================  ==================================================================
 
 Nothing is predicted for their sake: they are handed what is predicted to be scored.
 """
@@ -40,6 +40,7 @@ MODEL: Literal["model"] = "model"
 Round = int | Literal["model"]
 """The epoch after which something was found, or `MODEL`."""
 
+_PREDICTION = re.compile(rf"(?P<place>\d+)_(epoch_(?P<epoch>\d+)|{MODEL})\.npz")
 _LARGEST = float(np.finfo(np.float16).max)
 _UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 _log = logging.getLogger(__name__)
@@ -81,48 +82,59 @@ class PreviewWriter:
     ) -> None:
         self._folder = previews_folder(run)
         self._channels, self._pixel_size, self._warn = tuple(channels), pixel_size, warn
-        self._places: dict[str, int] | None = None
+        self._index: PreviewIndex | None = None
+        self._is_over = False
 
-    def begin(self, images: Sequence[PreparedImage]) -> None:
-        """Choose some of these images, evenly among them, and keep them; those that an earlier attempt chose stay.
-
-        Called again, it does nothing.
-        """
-        if self._places is None:
-            self._places = {}
+    def choose(self, images: Sequence[PreparedImage]) -> None:
+        """Keep some of these images, evenly among them, in addition to those that are kept, as the limits allow."""
+        if not self._is_over:
             with self._forgiving():
-                self._places = self._begin(images)
+                index = self._begin(images) if self._index is None else self._index
+                self._index = self._extend(index, images)
 
     def keep(self, found_by: Round, image: str, found: NDArray[np.int32]) -> None:
         """Keep what was found in an image (YX), in place of what was told earlier of it; others are left out."""
-        place = (self._places or {}).get(image)
-        if place is not None:
+        if not self._is_over and self._index is not None and image in self._index.images:
             with self._forgiving():
-                _save(_prediction_file(self._folder, place, found_by), labels=_small(found))
+                _save(_prediction_file(self._folder, self._index.images.index(image), found_by), labels=_small(found))
 
-    def _begin(self, images: Sequence[PreparedImage]) -> dict[str, int]:
+    def _begin(self, images: Sequence[PreparedImage]) -> PreviewIndex:
+        """Return what an earlier attempt chose; its images may look otherwise by now."""
         index = _index(self._folder)
         if index is None:
             shutil.rmtree(self._folder, ignore_errors=True)  # what is in it is nobody's
-            chosen = tuple(image.name for image in evenly(images, MOST_IMAGES, MOST_PIXELS))
-            index = PreviewIndex(images=chosen, channels=self._channels, pixel_size=self._pixel_size)
+            index = PreviewIndex(images=(), channels=self._channels, pixel_size=self._pixel_size)
         self._folder.mkdir(exist_ok=True)
         for old in self._folder.glob(f"*_{MODEL}.npz"):  # of an attempt that this one goes on from
             old.unlink()
-        places = {name: place for place, name in enumerate(index.images)}
         for image in images:
-            if image.name in places:
-                pixels = np.clip(image.image, -_LARGEST, _LARGEST).astype(np.float16)
-                _save(_image_file(self._folder, places[image.name]), image=pixels, truth=_small(image.labels))
-        write_text(self._folder / "index.json", index.model_dump_json())
-        return places
+            if image.name in index.images:
+                self._keep_image(index.images.index(image.name), image)
+        return index
+
+    def _extend(self, index: PreviewIndex, images: Sequence[PreparedImage]) -> PreviewIndex:
+        room = MOST_PIXELS - sum(image.labels.size for image in images if image.name in index.images)
+        others = [image for image in images if image.name not in index.images]
+        chosen = evenly(others, MOST_IMAGES - len(index.images), room)
+        if index.images and sum(image.labels.size for image in chosen) > room:
+            chosen = []
+        for place, image in enumerate(chosen, len(index.images)):
+            self._keep_image(place, image)
+        extended = index.replace(images=index.images + tuple(image.name for image in chosen))
+        if chosen:
+            write_text(self._folder / "index.json", extended.model_dump_json())
+        return extended
+
+    def _keep_image(self, place: int, image: PreparedImage) -> None:
+        pixels = np.clip(image.image, -_LARGEST, _LARGEST).astype(np.float16)
+        _save(_image_file(self._folder, place), image=pixels, truth=_small(image.labels))
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self._places = {}
+            self._is_over = True
             _log.warning("previews end here", exc_info=True)
             reason = error.strerror or error
             try:
@@ -146,17 +158,26 @@ class Previews:
         """Return what there is to see; None as long as nothing is."""
         return _index(self._folder)
 
-    def rounds(self, image: str) -> tuple[Round, ...]:
-        """Return after which epochs there is something to see of an image, in order, and `MODEL` last."""
-        place = self._place(image)
-        known = re.compile(rf"{place:02}_epoch_(\d+)\.npz")
+    def rounds(self) -> dict[str, tuple[Round, ...]]:
+        """Return of each image in which something was found after which epochs, in order, and `MODEL` last.
+
+        Raises
+        ------
+        RunError
+            If the folder cannot be read.
+        """
+        index = self.index()
+        if index is None:
+            return {}
         try:
-            names = [path.name for path in self._folder.iterdir()]
+            names = sorted(path.name for path in self._folder.iterdir())
         except OSError as error:
             raise RunError(f"'{self._folder}' cannot be read: {error.strerror or error}.") from error
-        epochs = sorted(int(match[1]) for match in map(known.fullmatch, names) if match)
-        has_model = _prediction_file(self._folder, place, MODEL).name in names
-        return (*epochs, MODEL) if has_model else tuple(epochs)
+        found: dict[str, list[Round]] = {image: [] for image in index.images}
+        for match in filter(None, map(_PREDICTION.fullmatch, names)):
+            if int(match["place"]) < len(index.images):
+                found[index.images[int(match["place"])]].append(int(match["epoch"]) if match["epoch"] else MODEL)
+        return {image: tuple(rounds) for image, rounds in found.items() if rounds}
 
     def image(self, image: str) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Return an image (CYX) as the network takes it, in half precision, and its truth (YX).
@@ -197,7 +218,7 @@ def _image_file(folder: Path, place: int) -> Path:
 
 
 def _prediction_file(folder: Path, place: int, found_by: Round) -> Path:
-    return folder / (f"{place:02}_{MODEL}.npz" if found_by == MODEL else f"{place:02}_epoch_{found_by:05}.npz")
+    return folder / (f"{place:02}_{MODEL}.npz" if found_by == MODEL else f"{place:02}_epoch_{found_by:06}.npz")
 
 
 def _index(folder: Path) -> PreviewIndex | None:

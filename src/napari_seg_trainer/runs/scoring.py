@@ -86,8 +86,8 @@ class Scoring:
         epoch : int
             The one that has ended.
         """
-        if self._previews is not None:
-            self._previews.begin(self._images)
+        if self._previews is not None and not self._is_measured:
+            self._previews.choose(self._images)
         with predicting() as predictor:
             if not self._is_measured:
                 predictor.predict(self._images[0].image)  # the first one may have to get ready

@@ -190,7 +190,7 @@ class _Training:
         folder.mkdir()
         engine.export(epoch_folder(self.run, best), data, folder, context)
         scored = scored_images(data.validation)
-        self.previews.begin(scored)
+        self.previews.choose(scored)  # there may not have been time to score so many before
         progress, keep = partial(context.progress, "scoring validation images"), partial(self.previews.keep, MODEL)
         scores, examples = score_model(engine, folder, scored, progress, keep)
         self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.told))

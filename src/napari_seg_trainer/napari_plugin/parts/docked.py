@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QMainWindow, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.there import there
 
@@ -16,6 +16,15 @@ class Docked(QWidget):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
             self.deleteLater()
         return super().event(event)
+
+
+def window_of(widget: QWidget) -> QMainWindow | None:
+    """Return the viewer's window that a widget is docked in."""
+    # not QWidget.window(): a dock that floats is a window, too
+    parent: QWidget | None = widget
+    while parent is not None and not isinstance(parent, QMainWindow):
+        parent = parent.parentWidget()
+    return parent
 
 
 def at_the_end(widget: QWidget, callback: Callable[[], None]) -> None:

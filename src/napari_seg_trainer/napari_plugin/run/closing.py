@@ -6,6 +6,7 @@ from qtpy.QtCore import QCoreApplication, QObject
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.napari_plugin.parts.docked import window_of
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class _AtClosing(QObject):
 
 def stop_at_closing(widget: QWidget, run: Run, yes: bool) -> None:
     """Choose whether a run is to stop, and keep its best epoch, when the viewer that `widget` is in closes."""
-    window = _window(widget)
+    window = window_of(widget)
     if window is not None:
         kept = _kept(window) or _AtClosing(window)
         if yes:
@@ -46,21 +47,13 @@ def stop_at_closing(widget: QWidget, run: Run, yes: bool) -> None:
 
 def stops_at_closing(widget: QWidget, run: Run) -> bool:
     """Return what was chosen for a run with `stop_at_closing`; False by default."""
-    window = _window(widget)
+    window = window_of(widget)
     kept = None if window is None else _kept(window)
     return kept is not None and run in kept.runs
 
 
 def _kept(window: QMainWindow) -> _AtClosing | None:
     return next(iter(window.findChildren(_AtClosing)), None)
-
-
-def _window(widget: QWidget) -> QMainWindow | None:
-    # not QWidget.window(): a dock that floats is a window, too
-    parent: QWidget | None = widget
-    while parent is not None and not isinstance(parent, QMainWindow):
-        parent = parent.parentWidget()
-    return parent
 
 
 def _stop(runs: set[Run]) -> None:

@@ -1,6 +1,6 @@
 """What the network finds in a validation image, shown in the viewer while it learns, and looked through by epoch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.background import in_background
+from napari_seg_trainer.napari_plugin.parts.canvas import canvas_of
 from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
 from napari_seg_trainer.napari_plugin.parts.drop_downs import pass_wheel, tame
 from napari_seg_trainer.napari_plugin.parts.follow import follow
@@ -52,8 +53,8 @@ class _Read:
     """What was read; without pixels where none were wished for."""
 
     index: PreviewIndex
+    rounds: Mapping[str, tuple[Round, ...]]
     image: str
-    rounds: tuple[Round, ...]
     found_by: Round
     picture: Picture | None = None
     found: NDArray[np.int32] | None = None
@@ -81,7 +82,7 @@ class RunPreview(QWidget):
         super().__init__()
         self.box, self.images = QCheckBox("show prediction on"), tame(QComboBox())
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.when, self._problem_line = QLabel(), wrap(QLabel())
+        self._epoch, self.when, self._problem_line = QLabel("Epoch"), QLabel(), wrap(QLabel())
         self._layers = PreviewLayers(viewer)
         self._problem = ""
         self._asked = 0
@@ -134,6 +135,7 @@ class RunPreview(QWidget):
     def _toggle(self, yes: bool) -> None:
         self._offer()
         if yes:
+            self._layers.before_removal = canvas_of(self)
             self._refresh()
         else:
             self._layers.remove()
@@ -144,8 +146,9 @@ class RunPreview(QWidget):
 
     def _choose_round(self, place: int) -> None:
         if self._last is not None:
-            self._chosen = None if place == self.slider.maximum() else self._last.rounds[place]
-            self._say(self._last.rounds[place])
+            found_by = self._last.rounds[self._last.image][place]
+            self._chosen = None if place == self.slider.maximum() else found_by
+            self._say(found_by)
             self._refresh()
 
     def _refresh(self) -> None:
@@ -190,7 +193,7 @@ class RunPreview(QWidget):
         self._scrubber.setVisible(last is not None and self.box.isChecked())
         for widget in (self.images, self.slider):
             widget.blockSignals(True)
-        names = () if last is None else last.index.images
+        names = () if last is None else tuple(last.rounds)
         if names != tuple(self.images.itemData(place) for place in range(self.images.count())):
             self.images.clear()
             for name, short in zip(names, _shortened(names), strict=True):
@@ -198,8 +201,11 @@ class RunPreview(QWidget):
                 self.images.setItemData(self.images.count() - 1, name, Qt.ItemDataRole.ToolTipRole)
         if last is not None:
             self.images.setCurrentIndex(names.index(last.image))
-            self.slider.setRange(0, len(last.rounds) - 1)
-            self.slider.setValue(last.rounds.index(last.found_by))
+            rounds = last.rounds[last.image]
+            self.slider.setRange(0, len(rounds) - 1)
+            self.slider.setValue(rounds.index(last.found_by))
+            self._epoch.setVisible(len(rounds) > 1)
+            self.slider.setVisible(len(rounds) > 1)
             self._say(last.found_by)
         for widget in (self.images, self.slider):
             widget.blockSignals(False)
@@ -231,9 +237,10 @@ class RunPreview(QWidget):
         self._scrubber = QWidget()
         second = QHBoxLayout(self._scrubber)
         second.setContentsMargins(0, 0, 0, 0)
-        second.addWidget(QLabel("Epoch"))
+        second.addWidget(self._epoch)
         second.addWidget(self.slider, stretch=1)
         second.addWidget(self.when)
+        second.addStretch()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(first)
@@ -244,18 +251,15 @@ class RunPreview(QWidget):
 def _read(run: Run, wish: _Wish) -> _Read | None:
     """Return what there is of a wish; None as long as nothing was found in an image."""
     kept = Previews(run)
-    index = kept.index()
-    if index is None or not index.images:
+    index, rounds = kept.index(), kept.rounds()
+    if index is None or not rounds:
         return None
-    image = wish.image if wish.image in index.images else index.images[0]
-    rounds = kept.rounds(image)
-    if not rounds:
-        return None
-    found_by = wish.found_by if wish.found_by in rounds else rounds[-1]
+    image = wish.image if wish.image in rounds else next(iter(rounds))
+    found_by = wish.found_by if wish.found_by in rounds[image] else rounds[image][-1]
     if not wish.is_seen:
-        return _Read(index, image, rounds, found_by)
+        return _Read(index, rounds, image, found_by)
     picture = wish.known if wish.known is not None and wish.image == image else Picture.of(*kept.image(image))
-    return _Read(index, image, rounds, found_by, picture, kept.prediction(image, found_by))
+    return _Read(index, rounds, image, found_by, picture, kept.prediction(image, found_by))
 
 
 def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """An image, its truth and what the network finds in it, as layers that come and go together. Knows no Qt."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari import Viewer
@@ -9,9 +9,11 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from napari_seg_trainer.napari_plugin.layers.removal import remove_layers
 from napari_seg_trainer.napari_plugin.layers.stacks import channel_look
 from napari_seg_trainer.runs.previews import PreviewIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TRUTH, PREDICTION = "truth", "prediction"
 TRUTH_COLOUR, PREDICTION_COLOUR = "#56b4e9", "#e69f00"
@@ -49,10 +51,16 @@ class PreviewLayers:
     Parameters
     ----------
     viewer : napari.Viewer
+
+    Attributes
+    ----------
+    before_removal : callable
+        Called before each layer is removed.
     """
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
+        self.before_removal: Callable[[], None] = lambda: None
         self._layers: dict[str | int, Layer] = {}
         self._picture: Picture | None = None
 
@@ -66,15 +74,20 @@ class PreviewLayers:
         if not self._layers:
             self._add(index, picture, found)
             return
-        if picture is not self._picture:
-            self._picture = picture
+        before, self._picture = self._picture, picture
+        if picture is not before:
             self._change_picture(picture)
         self._put(PREDICTION, found)
+        if before is not None and before.truth.shape != picture.truth.shape and self._are_alone():
+            self._viewer.reset_view()
 
     def remove(self) -> None:
         """Take out of the viewer those that are still there."""
         layers, self._layers, self._picture = list(self._layers.values()), {}, None
-        remove_layers(self._viewer, layers)
+        for layer in layers:
+            if layer in self._viewer.layers:
+                self.before_removal()
+                self._viewer.layers.remove(layer)
 
     def _add(self, index: PreviewIndex, picture: Picture, found: NDArray[np.int32]) -> None:
         grid: dict[str, Any] = {"axis_labels": ("y", "x")}
@@ -99,15 +112,12 @@ class PreviewLayers:
             layers.selection.active = active
 
     def _change_picture(self, picture: Picture) -> None:
-        before = self._extent()
         for place, channel in enumerate(picture.image):
             layer = self._layers.get(place)
             if isinstance(layer, Image):
                 layer.data = channel
                 layer.contrast_limits = picture.limits[place]
         self._put(TRUTH, picture.truth)
-        if self._extent() != before and all(layer in self._layers.values() for layer in self._viewer.layers):
-            self._viewer.reset_view()  # there is nothing else that somebody may be looking at
 
     def _put(self, name: str, labels: NDArray[np.int32]) -> None:
         layer = self._layers[name]
@@ -115,8 +125,9 @@ class PreviewLayers:
             layer.data = labels
             layer.editable = False  # napari forgets it with new data
 
-    def _extent(self) -> tuple[int, ...]:
-        return next(tuple(layer.data.shape) for layer in self._layers.values())
+    def _are_alone(self) -> bool:
+        """Whether there is nothing else in the viewer that somebody may be looking at."""
+        return all(layer in self._layers.values() for layer in self._viewer.layers)
 
 
 def _contours(labels: NDArray[np.int32], name: str, colour: str, grid: dict[str, Any]) -> Labels:

@@ -74,8 +74,7 @@ class RunView(Panel):
         self._model = ""
         self._evaluated: Evaluated | None = None
         self._interim: tuple[str, ...] = ()
-        self._is_live = False
-        self._worst = ""
+        self._is_live, self._worst = False, ""
         self._make_widgets()
         for widget in (self._title, self.progress, self.outcome, self.curves, self.best, self.preview, self.scores):
             self.add(widget)
@@ -160,6 +159,7 @@ class RunView(Panel):
 
     def leave(self) -> None:
         """Follow the run no longer, and show nothing of it in the viewer; it goes on."""
+        self._is_live = False  # else the bar would be back with what is drawn already
         self._monitor.stop()
         self._activity.close()
         self.preview.leave()
