@@ -57,8 +57,9 @@ def tell_learning_curve(curve: LearningCurve, scores: Scores) -> str:
         count = counted(len(scores.images), "validation image")
         return f"{unknown} of {count} it cannot be seen, of {FEWEST_IMAGES} or more it could."
     found = compare(scores.images, half.scores.images)
-    helps = "More images would help" if found.low > 0 else "More of the same images would hardly help"
+    helps = found.is_clear and found.low > 0
+    told = "More images would help" if helps else "More of the same images would hardly help"
     return (
-        f"{helps}: with a half of them AP was {found.other:.2f}, with all {found.ours:.2f} "
+        f"{told}: with a half of them AP was {found.other:.2f}, with all {found.ours:.2f} "
         f"(difference {found.low:+.2f} to {found.high:+.2f})."
     )
