@@ -98,7 +98,12 @@ FALLING = np.linspace(1, 0.2, 20)
         (FALLING, np.r_[FALLING[:10], FALLING[9] + np.linspace(0, 0.3, 10)], "It overfits: after epoch 10 the val"),
         (FALLING, np.r_[FALLING[:10], FALLING[9] + np.linspace(0, 0.03, 10)], ""),
         (np.r_[FALLING[:10], np.ones(10)], np.r_[FALLING[:10], FALLING[9] + np.linspace(0, 0.3, 10)], ""),
-        (FALLING[:9], FALLING[:9], ""),
+        (FALLING[:9], FALLING[:9], "It was still learning: in 9 epochs the validation loss fell by 34 %. More epochs"),
+        (FALLING[:2], FALLING[:2], "It was still learning: in 2 epochs the validation loss fell by 4 %. More epochs"),
+        (FALLING[:2], [1.0, 0.99], ""),
+        (FALLING[:1], FALLING[:1], ""),
+        (FALLING[:9], np.r_[FALLING[:8], FALLING[6]], ""),
+        (FALLING[:9], np.r_[FALLING[:8], np.nan], ""),
         (FALLING, np.r_[FALLING[:19], np.nan], "The validation loss was no number at times."),
     ],
 )
@@ -212,6 +217,19 @@ def test_what_to_annotate_next_is_one_sentence(kinds, merged, told):
     sentences = said([*images(20), *poor], reasons=reasons)
     assert sentences[-1] == f"Next: {told}."
     assert sum("nnotate" in sentence for sentence in sentences) <= 1
+
+
+def test_of_a_network_that_was_still_learning_nobody_asks_whether_the_labels_are_right():
+    found, course = [*images(20), *POOR], epochs(FALLING[:6], FALLING[:6])
+    assert said(found, course=course)[-1] == "Next: train for longer."
+    assert said(images(18, spread=1), course=course)[-1].endswith("More epochs would help.")
+    assert said(found, course=course, reasons={"cell_a": LARGE})[-1] == (
+        "Next: train for longer; annotate 3 or more images with large cells like cell_a."
+    )
+    worse = said(images(4, spread=1), images(18, spread=1), course=course)[1]
+    assert worse.endswith("Keep using that, or train for longer.")
+    over = said(images(4, spread=1), images(18, spread=1), course=epochs(FALLING[:6], np.ones(6)))[1]
+    assert over.endswith("Keep using that, or train with more images.")
 
 
 def test_a_worst_image_whose_objects_touch_is_not_taken_for_one_that_is_labelled_badly():

@@ -45,11 +45,14 @@ def tell_worst(worst: Sequence[ImageScore], reasons: Mapping[str, Reason]) -> st
     return f"Worst: {'; '.join(f'{image.image} ({_wrong(image, reasons)})' for image in worst)}." if worst else ""
 
 
-def tell_next(scores: Scores, worst: Sequence[ImageScore], reasons: Mapping[str, Reason]) -> str:
+def tell_next(
+    scores: Scores, worst: Sequence[ImageScore], reasons: Mapping[str, Reason], learning: bool = False
+) -> str:
     """Say what to annotate next.
 
     More images of each kind that the worst ones are of, and of objects that touch where many are merged or split, other
-    than by blur. Whether it is labelled well is asked of a worst image only if nothing else explains it.
+    than by blur. Whether it is labelled well is asked of a worst image only if nothing else explains it, such as that
+    the network was still learning.
     """
     blurred = {name for name, reason in reasons.items() if reason.kind == "blurred"}
     mistakes = Mistakes.total(image.mistakes for image in scores.images if image.image not in blurred)
@@ -57,7 +60,11 @@ def tell_next(scores: Scores, worst: Sequence[ImageScore], reasons: Mapping[str,
     wanted = [f"{SUCH_IMAGES} or more {_KINDS[kind]} like {first[kind]}" for kind in _KINDS if kind in first]
     if _touching(mistakes) and "crowded" not in first:
         wanted.append("more images where objects touch")
-    parts = list(_looking([image for image in worst if image.image not in reasons], not first and not wanted))
+    unexplained = [image for image in worst if image.image not in reasons]
+    if learning:
+        parts = ["train for longer"] if unexplained else []
+    else:
+        parts = list(_looking(unexplained, not first and not wanted))
     if wanted:
         parts.append(f"annotate {' and '.join(filter(None, [', '.join(wanted[:-1]), wanted[-1]]))}")
     if "blurred" in first:

@@ -19,25 +19,42 @@ def course_of(events: Iterable[Event]) -> list[EpochEnded]:
     return [told[epoch] for epoch in sorted(told)]
 
 
+def is_learning(epochs: Sequence[EpochEnded]) -> bool:
+    """Return whether the validation loss still falls at the end, so that more epochs would help.
+
+    It falls by more than `STILL_FALLING`, in the last fifth of the epochs against the fifth before, and its lowest
+    value is among the last fifth; of fewer than ten epochs, in the last against the first, and the last has the lowest.
+    """
+    validation = _losses(epochs, "val_loss")
+    if len(validation) < 2 or not np.isfinite(validation).all():
+        return False
+    last = _last(epochs)
+    return int(np.argmin(validation)) >= len(validation) - last and _fall(validation, last) > STILL_FALLING
+
+
 def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bool = False) -> str:
-    """Tell overfitting and what more epochs would bring, from the losses; nothing of fewer than ten epochs.
+    """Tell overfitting and what more epochs would bring, from the losses; of fewer than ten epochs only the latter.
 
     Parameters
     ----------
     epochs : sequence of EpochEnded
         In order.
     during : bool
-        Whether the training goes on. It is then told, too, that the loss falls no more.
+        Whether the training goes on. It is then told, too, that the loss falls no more; of fewer than ten epochs
+        nothing.
     is_asked : bool
         Whether something else tells what more images would bring.
     """
+    validation, last = _losses(epochs, "val_loss"), _last(epochs)
+    learning = is_learning(epochs)
     if len(epochs) < FEWEST_EPOCHS:
-        return ""
-    training, validation = ([event.metrics[name] for event in epochs] for name in ("loss", "val_loss"))
+        if during or not learning:
+            return ""
+        fall = f"in {len(epochs)} epochs the validation loss fell by {100 * _fall(validation, last):.0f} %"
+        return f"It was still learning: {fall}. More epochs would help."
     if not np.isfinite(validation).all():
         return "The validation loss was no number at times. Use a smaller learning rate."
-    lowest = int(np.argmin(validation))
-    last = max(1, round(RECENT * len(epochs)))
+    training, lowest = _losses(epochs, "loss"), int(np.argmin(validation))
     rise = float(np.mean(validation[-last:])) / validation[lowest] - 1
     if rise > RISEN and np.mean(training[-last:]) < training[lowest]:
         return (
@@ -45,13 +62,27 @@ def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bo
             f"the training loss fell. {'More' if is_asked else 'More images would help, more'} epochs would not"
             f"{' help' if is_asked else ''}."
         )
-    before, end = float(np.mean(validation[-2 * last : -last])), float(np.mean(validation[-last:]))
-    fall = 1 - end / before if before > 0 else 0.0
-    is_lately = lowest >= len(epochs) - last
-    told = f"in the last {last} epochs the validation loss fell by {100 * fall:.0f} %."
-    if is_lately and fall > STILL_FALLING:
+    told = f"in the last {last} epochs the validation loss fell by {100 * _fall(validation, last):.0f} %."
+    if learning:
         return f"It is still learning: {told}" if during else f"It was still learning: {told} More epochs would help."
     if not during:
         return ""
+    is_lately = lowest >= len(epochs) - last
     since = told if is_lately else f"the validation loss was lowest after epoch {epochs[lowest].epoch}."
     return f"It hardly learns any more: {since}"
+
+
+def _losses(epochs: Sequence[EpochEnded], name: str) -> list[float]:
+    return [event.metrics[name] for event in epochs]
+
+
+def _last(epochs: Sequence[EpochEnded]) -> int:
+    """Return how many epochs count as the end of a training."""
+    return max(1, round(RECENT * len(epochs))) if len(epochs) >= FEWEST_EPOCHS else 1
+
+
+def _fall(losses: Sequence[float], last: int) -> float:
+    """Return by which part a loss fell at the end: from the epochs before, or from the first where there are few."""
+    begin = losses[-2 * last : -last] if len(losses) >= FEWEST_EPOCHS else losses[:1]
+    before = float(np.mean(begin))
+    return 1 - float(np.mean(losses[-last:])) / before if before > 0 else 0.0

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from napari_seg_trainer.evaluation.advice import tell_kinds, tell_next, tell_worst, worst_images
 from napari_seg_trainer.evaluation.comparison import FEWEST_IMAGES, Comparison, compare, counted, tell_difference
-from napari_seg_trainer.evaluation.course import tell_course
+from napari_seg_trainer.evaluation.course import is_learning, tell_course
 from napari_seg_trainer.evaluation.learning_curve import LearningCurve, tell_learning_curve
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.evaluation.traits import Reason
@@ -45,15 +45,16 @@ def give_verdict(
     finds_some = any(image.half.true_positive for image in scores.images)
     # of a model that finds nothing, every image is as bad as the others
     worst, reasons = worst_images(scores) if finds_some else [], reasons or {}
+    learning = is_learning(epochs)
     said = [
         _how_good(scores, finds_some),
         _test(tested),
-        _against(scores, baseline, other, curve is not None),
+        _against(scores, baseline, other, learning, curve is not None),
         tell_course(epochs, is_asked=curve is not None),
         tell_learning_curve(curve, scores) if curve else "",
         tell_kinds(scores.mistakes),
         tell_worst(worst, reasons),
-        tell_next(scores, worst, reasons) if finds_some else "",
+        tell_next(scores, worst, reasons, learning) if finds_some else "",
     ]
     return tuple(sentence for sentence in said if sentence)
 
@@ -104,12 +105,14 @@ def _test(tested: Scores | None) -> str:
     )
 
 
-def _against(scores: Scores, baseline: str, other: Scores | None, is_asked: bool) -> str:
+def _against(scores: Scores, baseline: str, other: Scores | None, learning: bool, is_asked: bool) -> str:
+    """Tell how it stands to what is to be beaten, and, where it is worse, the way out that nothing else tells."""
     compared = _compared(scores, other)
     if compared is None:
         return ""
     text = tell_difference(compared, baseline)
-    way_out = "Keep using that." if is_asked else "Keep using that, or train with more images."
+    way_out = "train for longer" if learning else "" if is_asked else "train with more images"
+    way_out = f"Keep using that, or {way_out}." if way_out else "Keep using that."
     return f"{text} {way_out}" if text.startswith("Worse") else text
 
 
