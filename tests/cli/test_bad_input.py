@@ -413,7 +413,7 @@ def test_an_unknown_run(home, cli, command_, run):
 
 
 def test_a_defect_is_one_line_and_its_traceback_is_kept(home, cli, monkeypatch, tmp_path):
-    def broken(folders):
+    def broken(folders, **others):
         raise RuntimeError("first line\nsecond line")
 
     monkeypatch.setattr("napari_seg_trainer.cli.data.examine", broken)

@@ -19,8 +19,8 @@ from napari_seg_trainer.schema.job import TrainingJob
 
 COMMANDS = (
     *("demo", "check", "train", "runs", "follow", "stop", "cancel", "resume", "keep", "delete-run"),
-    *("segment", "evaluate", "compare", "report"),
-    *("models", "rename-model", "delete-model", "export-model", "import-model"),
+    *("segment", "suggest", "evaluate", "compare", "report"),
+    *("models", "rename-model", "delete-model", "export-model", "import-model", "export-bioimageio"),
 )
 
 

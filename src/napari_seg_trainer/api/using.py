@@ -1,8 +1,9 @@
 """Using models, as a script does."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from os import PathLike
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
-from napari_seg_trainer.annotations.folder import open_folders
+from napari_seg_trainer.annotations.folder import AnnotatedPair, open_folders
 from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.library.library import open_model
@@ -23,6 +24,11 @@ from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 from napari_seg_trainer.segmentation.suggest import Suggestion, look_at_images, rank, unannotated
 
 StrPath = str | PathLike[str]
+Progress = Callable[[int, int], object]
+
+
+def _say_nothing(done: int, total: int) -> None:
+    """Take note of how far it is."""
 
 
 def segment(
@@ -74,7 +80,13 @@ def segment(
     return Segmenter(opened).segment(pixels, names, pixel_size=pixel_size, use=use, settings=settings)
 
 
-def evaluate(model: str | LibraryModel, folders: StrPath | Sequence[StrPath], *, use: Sequence[str] = ()) -> Scores:
+def evaluate(
+    model: str | LibraryModel,
+    folders: StrPath | Sequence[StrPath],
+    *,
+    use: Sequence[str] = (),
+    progress: Progress = _say_nothing,
+) -> Scores:
     """Score a model on annotated images, computed in this process.
 
     Parameters
@@ -85,6 +97,8 @@ def evaluate(model: str | LibraryModel, folders: StrPath | Sequence[StrPath], *,
         Annotation folders.
     use : sequence of str
         As for `segment`.
+    progress : callable, optional
+        Told how many images are done, and how many there are.
 
     Returns
     -------
@@ -97,25 +111,38 @@ def evaluate(model: str | LibraryModel, folders: StrPath | Sequence[StrPath], *,
         If the model, a folder or a channel is missing, or an image is broken.
     """
     chosen = [folders] if isinstance(folders, str | PathLike) else list(folders)
-    return Scores.of(score for score, _, _ in scored(_opened(model), [Path(folder) for folder in chosen], use))
+    found = scored(_opened(model), [Path(folder) for folder in chosen], use, progress)
+    return Scores.of(score for score, _, _ in found)
 
 
 def scored(
-    model: LibraryModel, folders: Sequence[Path], use: Sequence[str] = ()
+    model: LibraryModel, folders: Sequence[Path], use: Sequence[str] = (), progress: Progress = _say_nothing
 ) -> Iterator[tuple[ImageScore, AnnotatedImage, NDArray[np.int32]]]:
-    """Yield score, annotated image and prediction of each image in turn."""
+    """Yield score, annotated image and prediction of each image in turn; `progress` is as for `evaluate`."""
     pairs = open_folders(folders)
     segmenter = Segmenter(model)
-    for pair in pairs:
-        annotated = pair.read()
-        prediction = segmenter.segment(
-            annotated.image, annotated.channels, pixel_size=annotated.pixel_size, use=use, name=str(pair.image)
-        )
-        yield score_image(pair.stem, annotated.labels, prediction), annotated, prediction
+    for done, pair in enumerate(pairs):
+        progress(done, len(pairs))
+        yield _scored_pair(segmenter, use, pair)
+    progress(len(pairs), len(pairs))
+
+
+def _scored_pair(
+    segmenter: Segmenter, use: Sequence[str], pair: AnnotatedPair
+) -> tuple[ImageScore, AnnotatedImage, NDArray[np.int32]]:
+    annotated = pair.read()
+    prediction = segmenter.segment(
+        annotated.image, annotated.channels, pixel_size=annotated.pixel_size, use=use, name=str(pair.image)
+    )
+    return score_image(pair.stem, annotated.labels, prediction), annotated, prediction
 
 
 def compare(
-    models: Sequence[str | LibraryModel], folders: StrPath | Sequence[StrPath], *, use: Sequence[str] = ()
+    models: Sequence[str | LibraryModel],
+    folders: StrPath | Sequence[StrPath],
+    *,
+    use: Sequence[str] = (),
+    progress: Progress = _say_nothing,
 ) -> dict[str, Scores]:
     """Score several models on the same annotated images, each kind of model in a process of its own.
 
@@ -125,6 +152,8 @@ def compare(
         As for `segment`.
     folders, use
         As for `evaluate`.
+    progress : callable, optional
+        Told how many images are done with all models together, and how many there are.
 
     Returns
     -------
@@ -141,18 +170,27 @@ def compare(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise LibraryError(f"Two of these models are named {twice!r}, so nobody can tell them apart. Rename one.")
-    chosen = [folders] if isinstance(folders, str | PathLike) else list(folders)
+    pairs = open_folders([Path(folder) for folder in ([folders] if isinstance(folders, str | PathLike) else folders)])
     found: dict[str, Scores] = {}
     for engine in dict.fromkeys(model.card.engine for model in opened):
-        own = [model for model in opened if model.card.engine == engine]
         # two frameworks in one process may crash it
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            found |= pool.submit(_scores_of, own, [Path(folder) for folder in chosen], tuple(use)).result()
+            for model in (model for model in opened if model.card.engine == engine):
+                scores: list[ImageScore] = []
+                for score in pool.map(partial(_score_pair, model.folder, tuple(use)), pairs):
+                    scores.append(score)
+                    progress(len(found) * len(pairs) + len(scores), len(opened) * len(pairs))
+                found[model.name] = Scores.of(scores)
     return {model.name: found[model.name] for model in opened}
 
 
-def _scores_of(models: Sequence[LibraryModel], folders: Sequence[Path], use: Sequence[str]) -> dict[str, Scores]:
-    return {model.name: Scores.of(score for score, _, _ in scored(model, folders, use)) for model in models}
+@lru_cache(1)
+def _segmenter(folder: Path) -> Segmenter:
+    return Segmenter(open_model(folder))
+
+
+def _score_pair(folder: Path, use: Sequence[str], pair: AnnotatedPair) -> ImageScore:
+    return _scored_pair(_segmenter(folder), use, pair)[0]
 
 
 def suggest(
@@ -161,6 +199,7 @@ def suggest(
     *,
     use: Sequence[str] = (),
     pixel_size: float | None = None,
+    progress: Progress = _say_nothing,
 ) -> list[Suggestion]:
     """Tell which images to annotate next: first those on which a model is least sure; computed in this process.
 
@@ -174,6 +213,8 @@ def suggest(
         As for `segment`.
     pixel_size : float, optional
         µm per pixel, where the files do not tell it.
+    progress : callable, optional
+        As for `evaluate`.
 
     Returns
     -------
@@ -186,15 +227,22 @@ def suggest(
         If the model or a place is missing, or there is no image.
     """
     chosen = [images] if isinstance(images, str | PathLike) else list(images)
-    return rank(list(looked_at(_opened(model), [Path(place) for place in chosen], use, pixel_size)))
+    return rank(list(looked_at(_opened(model), [Path(place) for place in chosen], use, pixel_size, progress)))
 
 
 def looked_at(
-    model: LibraryModel, places: Sequence[Path], use: Sequence[str] = (), pixel_size: float | None = None
+    model: LibraryModel,
+    places: Sequence[Path],
+    use: Sequence[str] = (),
+    pixel_size: float | None = None,
+    progress: Progress = _say_nothing,
 ) -> Iterator[Suggestion]:
     """Yield how sure a model is of each image, as they come; the parameters are those of `suggest`."""
     images = unannotated(places)
-    yield from look_at_images(model, images, checkpoint=late_checkpoint(model.card), pixel_size=pixel_size, use=use)
+    looks = look_at_images(model, images, checkpoint=late_checkpoint(model.card), pixel_size=pixel_size, use=use)
+    for done, suggestion in enumerate(looks, 1):
+        yield suggestion
+        progress(done, len(images))
 
 
 def load_annotations(folders: StrPath | Sequence[StrPath]) -> list[AnnotatedImage]:

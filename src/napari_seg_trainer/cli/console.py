@@ -12,8 +12,8 @@ from rich.table import Table
 
 from napari_seg_trainer.evaluation.scores import Scores
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
@@ -26,7 +26,7 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on a line; NaN and infinity stay what they are."""
-    out.file.write(json.dumps(value, default=str) + "\n")
+    out.print(json.dumps(value, default=str), markup=False)
     out.file.flush()
 
 

@@ -7,6 +7,7 @@ import typer
 
 from napari_seg_trainer.annotations.doctor import Finding, Severity, examine
 from napari_seg_trainer.cli.console import AsJson, print_json, print_table, say
+from napari_seg_trainer.cli.counting import counting
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.errors import one_line
 
@@ -19,8 +20,8 @@ def check(
 
     Errors stop a training, warnings do not. The exit status is 1 if there is an error.
     """
-    with frameworks_logged():  # what reads pictures may print about broken ones
-        findings = examine(folders)
+    with frameworks_logged(), counting("looking at the images", "opening the folders") as progress:
+        findings = examine(folders, progress=progress)  # what reads pictures may print about broken ones
     if json:
         print_json({"findings": [finding.model_dump(mode="json") for finding in findings]})
     elif findings:

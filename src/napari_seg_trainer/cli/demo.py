@@ -8,7 +8,8 @@ import typer
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.api import make_job, scored
-from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, say
+from napari_seg_trainer.cli.console import AsJson, print_json, print_scores, say
+from napari_seg_trainer.cli.counting import counting
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.engines.registry import engine_spec
@@ -49,8 +50,8 @@ def demo(
         raise typer.Exit(status)
     model = _model_of(run)
     test = builtin_folder(DATASET, "test")
-    with frameworks_logged(), err.status("segmenting images that the model has not seen…"):
-        results = list(scored(model, [test]))
+    with frameworks_logged(), counting("segmenting images that the model has not seen") as progress:
+        results = list(scored(model, [test], progress=progress))
     scores = Scores.of(score for score, _, _ in results)
     with explained(output, DataError):
         output.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,5 @@
 """The models in the library: listing, renaming, deleting, giving away and taking in."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from napari_seg_trainer.cli.console import AsJson, Yes, confirm, err, print_json, print_table, say
+from napari_seg_trainer.cli.counting import counting
 from napari_seg_trainer.library.archive import export_model as write_archive
 from napari_seg_trainer.library.archive import import_model as read_archive
 from napari_seg_trainer.library.library import ModelLibrary
@@ -82,7 +81,7 @@ def export_model(
 ) -> None:
     """Write a model from the library to a zip file, to give it to others."""
     found = ModelLibrary().get(model)
-    with _progress("exporting") as progress:
+    with counting("exporting", "exporting", parts=True) as progress:
         path = write_archive(found, file, overwrite=overwrite, progress=progress)
     if json:
         print_json({"model": found.name, "file": path})
@@ -101,15 +100,9 @@ def import_model(
 
     Where its name is taken it gets a number, such as nuclei-2.
     """
-    with _progress("importing") as progress:
+    with counting("importing", "importing", parts=True) as progress:
         model = read_archive(path, name=name, progress=progress)
     if json:
         print_json({"model": model.name, "folder": model.folder})
     else:
         say(f"Model {model.name!r} is in the library.")
-
-
-@contextmanager
-def _progress(verb: str) -> Iterator[Callable[[int, int], None]]:
-    with err.status(f"{verb}…") as status:
-        yield lambda done, total: status.update(f"{verb}… {done / total:.0%}")

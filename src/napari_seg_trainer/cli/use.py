@@ -9,7 +9,8 @@ import typer
 
 from napari_seg_trainer import api
 from napari_seg_trainer.api import scored
-from napari_seg_trainer.cli.console import AsJson, err, print_json, print_scores, print_table, say, show_warning
+from napari_seg_trainer.cli.console import AsJson, print_json, print_scores, print_table, say, show_warning
+from napari_seg_trainer.cli.counting import counting
 from napari_seg_trainer.cli.options import parse_settings
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.errors import DataError, LibraryError
@@ -49,7 +50,7 @@ def segment(
     """
     opened = open_model(model)
     chosen = parse_settings(settings or ())
-    with frameworks_logged(), err.status("loading the model…") as status:
+    with frameworks_logged(), counting("segmenting") as progress:
         results = segment_files(
             opened,
             images,
@@ -58,10 +59,11 @@ def segment(
             use=channel or (),
             settings=chosen,
             overwrite=overwrite,
-            ready=lambda: status.update("segmenting…"),
+            ready=lambda: progress(0, len(images)),
         )
         doubtful = []
-        for result in results:
+        for done, result in enumerate(results, 1):
+            progress(done, len(images))
             if json:
                 told = {"image": result.image, "labels": result.labels, "objects": result.objects}
                 print_json(told | ({"warning": result.warning} if result.warning else {}))
@@ -87,11 +89,8 @@ def suggest(
     unsure, and labels from you teach it most.
     """
     opened = open_model(model)
-    found = []
-    with frameworks_logged(), err.status("loading the model…") as status:
-        for suggestion in api.looked_at(opened, images, channel or (), pixel_size):
-            found.append(suggestion)
-            status.update(f"looking at the images: {len(found)} done…")
+    with frameworks_logged(), counting("looking at the images") as progress:
+        found = list(api.looked_at(opened, images, channel or (), pixel_size, progress))
     named = [one for one in rank(found) if not one.problem][:most]
     if json:
         for one in named:
@@ -120,8 +119,8 @@ def evaluate(
     two. An object counts as found where the two outlines overlap by at least the given IoU.
     """
     opened = open_model(model)
-    with frameworks_logged(), err.status("segmenting…"):
-        scores = Scores.of(score for score, _, _ in scored(opened, folders, channel or ()))
+    with frameworks_logged(), counting("segmenting") as progress:
+        scores = Scores.of(score for score, _, _ in scored(opened, folders, channel or (), progress))
     if json:
         images = [{"image": score.image, **score.scores} for score in scores.images]
         print_json({"model": opened.name, "pooled": scores.pooled, "mean": scores.mean, "images": images})
@@ -141,8 +140,8 @@ def compare(
     """
     if len(set(models)) < 2:
         raise typer.BadParameter("Name two models or more.")
-    with frameworks_logged(), err.status("segmenting with each model…"):
-        found = api.compare(models, data, use=channel or ())
+    with frameworks_logged(), counting("segmenting with each model", "loading the models") as progress:
+        found = api.compare(models, data, use=channel or (), progress=progress)
     (first, reference), *others = found.items()
     differences = {name: compare_scores(scores.images, reference.images) for name, scores in others}
     if json:
