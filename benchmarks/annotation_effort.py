@@ -24,6 +24,7 @@ from common import machine, train_ours
 
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
 from napari_seg_trainer.api import evaluate, suggest
+from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.library.library import open_model
 
 SETTINGS: dict[str, Any] = {"batch_size": 8, "patch_size": 64, "grid": 2, "learning_rate": 1e-3}
@@ -53,9 +54,10 @@ def main() -> None:
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for way, curve in both_ways(seed, options).items():
             curves[way].append(curve)
-        show(curves, options)
     if options.json:
         sys.stdout.write(json.dumps({"machine": machine(), "curves": curves}) + "\n")
+    else:
+        show(curves, options)
 
 
 def both_ways(seed: int, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
@@ -81,8 +83,7 @@ def both_ways(seed: int, options: argparse.Namespace) -> dict[str, list[dict[str
             scores, name = train(home, f"{way}-{number}", images, folders, pretrained=name)
             curves[way].append(scores)
             told = ", ".join(f"{key} {value:.3f}" for key, value in scores.items())
-            sys.stdout.write(f"seed {seed}, {way}: {told}\n")
-            sys.stdout.flush()
+            sys.stderr.write(f"seed {seed}, {way}: {told}\n")
     shutil.rmtree(home)
     return curves
 
@@ -95,7 +96,8 @@ def suggested(home: Path, model: str, pool: dict[str, AnnotatedPair], rest: Sequ
     for stem in rest:
         shutil.copy(pool[stem].image, folder)
         write_sidecar(pool[stem], folder)
-    return [one.image.stem for one in suggest(model, folder)]
+    with frameworks_logged():
+        return [one.image.stem for one in suggest(model, folder)]
 
 
 def train(
@@ -113,7 +115,8 @@ def train(
         del settings["grid"]  # it comes with the model
     fields = {"data": (folder,), "validation_data": (folders["validation"],), "hyperparameters": settings}
     train_ours(home, name, pretrained=pretrained, pixel_size=SEEN_PIXEL_SIZE, **fields)
-    found = evaluate(open_model(name), folders["test"]).pooled
+    with frameworks_logged():
+        found = evaluate(open_model(name), folders["test"]).pooled
     objects = sum(len(np.unique(pair.read().labels)) - 1 for pair in images)
     return {"images": len(images), "objects": objects} | {key: found[key] for key in SCORES}, name
 
@@ -135,22 +138,28 @@ def write_sidecar(pair: AnnotatedPair, folder: Path) -> None:
 
 
 def show(curves: dict[str, list[list[dict[str, float]]]], options: argparse.Namespace) -> None:
-    """Print the mean curves, and how many images each way needs for what random choice has reached in the end."""
+    """Print the mean curves, where each reaches what random choice ends with, and in how many seeds it leads."""
     count = len(curves["random"])
-    sys.stdout.write(f"\nMean of {count} seed{'s'[: count > 1]}, on {options.test}\n")
-    sys.stdout.write("images   " + "".join(f"{way:>24}" for way in WAYS) + "\n")
+    sys.stdout.write(f"Mean of {count} seed{'s'[: count > 1]}, on {options.test}\n")
+    columns = "".join(f"{title:>9}" for title in ("AP50", "AP70", "objects"))
+    sys.stdout.write(f"{'':6}" + "".join(f"{way:>27}" for way in WAYS) + f"\nimages{columns * len(WAYS)}\n")
     means = {way: {key: mean(curve, key) for key in ("images", "objects", *SCORES)} for way, curve in curves.items()}
     for place, images in enumerate(means["random"]["images"]):
         cells = "".join(
-            f"  {means[way]['ap50'][place]:.3f}  {means[way]['ap70'][place]:.3f} {means[way]['objects'][place]:5.0f} o."
+            f"{means[way]['ap50'][place]:9.3f}{means[way]['ap70'][place]:9.3f}{means[way]['objects'][place]:9.0f}"
             for way in WAYS
         )
-        sys.stdout.write(f"{images:6.0f}  {cells}\n")
+        sys.stdout.write(f"{images:6.0f}{cells}\n")
     for key in SCORES:
         target = means["random"][key][-1]
-        needed = " against ".join(f"{images_for(target, means[way], key)} images {way}" for way in WAYS)
+        needed = " against ".join(f"{needed_for(target, means[way], key)} {way}" for way in WAYS)
         sys.stdout.write(f"{key} {target:.3f}: {needed}\n")
-    sys.stdout.flush()
+        for place, images in enumerate(means["random"]["images"][1:], 1):
+            gains = [ours[place][key] - other[place][key] for ours, other in zip(*map(curves.get, WAYS), strict=True)]
+            ahead = sum(gain > 0 for gain in gains)
+            sys.stdout.write(
+                f"  after {images:.0f} images suggested leads in {ahead}, by {np.mean(gains):+.3f} on the mean\n"
+            )
 
 
 def mean(curves: list[list[dict[str, float]]], key: str) -> list[float]:
@@ -158,16 +167,17 @@ def mean(curves: list[list[dict[str, float]]], key: str) -> list[float]:
     return np.mean([[point[key] for point in curve] for curve in curves], axis=0).tolist()
 
 
-def images_for(target: float, means: dict[str, list[float]], key: str) -> str:
-    """Return at how many images a mean curve first reaches a score, between two rounds by a straight line."""
-    images, values = means["images"], means[key]
-    for place, value in enumerate(values):
-        if value >= target:
-            if place == 0:
-                return f"{images[0]:.0f}"
-            part = (target - values[place - 1]) / (value - values[place - 1])
-            return f"{images[place - 1] + part * (images[place] - images[place - 1]):.1f}"
-    return f"more than {images[-1]:.0f}"
+def needed_for(target: float, means: dict[str, list[float]], key: str) -> str:
+    """Return at how many images and objects a mean curve reaches a score, between two rounds by a straight line."""
+    reached = next((place for place, value in enumerate(means[key]) if value >= target), None)
+    if reached is None:
+        return f"more than {means['images'][-1]:.0f} images"
+    before = max(reached - 1, 0)
+    images, objects = (
+        np.interp(target, means[key][before : reached + 1], means[what][before : reached + 1])
+        for what in ("images", "objects")
+    )
+    return f"{images:.1f} images ({objects:.0f} objects)"
 
 
 if __name__ == "__main__":
