@@ -3,7 +3,7 @@
 For each seed a folder of unannotated images is drawn, a few of them are annotated and StarDist is trained on them.
 Then, again and again, some more are annotated, once those that `suggest` names and once some at random, and the
 model is trained again from what it was, for as many steps. All models are scored on the same test images, which choose
-nothing. So that this takes minutes, not hours, the networks see the images at half their size::
+nothing; trainings are short, so that this takes half an hour::
 
     python benchmarks/annotation_effort.py DATA
 
@@ -28,10 +28,8 @@ from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.library.library import open_model
 
 SETTINGS: dict[str, Any] = {"batch_size": 8, "patch_size": 64, "grid": 2, "learning_rate": 1e-3}
-STEPS, EPOCHS, MORE_EPOCHS = 30, 20, 7
+STEPS, EPOCHS, MORE_EPOCHS = 30, 20, 8
 """Steps of an epoch, and epochs of the first training and of each later one."""
-PIXEL_SIZE, SEEN_PIXEL_SIZE = 0.5, 1.0
-"""µm that the images are said to have, and that the networks see; the true one is not known."""
 VALIDATE_EVERY = 4
 SCORES = ("ap50", "ap70")
 WAYS = ("suggested", "random")
@@ -46,7 +44,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=60, help="in the folder of unannotated images")
     parser.add_argument("--start", type=int, default=3, help="images that are annotated first")
     parser.add_argument("--add", type=int, default=3, help="images that are annotated in each round")
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--test", default="annotations_nuclei_test", help="folder in DATA to score on")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -114,7 +112,7 @@ def train(
     if pretrained:
         del settings["grid"]  # it comes with the model
     fields = {"data": (folder,), "validation_data": (folders["validation"],), "hyperparameters": settings}
-    train_ours(home, name, pretrained=pretrained, pixel_size=SEEN_PIXEL_SIZE, **fields)
+    train_ours(home, name, pretrained=pretrained, **fields)
     with frameworks_logged():
         found = evaluate(open_model(name), folders["test"]).pooled
     objects = sum(len(np.unique(pair.read().labels)) - 1 for pair in images)
@@ -132,9 +130,8 @@ def copy(pairs: Sequence[AnnotatedPair], folder: Path) -> Path:
 
 
 def write_sidecar(pair: AnnotatedPair, folder: Path) -> None:
-    """Say what the image's channels and pixel size are."""
-    told = {"channels": pair.read().channels, "spatial_calibration": PIXEL_SIZE}
-    (folder / f"{pair.stem}.json").write_text(json.dumps(told), encoding="utf-8")
+    """Say what the image's channels are."""
+    (folder / f"{pair.stem}.json").write_text(json.dumps({"channels": pair.read().channels}), encoding="utf-8")
 
 
 def show(curves: dict[str, list[list[dict[str, float]]]], options: argparse.Namespace) -> None:

@@ -201,7 +201,9 @@ def suggest(
     pixel_size: float | None = None,
     progress: Progress = _say_nothing,
 ) -> list[Suggestion]:
-    """Tell which images to annotate next: first those on which a model is least sure; computed in this process.
+    """Tell which images to annotate next: first those that speak for most of what a model is unsure of.
+
+    It is computed in this process.
 
     Parameters
     ----------

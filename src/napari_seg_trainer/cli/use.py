@@ -83,10 +83,10 @@ def suggest(
     pixel_size: Annotated[float | None, typer.Option(help="µm per pixel, where the files do not tell it.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Name the images to annotate next: those on which a model is least sure.
+    """Name the images to annotate next: those that speak for most of what a model is unsure of.
 
     The model looks at each image and its mirror images. Where it finds an object in one and not in the other, it is
-    unsure, and labels from you teach it most.
+    unsure. First come images that look like many others, each unlike those before it.
     """
     opened = open_model(model)
     with frameworks_logged(), counting("looking at the images") as progress:

@@ -1,11 +1,11 @@
-"""Which images to annotate next: those on which a model is least sure.
+"""Which images to annotate next: those that speak for most of what a model is unsure of.
 
 A model is asked for the objects of an image and of its mirror images, and, where its training has left the weights of
 another late epoch, these are asked, too. What is an object in one answer and none in another is one that the model is
 unsure of (query by committee: Seung, Opper and Sompolinsky 1992; here the committee looks from several sides).
 """
 
-import math
+import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from napari_seg_trainer.annotations.layouts import list_images, masks_of, stem_of
+from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.library.model_folder import LibraryModel
@@ -29,7 +31,11 @@ if TYPE_CHECKING:  # it needs appose
 IOU = 0.5
 """Two answers hold the same object if they overlap by so much."""
 _FEW = 3
-"""Added to the number of objects, so that a single doubtful one is not worth much."""
+"""Added to the number of objects, so that a single doubtful one does not count much."""
+_SPOKEN_FOR = 1000
+"""Of more images, so many, evenly among them, stand for all."""
+_SAME = 1e-4
+"""Square of a distance that counts as none."""
 _MIRRORS = (-2, -1)
 _Segment = Callable[[NDArray[Any]], NDArray[np.int32]]
 
@@ -59,33 +65,58 @@ class Suggestion:
 
 
 def rank(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
-    """Return the images in the order in which to annotate them; those that could not be looked at come last.
+    """Return the images in the order in which to annotate them.
 
-    An image is worth the number of objects that the model is unsure of, over the root of the number of all: by the
-    number alone the most crowded images would come first, by the part those with a single object. The first image is
-    the one of most worth. Each further one is, too, but worth less the more it looks like one before it, as a second
-    image of a kind teaches less than the first of another. Looks are compared by their distance, in standard deviations
-    over all images.
+    An image speaks for those that look like it. The first is the one that speaks for the most images, each further one
+    for the most of those for which none before it does (facility location, as Wei, Iyer and Bilmes 2015, ICML, choose
+    data to label). An image counts up to twice, the more objects of it the model is unsure of. By doubt alone the first
+    would be the oddest ones, from which a model that has seen few images learns less than from any others (Hacohen,
+    Dekel and Weinshall 2022, ICML). Looks are compared by their distance, in standard deviations over all images.
+
+    Images of which the model is sure come behind, and those that could not be looked at last.
     """
-    seen = [one for one in suggestions if not one.problem]
-    rest = sorted(seen, key=lambda one: (-_worth(one), one.image.name))
-    if not rest:
-        return list(suggestions)
-    looks = np.array([one.looks for one in rest], float)
-    looks = (looks - looks.mean(0)) / np.maximum(looks.std(0), 1e-9)
-    worth = np.array([_worth(one) for one in rest])
+    # of equal worth, the one that the model is less sure of
+    seen = sorted((one for one in suggestions if not one.problem), key=lambda one: (-_doubt(one), one.image.name))
+    order = _by_what_they_add(seen) if seen else []
+    ranked = sorted((seen[place] for place in order), key=lambda one: not one.unsure)
+    return ranked + [one for one in suggestions if one.problem]
+
+
+def _by_what_they_add(images: Sequence[Suggestion]) -> list[int]:
+    """Return the images' places, each next the one that speaks for the most images for which none before it does."""
+    looks = np.array([one.looks for one in images], np.float32)
+    looks = (looks - looks.mean(0)) / np.maximum(looks.std(0), 1e-6)
+    spoken_for = spread(len(images), _SPOKEN_FOR)
+    weights = np.array([1.0 + _doubt(images[place]) for place in spoken_for], np.float32)
+    likeness = _likeness(looks, looks[spoken_for])
+    best = np.zeros(len(spoken_for), np.float32)
+    # what an image adds only gets less, so most need not be looked at again (Minoux 1978)
+    heap = [(-float(added), place, 0) for place, added in enumerate(likeness @ weights)]
+    heapq.heapify(heap)
     order: list[int] = []
-    while len(order) < len(rest):
-        # of equal worth, such as none, the earlier one
-        place = int(np.argmax(worth))
-        order.append(place)
-        worth *= 1.0 - np.exp(-0.5 * np.square(looks - looks[place]).sum(1))
-        worth[order] = -1.0
-    return [rest[place] for place in order] + [one for one in suggestions if one.problem]
+    while heap:
+        _, place, known_after = heapq.heappop(heap)
+        if known_after == len(order):
+            order.append(place)
+            best = np.maximum(best, likeness[place])
+        else:
+            added = float(np.maximum(likeness[place] - best, 0) @ weights)
+            heapq.heappush(heap, (-added, place, len(order)))
+    return order
 
 
-def _worth(one: Suggestion) -> float:
-    return one.unsure / math.sqrt(_FEW + one.objects + one.unsure / 2)
+def _likeness(looks: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how alike images are, from 0 to 1: at the usual distance, 1/e."""
+    squares = cdist(looks, others, "sqeuclidean")
+    different = squares[squares > _SAME]
+    usual = float(np.median(different)) if different.size else 1.0
+    likeness: NDArray[np.float32] = np.exp(-squares / usual).astype(np.float32)
+    return likeness
+
+
+def _doubt(one: Suggestion) -> float:
+    """Return the part of the objects that the model is unsure of, from 0 to 1."""
+    return min(1.0, one.unsure / (_FEW + one.objects + one.unsure / 2))
 
 
 def looks_of(image: NDArray[Any], labels: NDArray[np.int32]) -> tuple[float, ...]:

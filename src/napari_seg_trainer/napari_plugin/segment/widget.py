@@ -71,7 +71,7 @@ class SegmentWidget(Panel):
         self.suggestions = SuggestionList()
         self.suggest_button = QPushButton("Suggest next")
         self.suggest_button.setToolTip(
-            "Ranks the images by how unsure the model is. Annotate the first ones: they teach it most."
+            "Names the images that speak for most of what the model is unsure of. Annotate the first ones."
         )
         for piece in (self.no_model, self.form, self.install, self.suggestions):
             self.add(piece)
