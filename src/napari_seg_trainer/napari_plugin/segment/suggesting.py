@@ -82,7 +82,7 @@ def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event) 
 
 
 class SuggestionList(QWidget):
-    """The images that a model is least sure of, to click on; hidden where there are none.
+    """The images to annotate next, to click on; hidden where there are none.
 
     Emits ``chosen(str, Path)``: the model's name and the image.
     """
