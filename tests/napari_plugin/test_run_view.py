@@ -103,9 +103,10 @@ def test_a_training_is_followed_to_its_model(view, begin, qtbot):
     assert wait_for_end(qtbot, view) == "Finished: model 'nuclei' is in the library. Best epoch 6."
     assert "nuclei" in ModelLibrary()
     assert [number for number, _ in view.curves.points()["val_loss"]] == [1, 2, 3, 4, 5, 6]
-    first, second, numbers = view.scores.text().splitlines()
+    first, second, third, numbers = view.scores.text().splitlines()
     assert first == "Finds 100 of 100 objects; 0 of 100 that it finds are not real."
     assert "Otsu and watershed" in second
+    assert third == "It was still learning: in 6 epochs the validation loss fell by 83 %. More epochs would help."
     assert numbers.startswith("F1 1.00")
     assert view.best.text() == "Best epoch: 6 (validation loss 0.167)."
     assert not view.button.isVisible()
