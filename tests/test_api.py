@@ -1,9 +1,11 @@
 """What a script can do; trainings are in `runs/test_training.py`."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from napari_seg_trainer import evaluate, load_annotations, segment
+from napari_seg_trainer import compare, evaluate, load_annotations, segment, suggest
 from napari_seg_trainer.api import make_job, read_job, train
 from napari_seg_trainer.errors import DataError, EngineError, JobError, LibraryError, RunError
 from napari_seg_trainer.runs.listing import list_runs
@@ -63,6 +65,28 @@ def test_a_model_is_scored(toy_model, annotation_folder):
     scores = evaluate(toy_model(), annotation_folder(images=2))
     assert [image.image for image in scores.images] == ["cell_00", "cell_01"]
     assert scores.pooled["ap50"] == 1
+
+
+def test_how_far_it_is_is_told(toy_model, annotation_folder, tmp_path):
+    toy_model("first")
+    toy_model("second")
+    folder, told = annotation_folder(images=2), []
+    unannotated = tmp_path / "unannotated"
+    unannotated.mkdir()
+    for name in ("cell_00.tif", "cell_01.tif"):
+        shutil.copy(folder / name, unannotated)
+
+    def progress(done, total):
+        told.append((done, total))
+
+    evaluate("first", folder, progress=progress)
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    told.clear()
+    compare(["first", "second"], folder, progress=progress)
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    told.clear()
+    assert len(suggest("first", unannotated, progress=progress)) == 2
+    assert told == [(1, 2), (2, 2)]
 
 
 def test_an_unknown_model_is_an_error(home, annotation_folder):

@@ -232,6 +232,14 @@ def test_of_a_network_that_was_still_learning_nobody_asks_whether_the_labels_are
     assert over.endswith("Keep using that, or train with more images.")
 
 
+def test_of_a_network_that_overfits_nobody_says_to_train_for_longer():
+    # the lowest loss is among the last fifth of the epochs, which are lower than those before, and yet it rose again
+    validation = np.r_[np.linspace(1, 0.5, 40), 0.3, np.linspace(0.4, 0.45, 9)]
+    sentences = said([*images(20), *POOR], course=epochs(np.linspace(1, 0.1, 50), validation))
+    assert "It overfits: after epoch 41" in " ".join(sentences)
+    assert "for longer" not in " ".join(sentences)
+
+
 def test_a_worst_image_whose_objects_touch_is_not_taken_for_one_that_is_labelled_badly():
     sentence = said([*images(20), image("cell_b", 5, 20, 0, merged=6)])[-1]
     assert sentence == "Next: annotate more images where objects touch."

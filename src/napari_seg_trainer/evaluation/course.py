@@ -24,12 +24,14 @@ def is_learning(epochs: Sequence[EpochEnded]) -> bool:
 
     It falls by more than `STILL_FALLING`, in the last fifth of the epochs against the fifth before, and its lowest
     value is among the last fifth; of fewer than ten epochs, in the last against the first, and the last has the lowest.
+    A network that overfits learns nothing more of use.
     """
     validation = _losses(epochs, "val_loss")
     if len(validation) < 2 or not np.isfinite(validation).all():
         return False
     last = _last(epochs)
-    return int(np.argmin(validation)) >= len(validation) - last and _fall(validation, last) > STILL_FALLING
+    is_lately = int(np.argmin(validation)) >= len(validation) - last
+    return is_lately and _fall(validation, last) > STILL_FALLING and not _overfits(epochs)
 
 
 def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bool = False) -> str:
@@ -54,11 +56,11 @@ def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bo
         return f"It was still learning: {fall}. More epochs would help."
     if not np.isfinite(validation).all():
         return "The validation loss was no number at times. Use a smaller learning rate."
-    training, lowest = _losses(epochs, "loss"), int(np.argmin(validation))
-    rise = float(np.mean(validation[-last:])) / validation[lowest] - 1
-    if rise > RISEN and np.mean(training[-last:]) < training[lowest]:
+    lowest = int(np.argmin(validation))
+    if _overfits(epochs):
+        rise = 100 * _rise(epochs)
         return (
-            f"It overfits: after epoch {epochs[lowest].epoch} the validation loss rose by {100 * rise:.0f} % while "
+            f"It overfits: after epoch {epochs[lowest].epoch} the validation loss rose by {rise:.0f} % while "
             f"the training loss fell. {'More' if is_asked else 'More images would help, more'} epochs would not"
             f"{' help' if is_asked else ''}."
         )
@@ -79,6 +81,19 @@ def _losses(epochs: Sequence[EpochEnded], name: str) -> list[float]:
 def _last(epochs: Sequence[EpochEnded]) -> int:
     """Return how many epochs count as the end of a training."""
     return max(1, round(RECENT * len(epochs))) if len(epochs) >= FEWEST_EPOCHS else 1
+
+
+def _overfits(epochs: Sequence[EpochEnded]) -> bool:
+    """Return whether the validation loss rose again by more than `RISEN`, while the training loss fell."""
+    training, lowest = _losses(epochs, "loss"), int(np.argmin(_losses(epochs, "val_loss")))
+    return _rise(epochs) > RISEN and float(np.mean(training[-_last(epochs) :])) < training[lowest]
+
+
+def _rise(epochs: Sequence[EpochEnded]) -> float:
+    """Return by which part of its lowest value the validation loss is higher at the end."""
+    validation = _losses(epochs, "val_loss")
+    lowest = min(validation)
+    return float(np.mean(validation[-_last(epochs) :])) / lowest - 1 if lowest > 0 else 0.0
 
 
 def _fall(losses: Sequence[float], last: int) -> float:
