@@ -3,7 +3,7 @@
 For each seed a folder of unannotated images is drawn, a few of them are annotated and StarDist is trained on them.
 Then, again and again, some more are annotated, once those that `suggest` names and once some at random, and the
 model is trained again from what it was, for as many steps. All models are scored on the same test images, which choose
-nothing; trainings are short, so that this takes half an hour::
+nothing; trainings are short, so that this takes less than an hour::
 
     python benchmarks/annotation_effort.py DATA
 
