@@ -20,6 +20,7 @@ from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Ste
 if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
     from napari_seg_trainer.segmentation.suggest import Suggestion
 
+_ORDER = "Annotate these next, in this order: each speaks for many images. Click to correct what the model finds."
 _NONE = "The model is sure of all of them. Annotate some in which you see mistakes."
 
 
@@ -108,7 +109,7 @@ class SuggestionList(QWidget):
 
         ranked = [one for one in rank([step.suggestion for step in steps if step.suggestion]) if not one.problem]
         unsure = [one for one in ranked if one.unsure]
-        self.line.setText("Annotate these next: click to correct what the model finds." if unsure else _NONE)
+        self.line.setText(_ORDER if unsure else _NONE)
         self.list.set_findings([_finding(one) for one in unsure])
         self.setVisible(bool(ranked))
 
