@@ -46,12 +46,16 @@ def main() -> None:
     yield_to_others()
     Worker()  # tells appose that shared memory is not ours to remove
     models = Models()
-    for line in requests:
-        request = decode(line)
-        response = {"task": request["task"], "responseType": "COMPLETION", "outputs": answer(models, request["inputs"])}
-        answers.write(encode(response) + "\n")
-        answers.flush()
-    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        for line in requests:
+            request = decode(line)
+            outputs = answer(models, request["inputs"])
+            answers.write(encode({"task": request["task"], "responseType": "COMPLETION", "outputs": outputs}) + "\n")
+            answers.flush()
+    except BrokenPipeError:  # who asked has gone meanwhile
+        pass
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _take_pipes(log: Path) -> tuple[IO[str], IO[str]]:
