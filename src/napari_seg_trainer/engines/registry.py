@@ -3,8 +3,11 @@
 import importlib
 import importlib.util
 import logging
+import os
+import sys
 from collections.abc import Mapping
-from importlib.metadata import entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
@@ -44,7 +47,7 @@ def _find() -> tuple[dict[str, EngineSpec], dict[str, str]]:
     """Return the usable engines, and why the others are not, by the entry point's name."""
     specs: dict[str, EngineSpec] = {}
     broken: dict[str, str] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in _entries(tuple(map(_state, sys.path))):
         who = f"Engine {entry.name!r} ({entry.value})"
         try:
             spec = entry.load()
@@ -63,6 +66,20 @@ def _find() -> tuple[dict[str, EngineSpec], dict[str, str]]:
     for reason in broken.values():
         _log.warning(reason)
     return specs, broken
+
+
+@lru_cache(maxsize=1)
+def _entries(_places: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """Return what is installed in these places; it takes 30 ms to read what all packages say of themselves."""
+    return tuple(entry_points(group=GROUP))
+
+
+def _state(place: str) -> tuple[str, int]:
+    """Return a place from which packages are imported, and when one was last added to it or removed."""
+    try:
+        return place, os.stat(place or os.curdir).st_mtime_ns
+    except OSError:
+        return place, 0
 
 
 def parse_parameters(spec: EngineSpec, values: Mapping[str, JsonValue]) -> Hyperparameters:

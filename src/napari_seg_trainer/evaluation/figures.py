@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from napari_seg_trainer.evaluation.matching import match, match_pairs
 from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Event
+
+# matplotlib takes most of a second to import: only what draws does so
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
 GREY = "#666666"
@@ -48,7 +49,7 @@ class Example:
     prediction: NDArray[Any]
 
 
-def plot_curves(events: Iterable[Event]) -> Figure:
+def plot_curves(events: Iterable[Event]) -> "Figure":
     """Return the curves of a run: training loss thin, validation loss bold, the best epoch marked, scores beside.
 
     Parameters
@@ -56,6 +57,9 @@ def plot_curves(events: Iterable[Event]) -> Figure:
     events : iterable of Event
         The run's events in order. Of an epoch that was done twice, after a resume, the second one counts.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     events = list(events)
     epochs, scores = _histories(events)
     baseline = next((event for event in events if isinstance(event, Baseline)), None)
@@ -75,7 +79,7 @@ def plot_curves(events: Iterable[Event]) -> Figure:
     return figure
 
 
-def plot_examples(examples: Sequence[Example]) -> Figure:
+def plot_examples(examples: Sequence[Example]) -> "Figure":
     """Return a figure with a row for each example: the image, the true outlines, the predicted outlines.
 
     Objects that match at IoU 0.5 are outlined in one colour, those missed or made up in another. No more than
@@ -91,6 +95,9 @@ def plot_examples(examples: Sequence[Example]) -> Figure:
     DataError
         If an example's labels differ in shape.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
     examples = examples[:MAX_EXAMPLES]
     heights = [min(1.6, max(0.4, example.image.shape[0] / example.image.shape[1])) for example in examples]
     size = 3 * _PANEL_INCHES, max(1.0, sum(heights) * _PANEL_INCHES + 0.35 * len(examples) + 0.4)
@@ -106,8 +113,10 @@ def plot_examples(examples: Sequence[Example]) -> Figure:
     return figure
 
 
-def plot_text(title: str, paragraphs: Iterable[str]) -> Figure:
+def plot_text(title: str, paragraphs: Iterable[str]) -> "Figure":
     """Return a page of text, 8.3 × 11.7 inches."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8.3, 11.7))
     figure.text(0.1, 0.93, title, fontsize="x-large", weight="bold", parse_math=False)
     lines = [line for paragraph in paragraphs for line in (wrap(paragraph, 88) or [""])]
@@ -133,7 +142,7 @@ def _histories(events: Iterable[Event]) -> tuple[list[EpochEnded], dict[int, Map
     return [epochs[epoch] for epoch in sorted(epochs)], scores or (fullest if len(fullest) > 1 else {})
 
 
-def _plot_losses(axes: Axes, epochs: Sequence[EpochEnded]) -> None:
+def _plot_losses(axes: "Axes", epochs: Sequence[EpochEnded]) -> None:
     axes.set_title("Loss (lower is better)", fontsize="medium")
     if not epochs:
         axes.text(0.5, 0.5, "No epoch has ended.", ha="center", va="center", transform=axes.transAxes, color=GREY)
@@ -151,7 +160,7 @@ def _best(epochs: Iterable[EpochEnded]) -> int | None:
     return max((event.epoch for event in epochs if event.is_best), default=None)
 
 
-def _plot_scores(axes: Axes, scores: Mapping[int, Mapping[str, float]], baseline: Baseline | None) -> None:
+def _plot_scores(axes: "Axes", scores: Mapping[int, Mapping[str, float]], baseline: Baseline | None) -> None:
     if baseline is not None and "ap50" in baseline.scores:
         label = f"AP at IoU 0.5 of {baseline.name}"
         axes.axhline(baseline.scores["ap50"], color=VERMILLION, lw=1.4, ls="--", label=label)
@@ -164,19 +173,19 @@ def _plot_scores(axes: Axes, scores: Mapping[int, Mapping[str, float]], baseline
 
 
 def _plot_line(
-    axes: Axes, values: Mapping[int, float], label: str, colour: str, width: float, style: str = "-"
+    axes: "Axes", values: Mapping[int, float], label: str, colour: str, width: float, style: str = "-"
 ) -> None:
     marker = "o" if len(values) == 1 else ""  # a single point has no line
     axes.plot(list(values), list(values.values()), style, marker=marker, color=colour, lw=width, label=label)
 
 
-def _mark_best(axes: Axes, epochs: Sequence[EpochEnded]) -> None:
+def _mark_best(axes: "Axes", epochs: Sequence[EpochEnded]) -> None:
     best = _best(epochs)
     if best is not None:
         axes.axvline(best, color=GREY, lw=1.2, ls=":", label=f"best epoch: {best}")
 
 
-def _plot_example(panels: Sequence[Axes], example: Example) -> None:
+def _plot_example(panels: "Sequence[Axes]", example: Example) -> None:
     matched = match_pairs(example.truth, example.prediction)
     at_half = match(example.truth, example.prediction, (0.5,))[0]
     score = f", AP at IoU 0.5: {at_half.ap:.2f}" if at_half.true_objects + at_half.predicted_objects else ""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from napari_seg_trainer.errors import DataError
 
@@ -240,6 +239,8 @@ def _assign(overlap: _Overlap, threshold: float) -> NDArray[np.intp]:
         # exactly one half of it; either will do.
         close = close[np.unique(overlap.true[close], return_index=True)[1]]
         return close[np.unique(overlap.predicted[close], return_index=True)[1]]
+    from scipy.optimize import linear_sum_assignment  # takes half a second to import, and is rarely needed
+
     shape = len(overlap.true_labels), len(overlap.labels)
     iou, place = np.zeros(shape), np.full(shape, -1, np.intp)
     iou[overlap.true, overlap.predicted] = overlap.iou

@@ -5,9 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-
-from matplotlib.backends.backend_pdf import PdfPages
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from napari_seg_trainer.evaluation.figures import Example, plot_curves, plot_examples, plot_text
 from napari_seg_trainer.evaluation.learning_curve import LearningCurve
@@ -16,6 +14,9 @@ from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.schema.events import Event, Verdict
 from napari_seg_trainer.schema.model_card import ModelCard
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Example", "plot_curves", "plot_examples", "write_report"]
 
@@ -76,7 +77,9 @@ def write_report(
     return target
 
 
-def _pdf(figures: Iterable[Figure]) -> bytes:
+def _pdf(figures: "Iterable[Figure]") -> bytes:
+    from matplotlib.backends.backend_pdf import PdfPages
+
     buffer = BytesIO()
     with _without_glyph_warnings(), PdfPages(buffer, metadata={"CreationDate": None}) as pages:
         for figure in figures:
@@ -84,7 +87,7 @@ def _pdf(figures: Iterable[Figure]) -> bytes:
     return buffer.getvalue()
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: "Figure") -> bytes:
     buffer = BytesIO()
     with _without_glyph_warnings():
         figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)

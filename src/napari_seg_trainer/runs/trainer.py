@@ -3,7 +3,7 @@
 import logging
 import shutil
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -261,11 +261,12 @@ class _Training:
             scores=scores.told,
             hyperparameters=context.hyperparameters,
             seed=self.job.seed,
-            versions=_versions(),
+            versions=dict(_versions()),
             data={facts.name: facts.content for facts in dataset.images},
         )
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {}
     for package in _PACKAGES:
