@@ -10,4 +10,21 @@ if ! "$bin/python" -c 'import tox, tox_uv' 2>/dev/null; then
     echo "Installing tox and uv into .venv-tools"
     "$bin/python" -m pip install --quiet --disable-pip-version-check "tox>=4.30" "tox-uv>=1.25" uv
 fi
-"$bin/python" -m tox run "$@"
+if [ $# -gt 0 ]; then
+    exec "$bin/python" -m tox run "$@"
+fi
+
+# The large environment of the tests is made while style and types are checked; the tests are run if these are right.
+made=$(mktemp)
+trap 'rm -f "$made"' EXIT
+"$bin/python" -m tox run -e py --notest >"$made" 2>&1 &
+making=$!
+if ! "$bin/python" -m tox run -e lint,types; then
+    wait "$making" || true
+    exit 1
+fi
+wait "$making" || {
+    cat "$made"
+    exit 1
+}
+"$bin/python" -m tox run -e py --skip-pkg-install

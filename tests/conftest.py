@@ -9,6 +9,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -32,8 +33,12 @@ from napari_seg_trainer.paths import HOME_VARIABLE
 from napari_seg_trainer.runs.listing import list_runs
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
+from napari_seg_trainer.testing.engine_suite import EngineSuite
+from testkit import drawing, processes
 
 MakeFolder = Callable[..., Path]
+GRACE = 60.0
+"""Seconds for a process to end that has been told to, or is about to."""
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -65,8 +70,26 @@ def write_folder(
     return folder
 
 
+def _group(item: pytest.Item) -> str | None:
+    """What a test has in common with others; those run in one process."""
+    used = getattr(item, "fixturenames", ())
+    if item.path.stem.startswith("test_stardist") or "stardist_training" in used:
+        return "tensorflow"
+    if issubclass(getattr(item, "cls", None) or object, EngineSuite):
+        return str(item.path.stem)
+    return next((name for name in ("zygote", "_worker") if name in used), None)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a run in one process that would crash: TensorFlow with Mesa's OpenGL, or with torchvision."""
+    """Keep in one process what is trained or started once, begin with it, and refuse what would crash.
+
+    TensorFlow crashes in one process with Mesa's OpenGL, and with torchvision.
+    """
+    for item in items:
+        if (group := _group(item)) is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
     alone = ("napari_plugin", "cellpose")
     if len({next((name for name in alone if name in item.path.parts), "") for item in items}) > 1:
         raise pytest.UsageError(
@@ -83,9 +106,30 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for run in list_runs(folder / "runs"):
         process = run.process()
         if process is not None and process.pid != os.getpid() and process.is_alive():
-            victim = psutil.Process(process.pid)
-            victim.kill()
-            victim.wait(10)
+            processes.kill(process.pid)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on() -> Iterator[None]:
+    """Kill what a test has started and left behind, so that it disturbs no other; the test fails for it."""
+    before = set(processes.children())
+    yield
+    left = set(processes.children()) - before
+    if not left:
+        return
+    _, left = psutil.wait_procs(left, timeout=GRACE)
+    said = [processes.words(process) for process in left]
+    for process in left:
+        processes.kill(process.pid)
+    assert not said, f"left behind: {said}"
+
+
+@pytest.fixture
+def ctrl_c_counts() -> Iterator[None]:
+    """Also where the tests run in the background of a shell, which has its jobs ignore Ctrl-C, and all they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -120,9 +164,18 @@ def toy(_toy_package: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     It finds what is brighter than half of the way from dark to bright; `toy_engine.py` tells its parameters.
     """
     monkeypatch.syspath_prepend(_toy_package)
-    paths = [str(_toy_package), *filter(None, [os.environ.get("PYTHONPATH")])]
+    helpers = Path(__file__).with_name("helpers")
+    paths = [str(_toy_package), str(helpers), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.setenv("TOY_UNDRAWN", str(os.getpid()))
     return "toy"
+
+
+@pytest.fixture
+def undrawn() -> Iterator[None]:
+    """Trainings in this process write their report without drawing its figures."""
+    with drawing.left_out():
+        yield
 
 
 @pytest.fixture
@@ -205,6 +258,7 @@ def stardist_training(tmp_path_factory: pytest.TempPathFactory) -> StarDistTrain
 
     Six images of 96 × 96 pixels; one of them holds NaN pixels.
     """
+    pytest.importorskip("stardist")
     folder = tmp_path_factory.mktemp("stardist")
     home, data = folder / "home", write_folder(folder / "annotations_discs", 5)
     _add_image_with_nan(data)
@@ -216,7 +270,6 @@ def stardist_training(tmp_path_factory: pytest.TempPathFactory) -> StarDistTrain
         env=os.environ | {HOME_VARIABLE: str(home)},
         capture_output=True,
         text=True,
-        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr

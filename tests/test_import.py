@@ -15,7 +15,6 @@ def loaded(code: str, names: tuple[str, ...]) -> str:
         [sys.executable, "-c", SHOW_LOADED.format(code=code, names=names)],
         capture_output=True,
         text=True,
-        timeout=120,
         check=True,
     )
     return done.stdout.splitlines()[-1]

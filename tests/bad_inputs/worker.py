@@ -4,7 +4,7 @@
 
 A line of JSON with ``surface`` (a function of the module), ``case`` and ``root`` comes in; a line with what the surface
 told goes out. The packages count as not installed. The process is a fork of this one, in which everything is imported
-already, with little memory and little time: what crashes, hangs or eats memory is told of as well. Elsewhere than on
+already, with little memory: what crashes, hangs or eats memory is told of as well. Elsewhere than on
 Linux this process does it itself.
 """
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-LIMIT_S = 60.0
+LIMIT_S = 240.0
 LIMIT_BYTES = 2 * 2**30
 
 Work = Callable[[], dict[str, Any]]
@@ -36,6 +36,10 @@ def main(module: str, *missing: str) -> None:
     cases = importlib.import_module("bad_inputs.table").BY_NAME
     with TemporaryDirectory() as folder:
         surfaces.warm_up(Path(folder))
+    with TemporaryDirectory() as folder:
+        began = time.process_time()
+        surfaces.warm_up(Path(folder))
+        usual = time.process_time() - began
     gc.freeze()  # a fork that looked for garbage among it would make it its own
     # what this process says is for the one that asks alone
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
@@ -45,6 +49,8 @@ def main(module: str, *missing: str) -> None:
         root = Path(asked["root"])
         work = partial(getattr(surfaces, asked["surface"]), cases[asked["case"]], root)
         told = _in_a_fork(work, root) if sys.platform == "linux" else _guarded(work)
+        if "seconds" in told:
+            told["times"] = told["seconds"] / usual
         answers.write(json.dumps(told) + "\n")
 
 

@@ -12,8 +12,18 @@ pytest.importorskip("cellpose")
 import torch
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.engines.cellpose import computing
+from napari_seg_trainer.engines.cellpose.computing import Way
 from napari_seg_trainer.engines.cellpose.flows import annotate
 from napari_seg_trainer.testing.discs import disc_image
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _known_way():
+    """Trainings in this process do not measure for seconds how it is fastest computed; test_computing.py does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(computing, "_measured", lambda *_: Way(channels_last=True))
+        yield
 
 
 @pytest.fixture

@@ -15,6 +15,12 @@ from napari_seg_trainer.errors import JobError
 
 CPU = torch.device("cpu")
 SHAPE = (1, 2, 64, 64)
+MEASURED = computing._measured
+
+
+@pytest.fixture(autouse=True)
+def _is_measured(monkeypatch):
+    monkeypatch.setattr(computing, "_measured", MEASURED)
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):

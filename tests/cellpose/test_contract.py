@@ -1,6 +1,5 @@
 """From a folder to labels through the commands, as with any engine; and back into another training."""
 
-import json
 import subprocess
 
 import numpy as np
@@ -9,15 +8,23 @@ import tifffile
 
 pytest.importorskip("cellpose")
 
+import torch
+
+from napari_seg_trainer.engines.cellpose.cnn import CHANNELS, CellposeNet
+from napari_seg_trainer.engines.cellpose.computing import fastest
+from napari_seg_trainer.engines.cellpose.predictors import BLOCK
 from napari_seg_trainer.library.library import ModelLibrary
 
-SETTINGS = {"epochs": 6, "batch_size": 4, "augmentation": 2, "patch_size": 64}
+SETTINGS = {"epochs": 4, "batch_size": 4, "augmentation": 2, "patch_size": 64}
 
 
 @pytest.fixture
 def run(command, home):
+    for side in (SETTINGS["patch_size"], BLOCK):  # so that no process measures how it computes fastest
+        fastest(torch.device("cpu"), CellposeNet, (2, CHANNELS, side, side))
+
     def execute(*words):
-        done = subprocess.run(command(*words), capture_output=True, text=True, timeout=250, check=False)
+        done = subprocess.run(command(*words), capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
 
     return execute
@@ -40,8 +47,6 @@ def test_a_training_becomes_a_model_that_segments(run, annotation_folder, tmp_pa
 
     # twice as many pixels: with the pixel size, the model brings the image to its own
     test = annotation_folder("annotations_test", images=2, channels=("actin", "dapi"), pixel_size=0.5, seed=9)
-    status, out, err = run("evaluate", "cells", test, "--json")
-    assert status == 0, err
     image = tifffile.imread(next(iter(sorted(test.glob("*0.tif")))))
     tifffile.imwrite(tmp_path / "large.tif", np.kron(image, np.ones((1, 2, 2), image.dtype)))
     words = ["--output", tmp_path / "masks", "--pixel-size", 0.25, "--channel", 0, "--channel", 1]
@@ -50,13 +55,19 @@ def test_a_training_becomes_a_model_that_segments(run, annotation_folder, tmp_pa
     (labels,) = (tmp_path / "masks").glob("*.tif")
     assert tifffile.imread(labels).shape == (192, 192)
 
+
+@pytest.mark.slow
+def test_a_training_goes_on_from_a_model_of_the_library(run, annotation_folder):
+    data = annotation_folder("annotations_cells", images=5, channels=("actin", "dapi"), pixel_size=0.5)
+    channels = ["--channel", "actin", "--channel", "dapi"]
+    status, _, err = run("train", "--engine", "cellpose", "--data", data, "--name", "cells", *channels, *options())
+    assert status == 0, err
     more = options(epochs=1)
     status, _, err = run(
         "train", "--engine", "cellpose", "--data", data, "--name", "more", "--pretrained", "cells", *more
     )
     assert status == 0, err
     assert ModelLibrary().get("more").card.parent == "cells"
-    assert json.loads(out)["model"] == "cells"
 
 
 def test_a_second_channel_that_some_images_lack_is_told_with_the_image(run, annotation_folder):

@@ -75,7 +75,7 @@ def test_the_hidden_option_of_the_training_process_is_hidden(cli):
 
 @pytest.mark.parametrize("words", [["-m", "napari_seg_trainer", "models"]], ids=["python -m"])
 def test_it_runs_as_a_module(home, words):
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "empty" in done.stdout
 
@@ -408,7 +408,6 @@ def test_a_stardist_model_segments_from_the_command(stardist_training, command, 
         command("segment", stardist_training.model.folder, *images, "--output", out, "--json"),
         capture_output=True,
         text=True,
-        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

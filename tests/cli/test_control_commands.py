@@ -3,9 +3,7 @@
 import io
 import json
 import os
-import time
 
-import psutil
 import pytest
 
 from napari_seg_trainer import ModelLibrary
@@ -14,15 +12,8 @@ from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.listing import find_run, list_runs
 from napari_seg_trainer.runs.run import Run, RunState
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Started, Stopped, parse_event
-
-PATIENCE = 120.0
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited too long until {what}"
-        time.sleep(0.02)
+from testkit import processes
+from testkit.patience import wait_until
 
 
 def epochs(events):
@@ -56,7 +47,7 @@ def make_past(home, toy):
 
 
 def test_a_killed_training_goes_on(begun, cli):
-    psutil.Process(begun.process().pid).kill()
+    processes.kill(begun.process().pid)
     wait_until(lambda: begun.state() == RunState.INTERRUPTED, "the run is interrupted")
     done = len(epochs(begun.events()))
     followed = cli("follow", begun.id)
@@ -71,7 +62,7 @@ def test_a_killed_training_goes_on(begun, cli):
 
 
 def test_the_best_of_a_killed_training_is_kept(begun, cli):
-    psutil.Process(begun.process().pid).kill()
+    processes.kill(begun.process().pid)
     wait_until(lambda: begun.state() == RunState.INTERRUPTED, "the run is interrupted")
     done = epochs(begun.events())
     shown = cli("keep", "nuclei")

@@ -1,5 +1,4 @@
 import os
-import time
 import tomllib
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +9,7 @@ from threshold_engine.engine import Threshold
 from threshold_engine.spec import SPEC
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
+from napari_seg_trainer.api import wait_for
 from napari_seg_trainer.engines.registry import engine_specs, load_engine
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
@@ -50,21 +50,36 @@ def test_it_is_found_beside_the_others(installed):
     assert "stardist" in engine_specs()
 
 
-def test_a_job_becomes_a_model(installed, tmp_path):
+@pytest.fixture
+def job(tmp_path):
+    """Twelve epochs on five images of discs."""
     for seed in range(5):
         prepared = disc_image((80, 96), 1, seed)
         image = np.clip(prepared.image * 1000, 0, 65_535).astype(np.uint16)
         AnnotatedImage(image, prepared.labels, ("nuclei",), f"image_{seed}").write(tmp_path / "annotations")
-    job = TrainingJob(
+    return TrainingJob(
         name="discs",
         engine="threshold",
         data=(tmp_path / "annotations",),
         hyperparameters={"epochs": 12, "batch_size": 2},
     )
+
+
+def test_the_same_job_gives_the_same_split_and_losses(installed, job, monkeypatch):
+    """In other processes, whose sets have other orders."""
+    told = []
+    for number in (1, 2):
+        monkeypatch.setenv("PYTHONHASHSEED", str(number))
+        run = launch(job.replace(name=f"discs-{number}", hyperparameters={"epochs": 3, "batch_size": 2}))
+        wait_for(run)
+        told.append((run.split, [event.metrics for event in run.events() if isinstance(event, EpochEnded)]))
+    assert told[0] == told[1]
+    assert len(told[0][1]) == 3
+
+
+def test_a_job_becomes_a_model(installed, job):
     run = launch(job)
-    deadline = time.monotonic() + 120
-    for event in run.follow():
-        assert event is not None or time.monotonic() < deadline
+    wait_for(run)
     events = run.events()
     assert isinstance(events[-1], Finished), (run.folder / "log.txt").read_text(encoding="utf-8")
     assert [event.epoch for event in events if isinstance(event, EpochEnded)] == list(range(1, 13))

@@ -62,7 +62,6 @@ def python(code, *words, **variables):
         env=os.environ | variables,
         capture_output=True,
         text=True,
-        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -70,10 +69,9 @@ def python(code, *words, **variables):
 
 
 @pytest.fixture(scope="module")
-def package(request, tmp_path_factory):
+def package(stardist_training, tmp_path_factory):
     """A real StarDist model as a zip file, with a real test image of 300 × 280 pixels."""
-    pytest.importorskip("stardist")
-    training = request.getfixturevalue("stardist_training")
+    training = stardist_training
     folder = tmp_path_factory.mktemp("bioimageio")
     rows, columns = np.indices((300, 280))
     discs = np.hypot(rows % 24 - 12, columns % 24 - 12) <= 8

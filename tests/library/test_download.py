@@ -112,7 +112,7 @@ def test_a_complete_part_needs_no_more_bytes(server, target, part):
     assert sum(sent for *_, sent in server.requests) == 0
 
 
-@pytest.mark.parametrize("left", [b"another file's beginning", os.urandom(len(CONTENT) + 5)])
+@pytest.mark.parametrize("left", [b"another file's beginning", os.urandom(len(CONTENT) + 5)], ids=["short", "long"])
 def test_a_part_of_another_file_is_thrown_away(server, target, part, left):
     part.write_bytes(left)
     assert fetch(server, target).read_bytes() == CONTENT

@@ -1,25 +1,100 @@
-"""Tests of the widgets, in a real viewer."""
+"""Tests of the widgets: in a window of Qt where that shows the same, and in a real viewer where it does not."""
 
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("napari")
 
 from napari import Viewer
+from napari.components import ViewerModel
+from napari.settings import get_settings
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 
 from napari_seg_trainer import train
 from napari_seg_trainer.runs.run import Run
+from testkit.patience import MILLISECONDS
+
+
+class PatientBot(QtBot):
+    """Waits as long as it may take on any machine, where a test does not say for how long."""
+
+    def waitUntil(self, callback: Callable[[], Any], *, timeout: int = MILLISECONDS) -> None:
+        super().waitUntil(callback, timeout=timeout)
+
+    def waitSignal(self, signal: Any, *, timeout: int = MILLISECONDS, **options: Any) -> Any:
+        return super().waitSignal(signal, timeout=timeout, **options)
+
+    def waitExposed(self, widget: Any, *, timeout: int = MILLISECONDS) -> Any:
+        return super().waitExposed(widget, timeout=max(timeout, MILLISECONDS))  # napari's fixture gives five seconds
+
+
+@pytest.fixture
+def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> QtBot:
+    """The mouse and keyboard of pytest-qt."""
+    return PatientBot(request)
 
 
 @pytest.fixture
 def viewer(make_napari_viewer: Callable[..., Viewer], home: Path) -> Iterator[Viewer]:
     """A viewer that is shown, with an empty home of models and runs; what a widget leaves behind fails the test."""
     yield make_napari_viewer(show=True, strict_qt="raise")
-    assert "tensorflow" not in sys.modules
-    assert "torch" not in sys.modules
+    no_framework_is_imported()
+
+
+@pytest.fixture
+def viewer_model(request: pytest.FixtureRequest, home: Path) -> ViewerModel:
+    """The test's viewer if it names one, else a viewer without a window: layers, dimensions and camera alone."""
+    return request.getfixturevalue("viewer") if "viewer" in request.fixturenames else ViewerModel()
+
+
+@pytest.fixture
+def docked(request: pytest.FixtureRequest, qtbot: QtBot, home: Path) -> Iterator[Callable[[Any], Any]]:
+    """Dock a widget and return it: in the test's viewer if it names one, else in a window of its own that is shown.
+
+    A window has neither OpenGL nor napari's layer list, and is there twenty times sooner. What a widget leaves behind
+    fails the test.
+    """
+    if "viewer" in request.fixturenames:
+        viewer = request.getfixturevalue("viewer")
+
+        def dock_in_viewer(widget: Any) -> Any:
+            viewer.window.add_dock_widget(widget, name="under test")
+            qtbot.waitExposed(getattr(widget, "native", widget))
+            return widget
+
+        yield dock_in_viewer
+        return
+    get_settings().reset()
+    before = set(QApplication.topLevelWidgets())
+    window = QMainWindow()
+    window.resize(500, 900)
+
+    def dock(widget: Any) -> Any:
+        frame = QDockWidget("under test")
+        frame.setWidget(getattr(widget, "native", widget))
+        window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, frame)
+        window.show()
+        qtbot.waitExposed(window)
+        return widget
+
+    yield dock
+    window.close()
+    window.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QApplication.processEvents()
+    left = set(QApplication.topLevelWidgets()) - before
+    assert not left, left
+    no_framework_is_imported()
+
+
+def no_framework_is_imported() -> None:
+    assert not {"tensorflow", "torch"} & sys.modules.keys()
 
 
 @pytest.fixture

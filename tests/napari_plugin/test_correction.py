@@ -53,7 +53,7 @@ def suggested(viewer, qtbot, trained, folder):
     widget.form.folders.images.line_edit.value = str(folder)
     qtbot.waitUntil(widget.suggest_button.isEnabled)
     qtbot.mouseClick(widget.suggest_button, LEFT)
-    qtbot.waitUntil(widget.suggestions.isVisible, timeout=60_000)
+    qtbot.waitUntil(widget.suggestions.isVisible)
     return widget
 
 
@@ -63,7 +63,7 @@ def test_the_least_sure_is_named_corrected_exported_and_trained_on(suggested, vi
     (finding,) = suggested.suggestions.list.findings
     assert finding.message == "dim.tif: unsure of 2; finds 9 objects."
     suggested.suggestions.list.chosen.emit(finding)
-    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None)
     found = viewer.layers["dim · nuclei"]
     assert (model_of(found), found.data.max(), list(found.scale)) == ("nuclei", 9, [0.5, 0.5])
     assert viewer.layers.selection.active is found
@@ -94,7 +94,7 @@ def test_an_annotated_image_comes_with_its_labels_and_its_folder(viewer, qtbot, 
     widget.correct("nuclei", "annotations_nuclei/gone")
     qtbot.waitUntil(lambda: "any more in the folders" in widget.progress.problem.text())
     widget.correct("nuclei", "annotations_nuclei/cell_01")
-    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None)
     drawn, found = (layer for layer in viewer.layers if isinstance(layer, Labels))
     assert (model_of(drawn), model_of(found)) == ("", "nuclei")
     assert drawn.contour > 0
@@ -142,7 +142,7 @@ def test_the_verdict_leads_to_the_worst_image(viewer, qtbot, trained):
     qtbot.waitUntil(view.outcome.correct.isVisible)
     assert "annotations_nuclei/cell_02" in view.outcome.correct.toolTip()
     qtbot.mouseClick(view.outcome.correct, LEFT)
-    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None)
     plan = opened(viewer, EXPORT).form.plan()
     assert ([item.stem for item in plan.items()], plan.folder) == (["cell_02"], trained)
     view.outcome.name_worst("")

@@ -21,11 +21,8 @@ def epoch(number, loss=1.0, val_loss=1.0, is_best=False, **scores):
 
 
 @pytest.fixture
-def curves(viewer, qtbot):
-    widget = Curves()
-    viewer.window.add_dock_widget(widget, name="under test")
-    qtbot.waitExposed(widget)
-    return widget
+def curves(docked):
+    return docked(Curves())
 
 
 def items(curves, title):
@@ -104,13 +101,15 @@ def test_scores_have_a_plot_of_their_own_once_there_are_some(curves, qtbot):
 
 def test_the_mouse_tells_the_numbers(curves, qtbot):
     curves.add([epoch(number, 1 / number, 2 / number) for number in range(1, 11)])
-    qtbot.wait(50)
     plot, head = curves._losses.canvas, curves._losses._head
-    view = curves._losses.canvas.view
-    place = plot.mapFromScene(view.mapViewToScene(QPointF(3.9, 1.0)))
-    qtbot.mouseMove(plot.viewport(), QPoint(place.x() - 5, place.y()))
-    qtbot.mouseMove(plot.viewport(), place)
-    qtbot.waitUntil(lambda: "epoch 4" in head.text())
+
+    def point_at_it():
+        place = plot.mapFromScene(plot.view.mapViewToScene(QPointF(3.9, 1.0)))
+        qtbot.mouseMove(plot.viewport(), QPoint(place.x() - 5, place.y()))
+        qtbot.mouseMove(plot.viewport(), place)
+        return "epoch 4" in head.text()
+
+    qtbot.waitUntil(point_at_it)
     assert "training 0.25" in head.text()
     assert "validation 0.5" in head.text()
     qtbot.mouseMove(curves.logarithmic)
@@ -126,9 +125,11 @@ def test_the_colours_are_the_themes(curves, qtbot, theme):
     lines, head = items(curves, "Loss")
     assert lines["val_loss"].opts["pen"].color().name() == colours().validation
     assert colours().training in head.text()
-    qtbot.wait(20)
-    corner = curves._losses.canvas.grab().toImage().pixelColor(1, 1)
-    assert corner.name() == colours().background
+
+    def corner():
+        return curves._losses.canvas.grab().toImage().pixelColor(1, 1).name()
+
+    qtbot.waitUntil(lambda: corner() == colours().background)
 
 
 def test_other_plugins_plots_stay_as_they_are(curves):

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 from qtpy.QtCore import Qt, QTimer
 
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, PLUGIN, SEGMENT, TRAIN, open_dock, opened
+from testkit import processes
 
 pytest.importorskip("stardist")
 
@@ -24,7 +24,7 @@ BEAT_MILLISECONDS = 5
 @pytest.fixture
 def click(qtbot):
     def press(button):
-        qtbot.waitUntil(lambda: button.isVisible() and button.isEnabled(), timeout=30_000)
+        qtbot.waitUntil(lambda: button.isVisible() and button.isEnabled())
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
     return press
@@ -55,7 +55,7 @@ def export_six(viewer, qtbot, click, folder: Path) -> Path:
     first.value, last.value = 0, 5
     assert "6 images" in dock.preview.text()
     click(dock.button)
-    qtbot.waitUntil(lambda: dock.result.isVisible() and dock.button.isVisible(), timeout=60_000)
+    qtbot.waitUntil(lambda: dock.result.isVisible() and dock.button.isVisible())
     click(dock.result.train)
     return folder / "annotations_nuclei"
 
@@ -72,13 +72,13 @@ def train(viewer, qtbot, click, name: str):
         for parameter, value in values.items():
             field = fields.form.field(parameter)
             field.value = value if isinstance(field.value, str) else int(value)
-    qtbot.waitUntil(lambda: form.data.survey is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: form.data.survey is not None)
     assert form.reasons() == {}
-    qtbot.waitUntil(lambda: dock.run_view is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: dock.run_view is not None)
     qtbot.wait(500)  # as a hand takes it: the view of the run is being drawn, unseen
     beat = Beat()
     click(dock.form_page.button)
-    qtbot.waitUntil(dock.run_view.isVisible, timeout=30_000)
+    qtbot.waitUntil(dock.run_view.isVisible)
     return dock.run_view, beat
 
 
@@ -103,13 +103,11 @@ def left_behind() -> dict[str, set[str]]:
 
     Apart from what Python and napari keep for the next viewer: pools of threads, and the tracker of shared memory.
     """
-    shared = Path("/dev/shm")
     pools = ("Dummy", "ThreadPoolExecutor")
-    children = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
     return {
         "threads": {thread.name for thread in threading.enumerate() if not thread.name.startswith(pools)},
-        "processes": {child for child in children if "resource_tracker" not in child},
-        "shared memory": {path.name for path in shared.iterdir()} if shared.is_dir() else set(),
+        "processes": {processes.words(child) for child in processes.children()},
+        "shared memory": processes.shared_memory(),
         "temporary files": {path.name for path in Path(tempfile.gettempdir()).iterdir()},
     }
 
@@ -123,7 +121,7 @@ def own_temporary_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", None)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("end to end")  # the longest comes first
 @pytest.mark.usefixtures("own_temporary_folder")
 def test_from_a_sample_to_a_model_that_segments(viewer, qtbot, click, tmp_path):
     before = left_behind()
@@ -137,7 +135,7 @@ def test_from_a_sample_to_a_model_that_segments(viewer, qtbot, click, tmp_path):
 
     segment = open_dock(viewer, SEGMENT)
     run, beat = train(viewer, qtbot, click, "tiny-nuclei")
-    qtbot.waitUntil(lambda: "in the library" in run.outcome.text, timeout=400_000)
+    qtbot.waitUntil(lambda: "in the library" in run.outcome.text)
     print(f"\nlongest gap of a {BEAT_MILLISECONDS} ms timer during the training: {beat.longest_gap():.0f} ms")
     points = run.curves.points()
     assert len(points["loss"]) >= 3
@@ -150,7 +148,7 @@ def test_from_a_sample_to_a_model_that_segments(viewer, qtbot, click, tmp_path):
     image.scale = (0.5, 0.5)
     open_dock(viewer, SEGMENT)
     click(segment.button)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=120_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
     result = viewer.layers[-1]
     assert result.name == f"{image.name} · tiny-nuclei"
     assert result.data.shape == image.data.shape
@@ -172,4 +170,4 @@ def test_from_a_sample_to_a_model_that_segments(viewer, qtbot, click, tmp_path):
         after = left_behind()
         assert {kind: after[kind] - before[kind] for kind in before} == {kind: set() for kind in before}
 
-    qtbot.waitUntil(nothing_is_left, timeout=20_000)
+    qtbot.waitUntil(nothing_is_left)

@@ -25,14 +25,13 @@ def finding(message="Object 3 has a hole.", file=Path("cell_00.tif"), severity=S
 
 
 @pytest.fixture
-def shown(viewer, qtbot):
+def shown(docked):
     """A list in a dock, and what was chosen in it."""
     findings = FindingList()
     findings.setMinimumWidth(300)
     findings.heard = []
     findings.chosen.connect(findings.heard.append)
-    viewer.window.add_dock_widget(findings, name="findings")
-    return findings
+    return docked(findings)
 
 
 def messages(findings):
@@ -45,7 +44,7 @@ def test_a_click_chooses_a_finding(shown, qtbot):
     assert shown.isVisible()
     links = messages(shown)
     assert "Object &lt;4&gt; is tiny." in links[1].text()
-    qtbot.wait(20)
+    qtbot.waitUntil(links[1].isVisible)
     qtbot.mouseClick(links[1], LEFT, pos=QPoint(20, links[1].height() // 2))
     assert shown.heard == [second]
     shown.set_findings([])

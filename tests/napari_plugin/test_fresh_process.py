@@ -44,7 +44,7 @@ def fresh(tmp_path: Path):
     def run(code: str) -> dict:
         environment = os.environ | {HOME_VARIABLE: str(tmp_path / "home"), "NAPARI_CONFIG": "", "TMPDIR": str(tmp_path)}
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200, check=False
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])

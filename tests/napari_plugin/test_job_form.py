@@ -26,10 +26,8 @@ BUILTIN = "2D_versatile_fluo"
 
 
 @pytest.fixture
-def form(viewer):
-    made = JobForm(viewer)
-    viewer.window.add_dock_widget(made, name="under test")
-    return made
+def form(docked, viewer_model):
+    return docked(JobForm(viewer_model))
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ def settled(form, qtbot):
         looked = form.data.is_empty() or form.data.survey is not None
         return looked and "being read" not in form.pretrained.reason()
 
-    return lambda: qtbot.waitUntil(is_settled, timeout=20_000)
+    return lambda: qtbot.waitUntil(is_settled)
 
 
 @pytest.fixture
@@ -264,16 +262,17 @@ def test_several_folders_and_built_in_images_are_counted_together(form, settled,
     assert not form.data.status.isVisible()
 
 
-def test_what_the_doctor_finds_is_told_and_shown(form, settled, viewer, annotation_folder, qtbot):
-    folder = annotation_folder(images=5)
+def test_what_the_doctor_finds_is_told_and_shown(viewer, annotation_folder, qtbot):
+    folder, form = annotation_folder(images=5), JobForm(viewer)
+    viewer.window.add_dock_widget(form, name="under test")
     form.add_data(folder)
-    settled()
+    qtbot.waitUntil(lambda: form.data.survey is not None)
     assert not form.data.findings.isVisible()
     qtbot.mouseClick(form.data.look_button, LEFT)
     assert form.data.findings.isVisible()
     finding = next(finding for finding in form.data.findings.findings if finding.file)
     form.data.findings.chosen.emit(finding)
-    qtbot.waitUntil(lambda: len(viewer.layers) > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) > 0)
     assert unescape(form.data.summary.text()).endswith(f" {len(form.data.findings.findings)} findings</span>")
 
 
@@ -288,7 +287,7 @@ def test_an_error_in_the_data_stops_the_training_until_it_is_mended(form, settle
     assert red(form)["data"] == reason
     (folder / "cell_00.tif").unlink()  # as the folder is watched, nobody needs to ask again
     (folder / "cell_00.tif").write_bytes(whole)
-    qtbot.waitUntil(lambda: form.reasons() == {}, timeout=20_000)
+    qtbot.waitUntil(lambda: form.reasons() == {})
 
 
 def test_a_folder_that_is_not_there_is_told(form, settled, tmp_path):
@@ -559,7 +558,7 @@ def test_the_tab_key_goes_down_the_form(toy, viewer, annotation_folder, qtbot, e
     form.add_data(annotation_folder("b", channels=("dapi", "gfp"), seed=1))
     qtbot.mouseClick(form.engine.buttons["toy"], LEFT)
     qtbot.mouseClick(form.engine.buttons[engine], LEFT)
-    qtbot.waitUntil(lambda: form.data.survey is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: form.data.survey is not None)
     for section in (form.input_section, form.training_section, form.training.more_section):
         section.expand(animate=False)
     last, low = form.training.more.form["job:seed"].native, form.inputs.channels.rows[1].low.native

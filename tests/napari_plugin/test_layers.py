@@ -77,16 +77,16 @@ def test_a_plane_is_read_from_any_kind_of_layer(data):
         plane(layer, 6)
 
 
-def test_the_shown_frame_follows_the_viewer(viewer):
-    movie = viewer.add_image(STACK, scale=(30, 2, 0.5, 0.5), units=("s", "um", "um", "um"))
-    flat = viewer.add_labels(np.zeros((40, 50), int), scale=(500, 500), units="nm")
-    viewer.dims.current_step = (1, 2, 0, 0)
-    assert (shown_frame(viewer, movie), shown_frame(viewer, flat)) == (5, 0)
-    coarse = viewer.add_image(STACK, scale=(30, 2000, 500, 500), units=("s", "nm", "nm", "nm"))
-    assert viewer.dims.point[1] == pytest.approx(4000)  # napari now counts in the finer unit
-    assert shown_frame(viewer, coarse) == 5
-    short = viewer.add_image(STACK[:, :2], scale=(30, 2, 0.5, 0.5), units=("s", "um", "um", "um"))
-    assert shown_frame(viewer, short) == 3  # the viewer is beyond its last slice
+def test_the_shown_frame_follows_the_viewer(viewer_model):
+    movie = viewer_model.add_image(STACK, scale=(30, 2, 0.5, 0.5), units=("s", "um", "um", "um"))
+    flat = viewer_model.add_labels(np.zeros((40, 50), int), scale=(500, 500), units="nm")
+    viewer_model.dims.current_step = (1, 2, 0, 0)
+    assert (shown_frame(viewer_model, movie), shown_frame(viewer_model, flat)) == (5, 0)
+    coarse = viewer_model.add_image(STACK, scale=(30, 2000, 500, 500), units=("s", "nm", "nm", "nm"))
+    assert viewer_model.dims.point[1] == pytest.approx(4000)  # napari now counts in the finer unit
+    assert shown_frame(viewer_model, coarse) == 5
+    short = viewer_model.add_image(STACK[:, :2], scale=(30, 2, 0.5, 0.5), units=("s", "um", "um", "um"))
+    assert shown_frame(viewer_model, short) == 3  # the viewer is beyond its last slice
 
 
 def test_an_annotated_image_of_one_frame():
@@ -154,7 +154,7 @@ def test_labels_beyond_32_bits_are_refused():
         annotate(huge, sources([Image(np.zeros((40, 50)))]), 0, stem="a")
 
 
-def test_the_name_is_that_of_the_file_or_layer_made_safe(tmp_path, viewer):
+def test_the_name_is_that_of_the_file_or_layer_made_safe(tmp_path, viewer_model):
     layer = Image(np.zeros((40, 50)), name="DAPI")
     assert stem_for(layer, 0, 1, None) == "DAPI"
     assert stem_for(layer, 4, 12, None) == "DAPI_t004"
@@ -163,6 +163,6 @@ def test_the_name_is_that_of_the_file_or_layer_made_safe(tmp_path, viewer):
     assert stem_for(Labels(np.zeros((40, 50), int), name="cell_masks"), 0, 1, None) == "cell"
     item = annotate(labels(), sources([layer]), 0, stem="made")
     image, *_ = item.write(tmp_path / "some")
-    (opened,) = viewer.open(image.rename(tmp_path / "field 3.ome.tif"), plugin="napari")
+    (opened,) = viewer_model.open(image.rename(tmp_path / "field 3.ome.tif"), plugin="napari")
     assert stem_for(opened, 0, 1, None) == "field_3"
     assert annotate(labels(), sources([opened]), 0, stem="a").field_of_view == "field_3"

@@ -23,11 +23,15 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def library(viewer, qtbot):
+def library(request, docked, viewer_model, qtbot):
     """Open the dock and wait until it shows these models, from top to bottom."""
 
     def open_it(*names):
-        widget = open_dock(viewer, LIBRARY)
+        widget = (
+            open_dock(viewer_model, LIBRARY)
+            if "viewer" in request.fixturenames
+            else docked(LibraryWidget(viewer_model))
+        )
         qtbot.waitUntil(lambda: shown(widget) == list(names))
         return widget
 
@@ -232,7 +236,7 @@ def test_the_model_zoo_wants_to_know_who_made_it(library, toy_model, tmp_path, q
     qtbot.mouseClick(dialog.export_button, LEFT)
     accept_file(widget, tmp_path / "zoo.zip")
     assert widget.status.text() == "Exporting 'bright'…"
-    qtbot.waitUntil(lambda: "Toy" in widget.status.text(), timeout=60_000)  # it cannot leave Python
+    qtbot.waitUntil(lambda: "Toy" in widget.status.text())  # it cannot leave Python
     assert not (tmp_path / "zoo.zip").exists()
 
 
@@ -267,7 +271,7 @@ def test_a_model_is_handed_on_to_the_other_docks(library, toy_model, viewer, qtb
     assert opened(viewer, TRAIN) is not None
 
 
-def test_a_dock_that_was_closed_hears_of_nothing(viewer, library, toy_model, qtbot):
+def test_a_dock_that_was_closed_hears_of_nothing(library, viewer, toy_model, qtbot):
     widget = library()
     with qtbot.waitSignal(widget.destroyed):
         viewer.window.remove_dock_widget(widget.parentWidget())
@@ -295,13 +299,13 @@ def test_models_are_scored_side_by_side_on_a_folder(library, toy_model, annotati
     scores = widget.comparison.folder_scores
     scores.score_on(annotation_folder("annotations_more", images=3))
     assert scores.stop_button.isVisible()
-    qtbot.waitUntil(scores.button.isVisible, timeout=60_000)
+    qtbot.waitUntil(scores.button.isVisible)
     told = unescape(scores.line.text())
     assert "annotations_more, 3 images" in told
     assert told.count(">1.00<") == 8
     assert "first: AP 1.00 against 1.00 of 'second', but 3 images are too few" in told
     scores.score_on(annotation_folder("annotations_none").parent)
-    qtbot.waitUntil(scores.button.isVisible, timeout=60_000)
+    qtbot.waitUntil(scores.button.isVisible)
     assert "no image" in unescape(scores.line.text()).lower() or "holds" in scores.line.text()
     scores.score_on(annotation_folder("annotations_yet_more", images=2))
     choose(widget, "first")

@@ -4,7 +4,6 @@ import itertools
 import logging
 import time
 
-import pytest
 from magicgui.widgets import LineEdit
 from qtpy.QtWidgets import QLabel, QWidget
 
@@ -15,27 +14,16 @@ from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.section import Section
 
 
-@pytest.fixture
-def docked(viewer):
-    def dock(widget):
-        viewer.window.add_dock_widget(widget, name="under test")
-        return widget
-
-    return dock
-
-
 def test_a_reason_stands_under_its_field_until_it_is_mended(docked, qtbot):
     form = Form(LineEdit(name="a", label="First"), LineEdit(name="b", label="Second"))
     docked(form)
     form.show_reasons({"b": "3 <is> wrong"})
     assert form.reasons == {"b": "3 <is> wrong"}
     line = form["_reason_b"]
-    qtbot.wait(20)
-    assert line.native.isVisible()
+    qtbot.waitUntil(line.native.isVisible)
     assert "3 &lt;is&gt; wrong" in line.value
     form.show_reasons({})
-    qtbot.wait(20)
-    assert not line.native.isVisible()
+    qtbot.waitUntil(line.native.isHidden)
 
 
 def test_a_refused_button_says_why(docked):
@@ -54,8 +42,7 @@ def test_a_section_is_folded_and_tells_its_summary(docked, qtbot):
     assert section.text() == "Training (100 epochs)"
     assert not section.isExpanded()
     section.expand(animate=False)
-    qtbot.wait(20)
-    assert content.isVisible()
+    qtbot.waitUntil(content.isVisible)
 
 
 def test_work_in_the_background_returns_and_fails_in_one_line(docked, qtbot, caplog):

@@ -20,7 +20,6 @@ from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.events import Evaluated, Finished, Started
 from napari_seg_trainer.schema.job import TrainingJob
 
-PATIENCE = 60_000
 SIDE = 32
 
 
@@ -62,11 +61,8 @@ def training(home):
 
 
 @pytest.fixture
-def view(viewer, qtbot):
-    widget = RunView(viewer)
-    viewer.window.add_dock_widget(widget, name="under test")
-    qtbot.waitExposed(widget)
-    return widget
+def view(docked, viewer_model):
+    return docked(RunView(viewer_model))
 
 
 @pytest.fixture
@@ -74,7 +70,7 @@ def tick(qtbot):
     """Tick the box with the mouse once that is possible."""
 
     def press(preview):
-        qtbot.waitUntil(lambda: preview.box.isEnabled(), timeout=PATIENCE)
+        qtbot.waitUntil(lambda: preview.box.isEnabled())
         place = preview.box.rect().center()
         place.setX(8)
         qtbot.mouseClick(preview.box, Qt.MouseButton.LeftButton, pos=place)
@@ -83,12 +79,12 @@ def tick(qtbot):
 
 
 @pytest.fixture
-def shown(view, viewer, training, qtbot, tick):
+def shown(view, viewer_model, training, qtbot, tick):
     """The preview of the training after two rounds."""
     training.score(1, 2)
     view.show_run(training.run)
     tick(view.preview)
-    qtbot.waitUntil(lambda: PREDICTION in viewer.layers)
+    qtbot.waitUntil(lambda: PREDICTION in viewer_model.layers)
     return view.preview
 
 
@@ -107,15 +103,15 @@ OURS = ["dapi", "actin", TRUTH, PREDICTION]
 # what is shown
 
 
-def test_ticking_adds_image_truth_and_prediction(shown, viewer, training):
-    assert names(viewer) == OURS
+def test_ticking_adds_image_truth_and_prediction(shown, viewer_model, training):
+    assert names(viewer_model) == OURS
     first = training.images[0]
-    for place, layer in enumerate(viewer.layers[:2]):
+    for place, layer in enumerate(viewer_model.layers[:2]):
         assert isinstance(layer, Image)
         assert np.allclose(layer.data, first.image[place], atol=1e-3)
         assert layer.contrast_limits == pytest.approx([0, place + 1])
-    assert [layer.colormap.name for layer in viewer.layers[:2]] == ["magenta", "green"]
-    truth, prediction = viewer.layers[2:]
+    assert [layer.colormap.name for layer in viewer_model.layers[:2]] == ["magenta", "green"]
+    truth, prediction = viewer_model.layers[2:]
     assert np.array_equal(truth.data, first.labels)
     assert np.array_equal(prediction.data, training.found(first, 2))
     assert isinstance(prediction, Labels)
@@ -140,15 +136,15 @@ def test_the_images_are_called_after_their_files(shown):
     assert [shown.images.itemText(place) for place in range(shown.images.count())] == ["cell_0", "cell_1"]
 
 
-def test_pixels_without_a_size_have_none(view, viewer, home, qtbot, tick):
+def test_pixels_without_a_size_have_none(view, viewer_model, home, qtbot, tick):
     plain = Training(channels=("channel 0",), pixel_size=None)
     plain.score(3)
     view.show_run(plain.run)
     tick(view.preview)
-    qtbot.waitUntil(lambda: PREDICTION in viewer.layers)
-    assert names(viewer) == ["channel 0", TRUTH, PREDICTION]
-    assert viewer.layers[0].colormap.name == "gray"
-    assert tuple(viewer.layers[TRUTH].scale) == (1, 1)
+    qtbot.waitUntil(lambda: PREDICTION in viewer_model.layers)
+    assert names(viewer_model) == ["channel 0", TRUTH, PREDICTION]
+    assert viewer_model.layers[0].colormap.name == "gray"
+    assert tuple(viewer_model.layers[TRUTH].scale) == (1, 1)
     assert view.preview.when.text() == "after epoch 3"
 
 
@@ -166,74 +162,74 @@ def test_an_image_of_another_size_fits_where_there_is_nothing_else(viewer, view,
 # while it trains
 
 
-def test_a_new_round_updates_the_same_layer(shown, viewer, training, qtbot):
-    before = list(viewer.layers)
-    assert width(viewer) == 2
+def test_a_new_round_updates_the_same_layer(shown, viewer_model, training, qtbot):
+    before = list(viewer_model.layers)
+    assert width(viewer_model) == 2
     training.score(5)
-    qtbot.waitUntil(lambda: width(viewer) == 5)
+    qtbot.waitUntil(lambda: width(viewer_model) == 5)
     assert shown.when.text() == "after epoch 5"
     assert shown.slider.value() == shown.slider.maximum() == 2
     training.score(MODEL)
-    qtbot.waitUntil(lambda: width(viewer) == 16)
+    qtbot.waitUntil(lambda: width(viewer_model) == 16)
     assert shown.when.text() == "the model"
-    assert list(viewer.layers) == before
-    assert not viewer.layers[PREDICTION].editable
+    assert list(viewer_model.layers) == before
+    assert not viewer_model.layers[PREDICTION].editable
 
 
-def test_an_earlier_epoch_stays_in_sight(shown, viewer, training, qtbot):
+def test_an_earlier_epoch_stays_in_sight(shown, viewer_model, training, qtbot):
     shown.slider.setValue(0)
     assert shown.when.text() == "after epoch 1"
-    qtbot.waitUntil(lambda: width(viewer) == 1)
+    qtbot.waitUntil(lambda: width(viewer_model) == 1)
     training.score(5)
     qtbot.waitUntil(lambda: shown.slider.maximum() == 2)
     qtbot.wait(100)
-    assert width(viewer) == 1
+    assert width(viewer_model) == 1
     assert shown.slider.value() == 0
     shown.slider.setValue(2)
-    qtbot.waitUntil(lambda: width(viewer) == 5)
+    qtbot.waitUntil(lambda: width(viewer_model) == 5)
     training.score(6)
-    qtbot.waitUntil(lambda: width(viewer) == 6)
+    qtbot.waitUntil(lambda: width(viewer_model) == 6)
 
 
-def test_dragging_ends_with_what_the_slider_points_at(shown, viewer, training, qtbot):
+def test_dragging_ends_with_what_the_slider_points_at(shown, viewer_model, training, qtbot):
     training.score(*range(3, 12))
     qtbot.waitUntil(lambda: shown.slider.maximum() == 10)
     for _ in range(5):
         for place in (*range(11), *range(10, 3, -1)):
             shown.slider.setValue(place)
-    qtbot.waitUntil(lambda: width(viewer) == 5)
+    qtbot.waitUntil(lambda: width(viewer_model) == 5)
     qtbot.wait(200)
-    assert width(viewer) == 5
+    assert width(viewer_model) == 5
     assert shown.when.text() == "after epoch 5"
 
 
-def test_another_image_replaces_the_data(shown, viewer, training, qtbot):
-    before = list(viewer.layers)
+def test_another_image_replaces_the_data(shown, viewer_model, training, qtbot):
+    before = list(viewer_model.layers)
     shown.slider.setValue(0)
     shown.images.setCurrentIndex(1)
     other = training.images[1]
-    qtbot.waitUntil(lambda: viewer.layers[TRUTH].data.shape == other.labels.shape)
-    assert list(viewer.layers) == before
-    assert np.array_equal(viewer.layers[TRUTH].data, other.labels)
-    assert np.allclose(viewer.layers["actin"].data, other.image[1], atol=1e-3)
-    assert np.array_equal(viewer.layers[PREDICTION].data, training.found(other, 1))
-    assert viewer.layers["dapi"].contrast_limits == pytest.approx([0.1, 1], abs=1e-3)
+    qtbot.waitUntil(lambda: viewer_model.layers[TRUTH].data.shape == other.labels.shape)
+    assert list(viewer_model.layers) == before
+    assert np.array_equal(viewer_model.layers[TRUTH].data, other.labels)
+    assert np.allclose(viewer_model.layers["actin"].data, other.image[1], atol=1e-3)
+    assert np.array_equal(viewer_model.layers[PREDICTION].data, training.found(other, 1))
+    assert viewer_model.layers["dapi"].contrast_limits == pytest.approx([0.1, 1], abs=1e-3)
     training.score(5)
     qtbot.waitUntil(lambda: shown.slider.maximum() == 2)
     assert shown.images.currentText() == "cell_1"
 
 
-def test_an_image_is_offered_once_something_is_found_in_it(shown, viewer, training, qtbot):
+def test_an_image_is_offered_once_something_is_found_in_it(shown, viewer_model, training, qtbot):
     training.writer.choose([*training.images, training.image(2)])
     training.score(5)
-    qtbot.waitUntil(lambda: width(viewer) == 5)
+    qtbot.waitUntil(lambda: width(viewer_model) == 5)
     assert shown.images.count() == 2
     training.images.append(training.image(2))
     training.score(MODEL)
     qtbot.waitUntil(lambda: shown.images.count() == 3)
     assert shown.images.currentText() == "cell_0"
     shown.images.setCurrentIndex(2)
-    qtbot.waitUntil(lambda: len(viewer.layers[TRUTH].data) == SIDE + 2)
+    qtbot.waitUntil(lambda: len(viewer_model.layers[TRUTH].data) == SIDE + 2)
     assert shown.when.text() == "the model"
     assert not shown.slider.isVisible()
 
@@ -255,7 +251,7 @@ def test_only_our_layers_go(shown, view, viewer, home, tick, way):
     assert not shown.slider.isVisible()
 
 
-def test_what_is_read_too_late_is_not_shown(shown, view, viewer, training, qtbot, tick):
+def test_what_is_read_too_late_is_not_shown(shown, view, viewer_model, training, qtbot, tick):
     tick(shown)
     shown.box.click()
     shown.box.click()
@@ -263,7 +259,7 @@ def test_what_is_read_too_late_is_not_shown(shown, view, viewer, training, qtbot
     shown.box.click()
     view.leave()
     qtbot.wait(300)
-    assert names(viewer) == []
+    assert names(viewer_model) == []
 
 
 def test_a_layer_that_the_user_deletes_does_not_come_back(shown, viewer, training, qtbot, tick):
@@ -325,7 +321,6 @@ def test_napari_closes_with_a_preview(training, close):
         [sys.executable, "-X", "faulthandler", "-c", CLOSING.format(close), str(training.run.folder)],
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     assert process.returncode == 0, process.stderr
@@ -338,8 +333,8 @@ def test_layers_that_are_drawn_can_be_removed_with_others_left(shown, viewer, qt
     for _ in range(4):
         qtbot.wait(100)
         tick(shown)
-        qtbot.wait(100)
-        assert list(viewer.layers) == [mine]
+        qtbot.waitUntil(lambda: list(viewer.layers) == [mine])
+        qtbot.wait(100)  # it is drawn
         tick(shown)
         qtbot.waitUntil(lambda: PREDICTION in viewer.layers)
 
@@ -349,7 +344,7 @@ def test_back_to_the_form_takes_them_along(viewer, training, qtbot, tick):
     dock = TrainWidget(viewer)
     viewer.window.add_dock_widget(dock, name="under test")
     dock.open_run(training.run)
-    qtbot.waitUntil(lambda: dock.run_view is not None and dock.run_view.preview.box.isVisible(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: dock.run_view is not None and dock.run_view.preview.box.isVisible())
     tick(dock.run_view.preview)
     qtbot.waitUntil(lambda: PREDICTION in viewer.layers)
     dock.show_form()
@@ -382,13 +377,13 @@ def test_what_is_open_stays_as_it_is(view, viewer, training, qtbot, tick):
     assert viewer.layers.selection.active is mine
 
 
-def test_pixels_of_unknown_size_stand_beside_others(view, viewer, home, qtbot, tick):
-    viewer.add_image(np.zeros((200, 200)), scale=(0.3, 0.3), units=("um", "um"))
+def test_pixels_of_unknown_size_stand_beside_others(view, viewer_model, home, qtbot, tick):
+    viewer_model.add_image(np.zeros((200, 200)), scale=(0.3, 0.3), units=("um", "um"))
     plain = Training(pixel_size=None)
     plain.score(1)
     view.show_run(plain.run)
     tick(view.preview)
-    qtbot.waitUntil(lambda: PREDICTION in viewer.layers)
+    qtbot.waitUntil(lambda: PREDICTION in viewer_model.layers)
 
 
 # where there is nothing
@@ -415,20 +410,20 @@ def test_the_first_round_offers_it(view, training, qtbot):
     assert not view.preview.box.isChecked()
 
 
-def test_a_broken_file_is_told_in_place(shown, viewer, training, qtbot):
+def test_a_broken_file_is_told_in_place(shown, viewer_model, training, qtbot):
     (previews_folder(training.run) / "00_epoch_000001.npz").write_bytes(b"half")
     shown.slider.setValue(0)
     qtbot.waitUntil(lambda: "missing or broken" in shown.problem)
-    assert width(viewer) == 2
+    assert width(viewer_model) == 2
     shown.slider.setValue(1)
     qtbot.waitUntil(lambda: shown.problem == "")
 
 
-def test_a_folder_that_is_gone_ends_it(shown, viewer, training, qtbot):
+def test_a_folder_that_is_gone_ends_it(shown, viewer_model, training, qtbot):
     (previews_folder(training.run) / "index.json").unlink()
     shown.slider.setValue(0)
     qtbot.waitUntil(lambda: not shown.box.isEnabled())
-    assert names(viewer) == []
+    assert names(viewer_model) == []
 
 
 # a real training
@@ -438,9 +433,9 @@ def test_a_training_is_watched(view, viewer, begin, qtbot, tick):
     view.show_run(begin(epochs=40, seconds=0.1))
     preview = view.preview
     tick(preview)
-    qtbot.waitUntil(lambda: PREDICTION in viewer.layers, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: PREDICTION in viewer.layers)
     assert viewer.layers[PREDICTION].data.max() == 16
-    qtbot.waitUntil(lambda: preview.when.text() == "the model", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: preview.when.text() == "the model")
     kept = Previews(view.shown)
     name = preview.images.currentData()
     assert preview.slider.maximum() == len(kept.rounds()[name]) - 1

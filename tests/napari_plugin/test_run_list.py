@@ -6,12 +6,12 @@ import pytest
 from qtpy.QtCore import QPoint, Qt, QThreadPool
 from qtpy.QtWidgets import QMessageBox
 
+from napari_seg_trainer.napari_plugin.run import summaries
 from napari_seg_trainer.napari_plugin.run.run_list import RunList
 from napari_seg_trainer.runs.run import Run, RunState
 from napari_seg_trainer.schema.events import Failed, Finished, Log
 from napari_seg_trainer.schema.job import TrainingJob
 
-PATIENCE = 60_000
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -33,9 +33,9 @@ def ended(home):
 
 
 @pytest.fixture
-def runs(viewer, qtbot):
-    widget = RunList()
-    viewer.window.add_dock_widget(widget, name="under test")
+def runs(docked, qtbot, monkeypatch):
+    monkeypatch.setattr(summaries, "REFRESH_SECONDS", 0.2)
+    widget = docked(RunList())
     yield widget
     widget.hide()
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
@@ -44,7 +44,7 @@ def runs(viewer, qtbot):
 @pytest.fixture
 def choose(runs, qtbot):
     def click(run):
-        qtbot.waitUntil(lambda: run in [summary.run for summary in runs.summaries()], timeout=PATIENCE)
+        qtbot.waitUntil(lambda: run in [summary.run for summary in runs.summaries()])
         row = [summary.run for summary in runs.summaries()].index(run)
         place = runs.list.visualItemRect(runs.list.item(row)).topLeft() + QPoint(5, 5)
         qtbot.mouseClick(runs.list.viewport(), LEFT, pos=place)
@@ -65,12 +65,9 @@ def test_runs_are_told_with_what_became_of_them(runs, ended, qtbot):
     ended("first", Finished(model="first", best_epoch=1))
     ended("second", Failed(message="It failed."), engine="not-installed")
     ended("third")
-    qtbot.waitUntil(lambda: len(texts(runs)) == 3)
-    assert {summary.model: summary.state for summary in runs.summaries()} == {
-        "first": RunState.FINISHED,
-        "second": RunState.FAILED,
-        "third": RunState.INTERRUPTED,
-    }
+    states = {"first": RunState.FINISHED, "second": RunState.FAILED, "third": RunState.INTERRUPTED}
+    qtbot.waitUntil(lambda: {summary.model: summary.state for summary in runs.summaries()} == states)
+    assert len(texts(runs)) == 3
     (line,) = (text for text in texts(runs) if text.startswith("first · today "))
     assert line.endswith("StarDist · finished · 0 of 7 epochs")
     assert any("not-installed · failed" in text for text in texts(runs))
@@ -148,27 +145,27 @@ def test_an_active_run_is_neither_resumed_nor_deleted(runs, begin, choose, qtbot
     assert not runs.keep_button.isEnabled()
     assert not runs.delete_button.isEnabled()
     run.request_stop()
-    qtbot.waitUntil(lambda: "stopped" in texts(runs)[0], timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "stopped" in texts(runs)[0])
 
 
 def test_an_interrupted_run_is_resumed_and_opened(runs, begin, choose, qtbot):
     run, chosen = begin(epochs=3, failure="disk"), []
     runs.chosen.connect(chosen.append)
-    qtbot.waitUntil(lambda: run.state() == RunState.FAILED, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: run.state() == RunState.FAILED)
     choose(run)
-    qtbot.waitUntil(lambda: runs.resume_button.isEnabled(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: runs.resume_button.isEnabled())
     before = run.process().pid
     qtbot.mouseClick(runs.resume_button, LEFT)
-    qtbot.waitUntil(lambda: chosen == [run], timeout=PATIENCE)
+    qtbot.waitUntil(lambda: chosen == [run])
     assert run.process().pid != before
 
 
 def test_the_best_of_a_failed_run_is_kept(runs, begin, choose, qtbot):
     run, chosen = begin(epochs=3, failure="export"), []
     runs.chosen.connect(chosen.append)
-    qtbot.waitUntil(lambda: run.state() == RunState.FAILED, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: run.state() == RunState.FAILED)
     choose(run)
-    qtbot.waitUntil(lambda: runs.keep_button.isEnabled(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: runs.keep_button.isEnabled())
     qtbot.mouseClick(runs.keep_button, LEFT)
-    qtbot.waitUntil(lambda: chosen == [run], timeout=PATIENCE)
-    qtbot.waitUntil(lambda: run.state() == RunState.FAILED, timeout=PATIENCE)  # of that engine no model can be made
+    qtbot.waitUntil(lambda: chosen == [run])
+    qtbot.waitUntil(lambda: run.state() == RunState.FAILED)  # of that engine no model can be made

@@ -5,7 +5,6 @@ import sys
 import time
 
 import numpy as np
-import psutil
 import pytest
 from napari.utils import progress
 from qtpy.QtCore import QObject, Qt, QTimer, Slot
@@ -19,22 +18,18 @@ from napari_seg_trainer.napari_plugin.run.view import RunView
 from napari_seg_trainer.runs.run import Run, RunState
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Failed, Log, Progress, Started, Verdict
 from napari_seg_trainer.schema.job import TrainingJob
-
-PATIENCE = 60_000
+from testkit import processes
 
 
 @pytest.fixture
-def view(viewer, qtbot):
-    widget = RunView(viewer)
-    viewer.window.add_dock_widget(widget, name="under test")
-    qtbot.waitExposed(widget)
-    return widget
+def view(docked, viewer_model):
+    return docked(RunView(viewer_model))
 
 
 @pytest.fixture
 def click(qtbot):
     def press(button):
-        qtbot.waitUntil(lambda: button.isVisible() and button.isEnabled(), timeout=PATIENCE)
+        qtbot.waitUntil(lambda: button.isVisible() and button.isEnabled())
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
     return press
@@ -68,11 +63,11 @@ def epochs(view):
 
 
 def wait_for_epochs(qtbot, view, count):
-    qtbot.waitUntil(lambda: epochs(view) >= count, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: epochs(view) >= count)
 
 
 def wait_for_end(qtbot, view):
-    qtbot.waitUntil(lambda: bool(view.outcome.text), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(view.outcome.text))
     return view.outcome.text
 
 
@@ -86,15 +81,13 @@ def answer(qtbot, view, verb):
 
 
 def kill(run):
-    process = psutil.Process(run.process().pid)
-    process.kill()
-    process.wait(10)
+    processes.kill(run.process().pid)
 
 
 # from the beginning to the end
 
 
-def test_a_training_is_followed_to_its_model(view, begin, qtbot):
+def test_a_training_is_followed_to_its_model(view, viewer, begin, qtbot):
     view.show_run(begin(epochs=6, seconds=0.1))
     wait_for_epochs(qtbot, view, 1)
     assert view.title == "Run: nuclei"
@@ -116,7 +109,7 @@ def test_a_training_is_followed_to_its_model(view, begin, qtbot):
     assert not progress._all_instances
 
 
-def test_stop_keeps_the_best(view, begin, qtbot, click):
+def test_stop_keeps_the_best(view, viewer, begin, qtbot, click):
     view.show_run(begin(epochs=1000, seconds=0.1))
     wait_for_epochs(qtbot, view, 2)
     (bar,) = progress._all_instances
@@ -153,12 +146,12 @@ def test_a_killed_training_is_interrupted_and_can_go_on(view, viewer, begin, qtb
     assert "Resume goes on after epoch" in text
     viewer.add_image(np.zeros((8, 8)))  # napari goes on
     click(view.outcome.resume)
-    qtbot.waitUntil(lambda: not view.outcome.text, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not view.outcome.text)
     assert wait_for_end(qtbot, view).startswith("Finished: model 'nuclei'")
     assert [number for number, _ in view.curves.points()["loss"]] == list(range(1, 9))
 
 
-def test_the_best_of_a_killed_training_can_be_kept(view, begin, qtbot, click):
+def test_the_best_of_a_killed_training_can_be_kept(view, viewer, begin, qtbot, click):
     run = begin(epochs=1000, seconds=0.2, losses=[3.0, 1.0, *[2.0] * 998])
     view.show_run(run)
     wait_for_epochs(qtbot, view, 2)
@@ -166,7 +159,7 @@ def test_the_best_of_a_killed_training_can_be_kept(view, begin, qtbot, click):
     assert "'Keep the best so far' makes a model" in wait_for_end(qtbot, view)
     done = epochs(view)
     click(view.outcome.keep)
-    qtbot.waitUntil(lambda: not view.outcome.text, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not view.outcome.text)
     assert wait_for_end(qtbot, view).endswith("Model 'nuclei' is in the library. Best epoch 2.")
     assert ModelLibrary().get("nuclei").card.epochs == done
     assert not view.outcome.keep.isVisible()
@@ -327,7 +320,7 @@ class Browser(QObject):
         self.opened.append(url.toLocalFile())
 
 
-def test_the_report_opens_and_the_next_training_starts(view, begin, qtbot, click):
+def test_the_report_opens_and_the_next_training_starts(view, viewer, begin, qtbot, click):
     view.show_run(begin(epochs=1))
     wait_for_end(qtbot, view)
     browser, again = Browser(), []
@@ -364,7 +357,7 @@ def test_closing_napari_stops_the_training_only_if_asked(view, viewer, begin, qt
         assert run.state() == RunState.RUNNING
     else:
         qtbot.waitUntil(lambda: run.stop_requested() == "keep")
-        qtbot.waitUntil(lambda: run.state() == RunState.STOPPED, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: run.state() == RunState.STOPPED)
         assert "nuclei" in ModelLibrary()
 
 
@@ -396,7 +389,7 @@ napari.run()
 def test_quitting_the_application_stops_the_training_if_asked(told):
     run = told(started(), epoch(1))  # this process seems to train
     process = subprocess.run(
-        [sys.executable, "-c", QUITTING, str(run.folder)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", QUITTING, str(run.folder)], capture_output=True, text=True, check=False
     )
     assert process.returncode == 0
     assert "Traceback" not in process.stderr
@@ -420,7 +413,7 @@ def test_the_wish_outlives_the_dock(view, viewer, begin, qtbot):
     qtbot.waitUntil(lambda: run.stop_requested() == "keep")
 
 
-def test_the_viewer_stays_fluid(view, begin, qtbot):
+def test_the_viewer_stays_fluid(view, viewer, begin, qtbot):
     for draw in view.warming_up():
         draw()
     gaps, last = [], [time.perf_counter()]
@@ -440,7 +433,7 @@ def test_the_viewer_stays_fluid(view, begin, qtbot):
     qtbot.wait(50)
     gaps.clear()
     view.show_run(run)
-    qtbot.waitUntil(lambda: bool(view.outcome.text), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(view.outcome.text))
     timer.stop()
     print(f"longest gap of a timer of 5 ms: {1000 * max(gaps):.0f} ms following a training, {1000 * idle:.0f} ms idle")
     assert epochs(view) == 150

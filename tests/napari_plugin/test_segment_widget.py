@@ -10,7 +10,6 @@ from pathlib import Path
 
 import dask.array as da
 import numpy as np
-import psutil
 import pytest
 import tifffile
 from napari.layers import Image, Labels
@@ -24,6 +23,7 @@ from napari_seg_trainer.napari_plugin.layers.provenance import PROVENANCE
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, TRAIN, open_dock, opened
 from napari_seg_trainer.napari_plugin.segment.frames import ALL, FOLDER
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
+from testkit import processes
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -47,7 +47,7 @@ def run(qtbot):
     def click(widget):
         qtbot.mouseClick(widget.button, LEFT)
         qtbot.waitUntil(widget.stop_button.isVisible)
-        qtbot.waitUntil(widget.stop_button.isHidden, timeout=60_000)
+        qtbot.waitUntil(widget.stop_button.isHidden)
         return widget.progress.line.text()
 
     return click
@@ -91,11 +91,6 @@ def choices(widget):
 
 def field(widget, place):
     return widget.form.form.field(f"input_{place}")
-
-
-def children():
-    """Return the processes that this one has started; Python's own helper for shared memory stays until it ends."""
-    return [child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())]
 
 
 def write_images(folder, *counts, channels=("dapi",), pixel_size=0.5):
@@ -278,7 +273,7 @@ def test_stop_keeps_the_frames_that_are_done(segment, wilful_model, viewer, qtbo
     widget.form.thresholds.fields.form.field("seconds").value = "0.02"
     qtbot.mouseClick(widget.form.frames.buttons[ALL].native, LEFT)
     qtbot.mouseClick(widget.button, LEFT)
-    qtbot.waitUntil(lambda: " left" in widget.progress.line.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: " left" in widget.progress.line.text())
     assert not widget.button.isEnabled()
     qtbot.mouseClick(widget.stop_button, LEFT)
     qtbot.waitUntil(widget.stop_button.isHidden)
@@ -297,9 +292,9 @@ def test_loading_can_be_stopped(segment, wilful_model, viewer, run, qtbot):
     widget.form.thresholds.fields.form.field("seconds").value = "600"
     qtbot.mouseClick(widget.button, LEFT)
     assert widget.progress.line.text() == "Loading the model…"
-    qtbot.waitUntil(lambda: bool(children()), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(processes.children()))
     qtbot.mouseClick(widget.stop_button, LEFT)
-    qtbot.waitUntil(widget.stop_button.isHidden, timeout=30_000)
+    qtbot.waitUntil(widget.stop_button.isHidden)
     assert widget.progress.line.text() == "Stopped. Nothing was segmented yet."
     assert len(viewer.layers) == 1
     widget.form.thresholds.fields.form.field("seconds").value = "0"
@@ -446,11 +441,11 @@ def test_no_process_is_left_when_the_viewer_closes(segment, wilful_model, viewer
     widget.form.thresholds.fields.form.field("seconds").value = "0.2"
     qtbot.mouseClick(widget.form.frames.buttons[ALL].native, LEFT)
     qtbot.mouseClick(widget.button, LEFT)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)
-    assert children()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
+    assert processes.children()
     with qtbot.waitSignal(widget.destroyed):
         viewer.close()
-    qtbot.waitUntil(lambda: not children())
+    qtbot.waitUntil(lambda: not processes.children())
     qtbot.waitUntil(lambda: not [thread for thread in threading.enumerate() if "Appose" in thread.name])
 
 
@@ -459,9 +454,9 @@ def test_no_process_is_left_when_the_dock_closes(segment, toy_model, viewer, run
     viewer.add_image(discs(3), name="dapi")
     widget = segment("bright")
     run(widget)
-    assert children()
+    assert processes.children()
     with qtbot.waitSignal(widget.destroyed):
         viewer.window.remove_dock_widget(widget.parentWidget())
-    qtbot.waitUntil(lambda: not children())
+    qtbot.waitUntil(lambda: not processes.children())
     viewer.add_image(discs(1))
     assert isinstance(viewer.layers[-1], Image)

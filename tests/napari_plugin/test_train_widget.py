@@ -1,6 +1,5 @@
 """The dock that trains, from the form to the run and back: real trainings of the toy engine."""
 
-import psutil
 import pytest
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtWidgets import QApplication
@@ -12,8 +11,8 @@ from napari_seg_trainer.runs.listing import list_runs
 from napari_seg_trainer.runs.run import RunState
 from napari_seg_trainer.schema.events import EpochEnded
 from napari_seg_trainer.schema.job import TrainingJob
+from testkit import processes
 
-PATIENCE = 60_000
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -25,7 +24,7 @@ def dock(viewer, toy):
 @pytest.fixture
 def click(qtbot):
     def press(button):
-        qtbot.waitUntil(lambda: button.isVisible() and button.isEnabled(), timeout=PATIENCE)
+        qtbot.waitUntil(lambda: button.isVisible() and button.isEnabled())
         qtbot.mouseClick(button, LEFT)
 
     return press
@@ -39,7 +38,7 @@ def fill(dock, qtbot, annotation_folder):
     def work(name="nuclei", **hyperparameters):
         job = TrainingJob(name=name, engine="toy", data=(data,), hyperparameters=hyperparameters)
         dock.job_form.set_value(job)
-        qtbot.waitUntil(lambda: dock.form_page.button.isEnabled(), timeout=PATIENCE)
+        qtbot.waitUntil(lambda: dock.form_page.button.isEnabled())
 
     return work
 
@@ -62,9 +61,9 @@ def test_without_data_the_button_says_why(dock, qtbot):
 def test_a_training_from_the_form_to_the_model(dock, fill, click, qtbot):
     fill("nuclei", epochs=3, seconds=0.1)
     click(dock.form_page.button)
-    qtbot.waitUntil(lambda: shows_run(dock), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shows_run(dock))
     assert not dock.form_page.isVisible()
-    qtbot.waitUntil(lambda: "in the library" in dock.run_view.outcome.text, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "in the library" in dock.run_view.outcome.text)
     assert "nuclei" in ModelLibrary()
     click(dock.run_view.outcome.train_again)
     qtbot.waitUntil(dock.form_page.isVisible)
@@ -75,26 +74,26 @@ def test_a_training_from_the_form_to_the_model(dock, fill, click, qtbot):
 def test_a_second_training_waits_for_the_first(dock, fill, click, qtbot):
     fill("first", epochs=1000, seconds=0.1)
     click(dock.form_page.button)
-    qtbot.waitUntil(lambda: shows_run(dock), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shows_run(dock))
     first = dock.run_view.shown
-    qtbot.waitUntil(lambda: epochs(first) > 0, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: epochs(first) > 0)
     click(dock.back_button)
     fill("second", epochs=2)
     click(dock.form_page.button)
-    qtbot.waitUntil(lambda: shows_run(dock) and dock.run_view.title == "Run: second", timeout=PATIENCE)
-    qtbot.waitUntil(lambda: dock.run_view.progress.stage_line.text() == f"waiting for {first.id}…", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shows_run(dock) and dock.run_view.title == "Run: second")
+    qtbot.waitUntil(lambda: dock.run_view.progress.stage_line.text() == f"waiting for {first.id}…")
     dock.open_run(first)
     click(dock.run_view.button)
-    qtbot.waitUntil(lambda: "in the library" in dock.run_view.outcome.text, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "in the library" in dock.run_view.outcome.text)
     second = next(run for run in list_runs() if run.makes("second"))
-    qtbot.waitUntil(lambda: second.state() == RunState.FINISHED, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: second.state() == RunState.FINISHED)
 
 
 def test_an_error_is_told_in_place_and_can_be_mended(dock, fill, begin, click, qtbot):
     fill("nuclei", epochs=3)
     run = begin("nuclei", epochs=1000, seconds=0.1)  # by somebody else, a moment before
     click(dock.form_page.button)
-    qtbot.waitUntil(lambda: run.id in dock.form_page.reason, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: run.id in dock.form_page.reason)
     assert "Choose another name" in dock.form_page.reason
     assert dock.form_page.button.isEnabled()
     fill("another", epochs=3)
@@ -121,28 +120,28 @@ def test_the_command_is_copied(dock, fill, click, qtbot):
 def test_the_running_training_is_there_again(dock, viewer, begin, qtbot):
     run = begin(epochs=1000, seconds=0.1)
     dock.open_run(run)
-    qtbot.waitUntil(lambda: shows_run(dock) and bool(dock.run_view.curves.points()), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shows_run(dock) and bool(dock.run_view.curves.points()))
     viewer.window.remove_dock_widget(viewer.window._wrapped_dock_widgets[f"{TRAIN} ({PLUGIN})"])
     # nobody follows the run any more, and it goes on
-    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
     assert opened(viewer, TRAIN) is None
     before = epochs(run)
-    qtbot.waitUntil(lambda: epochs(run) > before, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: epochs(run) > before)
     again = open_dock(viewer, TRAIN)
-    qtbot.waitUntil(lambda: shows_run(again) and again.run_view.shown == run, timeout=PATIENCE)
-    qtbot.waitUntil(lambda: len(again.run_view.curves.points().get("loss", [])) > before, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shows_run(again) and again.run_view.shown == run)
+    qtbot.waitUntil(lambda: len(again.run_view.curves.points().get("loss", [])) > before)
 
 
 def test_an_earlier_training_is_opened_from_the_list(dock, begin, click, qtbot):
     run = begin(epochs=1)
-    qtbot.waitUntil(lambda: run.state() == RunState.FINISHED, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: run.state() == RunState.FINISHED)
     section = next(found for found in dock.findChildren(Section) if found.text() == "Earlier trainings")
     assert dock.run_list.summaries() == ()  # nothing is read before somebody looks
     qtbot.mouseClick(section.toggleButton(), LEFT)
-    qtbot.waitUntil(lambda: len(dock.run_list.summaries()) == 1, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: len(dock.run_list.summaries()) == 1)
     dock.run_list.select(run)
     click(dock.run_list.open_button)
-    qtbot.waitUntil(lambda: shows_run(dock) and "Finished" in dock.run_view.outcome.text, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shows_run(dock) and "Finished" in dock.run_view.outcome.text)
     click(dock.back_button)
     assert dock.form_page.isVisible()
 
@@ -150,9 +149,9 @@ def test_an_earlier_training_is_opened_from_the_list(dock, begin, click, qtbot):
 def test_a_killed_training_leaves_napari_alone(dock, viewer, fill, click, qtbot):
     fill("nuclei", epochs=1000, seconds=0.1)
     click(dock.form_page.button)
-    qtbot.waitUntil(lambda: shows_run(dock) and bool(dock.run_view.curves.points()), timeout=PATIENCE)
-    psutil.Process(dock.run_view.shown.process().pid).kill()
-    qtbot.waitUntil(lambda: dock.run_view.outcome.text.startswith("Interrupted"), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shows_run(dock) and bool(dock.run_view.curves.points()))
+    processes.kill(dock.run_view.shown.process().pid)
+    qtbot.waitUntil(lambda: dock.run_view.outcome.text.startswith("Interrupted"))
     click(dock.run_view.outcome.change)
     qtbot.waitUntil(dock.form_page.isVisible)
     assert dock.job_form.value().hyperparameters["epochs"] == 1000
@@ -162,7 +161,7 @@ def test_a_killed_training_leaves_napari_alone(dock, viewer, fill, click, qtbot)
 def test_what_others_ask_for_comes_to_the_form(dock, toy_model, annotation_folder, begin, qtbot):
     toy_model("parent")
     dock.open_run(begin(epochs=1))
-    qtbot.waitUntil(lambda: shows_run(dock), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shows_run(dock))
     folder = annotation_folder("annotations_cells")
     dock.add_data(folder)
     assert dock.form_page.isVisible()

@@ -4,16 +4,13 @@ import os
 import shutil
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 
-from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
-from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.errors import SegTrainerError
-from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.archive import export_model, import_model
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
+from testkit import works
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes cannot be copied there")
 
@@ -45,75 +42,52 @@ def test_a_file(fresh, killed_at_each_step, full_at_each_write):
     def is_whole(folder):
         assert (folder / "state.json").read_text() in ("old", "new")
 
-    def work(folder):
-        write_text(folder / "state.json", "new")
-
-    assert killed_at_each_step(old, work, is_whole) >= 4
-    assert len(full_at_each_write(old, work, is_whole)) >= 3
+    assert killed_at_each_step(old, lambda folder: ("write_new_state", folder), is_whole) >= 4
+    assert len(full_at_each_write(old, works.write_new_state, is_whole)) >= 3
 
 
 # annotations
 
 
-def annotated(value):
-    labels = np.zeros((16, 16), np.int32)
-    labels[4:8, 4:8] = value
-    return AnnotatedImage(np.full((1, 16, 16), value, np.uint16), labels, ("dapi",), "cell", pixel_size=float(value))
-
-
-def values_of(folder):
-    """What the image, the labels and the sidecar of the folder's one pair say; nothing where there is none."""
-    try:
-        (pair,) = AnnotationFolder.open(folder)
-    except SegTrainerError:
-        return ()
-    read = pair.read()
-    return int(read.image.max()), int(read.labels.max()), int(read.pixel_size)
-
-
 def test_annotations_that_are_replaced(fresh, killed_at_each_step, full_at_each_write):
     def old():
         folder = fresh()
-        annotated(1).write(folder)
+        works.annotate(folder, 1)
         return folder
 
     def is_whole(folder):
-        assert values_of(folder) in {(1, 1, 1), (2, 2, 2)}
+        works.expect_one_of(folder, (1, 1, 1), (2, 2, 2))
         assert len(os.listdir(folder)) == 3, os.listdir(folder)
 
-    def work(folder):
-        annotated(2).write(folder, overwrite=True)
-
-    assert killed_at_each_step(old, work, is_whole) >= 12
-    for error in full_at_each_write(old, work, is_whole):
+    assert killed_at_each_step(old, lambda folder: ("annotate", folder, 2, True), is_whole) >= 12
+    for error in full_at_each_write(old, lambda folder: works.annotate(folder, 2, True), is_whole):
         one_line(error)
 
 
 def test_annotations_that_are_new(fresh, killed_at_each_step, full_at_each_write):
     def is_whole(folder):
-        found = values_of(folder)
+        found = works.values_of(folder)
         assert found in {(), (3, 3, 3)}
         assert len(os.listdir(folder)) == len(found), os.listdir(folder)
 
-    assert killed_at_each_step(fresh, annotated(3).write, is_whole) >= 8
-    for error in full_at_each_write(fresh, annotated(3).write, is_whole):
+    assert killed_at_each_step(fresh, lambda folder: ("annotate", folder, 3), is_whole) >= 8
+    for error in full_at_each_write(fresh, works.annotated(3).write, is_whole):
         one_line(error)
 
 
-def test_what_a_killed_process_has_left_may_be_finished_by_several_at_once(fresh, killed_at_each_step):
+def test_what_a_killed_process_has_left_may_be_finished_by_several_at_once(fresh, killed_at_each_step, zygote):
     def old():
         folder = fresh()
-        annotated(1).write(folder)
+        works.annotate(folder, 1)
         return folder
 
     def is_whole(folder):
-        children = [os.fork() for _ in range(1)]
-        if 0 in children:
-            os._exit(0 if values_of(folder) in {(1, 1, 1), (2, 2, 2)} else 1)
-        assert values_of(folder) in {(1, 1, 1), (2, 2, 2)}
-        assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+        allowed = (1, 1, 1), (2, 2, 2)
+        other = zygote.begin("testkit.works:expect_one_of", folder, *allowed)
+        works.expect_one_of(folder, *allowed)
+        assert zygote.end(other) == 0
 
-    killed_at_each_step(old, lambda folder: annotated(2).write(folder, overwrite=True), is_whole)
+    killed_at_each_step(old, lambda folder: ("annotate", folder, 2, True), is_whole)
 
 
 # models
@@ -152,20 +126,14 @@ def all_models_are_whole(library):
 
 
 @pytest.mark.parametrize("other_disk", [False, True])
-def test_a_registration(fresh, killed_at_each_step, full_at_each_write, monkeypatch, other_disk):
+def test_a_registration(fresh, killed_at_each_step, full_at_each_write, other_disk):
     def prepare():
         folder = fresh()
         finished(folder / "finished")
         return folder
 
     def work(folder):
-        library = ModelLibrary(folder / "models")
-        if other_disk:
-            finish = folder / "finished"
-            library.folder.mkdir()
-            library._copy_in(finish, library.folder / "nuclei", "nuclei")
-            return
-        library.register(folder / "finished", card())
+        return ("copy_in", folder, "nuclei") if other_disk else ("register", folder, card())
 
     def is_whole(folder):
         library = ModelLibrary(folder / "models")
@@ -177,7 +145,7 @@ def test_a_registration(fresh, killed_at_each_step, full_at_each_write, monkeypa
 
     assert killed_at_each_step(prepare, work, is_whole) >= 5
     if not other_disk:
-        for error in full_at_each_write(prepare, work, is_whole):
+        for error in full_at_each_write(prepare, lambda folder: works.register(folder, card()), is_whole):
             one_line(error)
 
 
@@ -186,11 +154,11 @@ def test_a_new_name(with_model, killed_at_each_step, full_at_each_write):
         all_models_are_whole(library)
         assert library.names() in (["nuclei"], ["renamed"])
 
-    def work(library):
-        library.rename("nuclei", "renamed")
+    def killed(library):
+        return "rename", library.folder, "nuclei", "renamed"
 
-    assert killed_at_each_step(with_model, work, is_whole) >= 4
-    for error in full_at_each_write(with_model, work, is_whole):
+    assert killed_at_each_step(with_model, killed, is_whole) >= 4
+    for error in full_at_each_write(with_model, lambda library: library.rename("nuclei", "renamed"), is_whole):
         one_line(error)
 
 
@@ -199,7 +167,7 @@ def test_a_deletion(with_model, killed_at_each_step):
         all_models_are_whole(library)
         assert library.names() in (["nuclei"], [])
 
-    assert killed_at_each_step(with_model, lambda library: library.delete("nuclei"), is_whole) >= 3
+    assert killed_at_each_step(with_model, lambda library: ("delete", library.folder, "nuclei"), is_whole) >= 3
 
 
 @pytest.fixture
@@ -221,7 +189,7 @@ def test_an_import(archive, with_model, fresh, killed_at_each_step, full_at_each
     def work(folder):
         import_model(source, ModelLibrary(folder / "models"))
 
-    assert killed_at_each_step(fresh, work, is_whole) >= 10
+    assert killed_at_each_step(fresh, lambda folder: ("take_in", source, folder / "models"), is_whole) >= 10
     for error in full_at_each_write(fresh, work, is_whole):
         one_line(error)
 
@@ -244,6 +212,6 @@ def test_an_export(with_model, tmp_path, killed_at_each_step, full_at_each_write
     def work(library):
         export_model(library.get("nuclei"), target, overwrite=True)
 
-    assert killed_at_each_step(prepare, work, is_whole) >= 5
+    assert killed_at_each_step(prepare, lambda library: ("pass_on", library.folder, "nuclei", target), is_whole) >= 5
     for error in full_at_each_write(prepare, work, is_whole):
         one_line(error)

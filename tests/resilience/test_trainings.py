@@ -13,6 +13,7 @@ from napari_seg_trainer.runs.previews import MODEL, Previews
 from napari_seg_trainer.runs.run import Run, RunState
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished
+from testkit import drawing
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes cannot be copied there")
 
@@ -29,7 +30,8 @@ def make_run(fresh, toy, annotation_folder, monkeypatch):
         monkeypatch.setenv(HOME_VARIABLE, str(home))
         return Run.create(make_job(name="nuclei", engine=toy, data=(data,), hyperparameters={"epochs": EPOCHS}))
 
-    return make
+    with drawing.left_out():
+        yield make
 
 
 def epochs(run):
@@ -61,7 +63,7 @@ def the_previews_can_be_read(run):
     return index
 
 
-def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, killed_at_each_step):
+def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, killed_at_each_step, zygote):
     def check(run):
         the_model_is_whole()
         the_previews_can_be_read(run)
@@ -74,7 +76,8 @@ def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, kil
                 resume(run)  # which only tells what the process had no time to tell
             assert run.state() == RunState.FINISHED
             return
-        assert isinstance(train_run(run), Finished)
+        zygote.end(zygote.begin("testkit.works:train", run.folder))
+        assert isinstance(run.outcome(), Finished)
         assert epochs(run) == list(range(1, EPOCHS + 1))
         assert run.state() == RunState.FINISHED
         the_model_is_whole()
@@ -82,7 +85,7 @@ def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, kil
         assert Previews(run).rounds()[name][-1] == MODEL
         assert ModelLibrary().get("nuclei").card.hyperparameters["epochs"] == EPOCHS
 
-    assert killed_at_each_step(make_run, train_run, check) >= 40
+    assert killed_at_each_step(make_run, lambda run: ("train", run.folder), check) >= 40
 
 
 def test_a_training_whose_disk_is_full_at_each_write_keeps_its_last_epoch(make_run, full_at_each_write):

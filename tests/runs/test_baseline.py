@@ -15,7 +15,7 @@ from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Fi
 
 
 @pytest.fixture
-def train(home, toy, annotation_folder):
+def train(home, toy, undrawn, annotation_folder):
     usual = annotation_folder(images=6)
 
     def work(name="nuclei", data=usual, **fields):

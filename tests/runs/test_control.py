@@ -4,10 +4,8 @@ import json
 import os
 import shutil
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
-import psutil
 import pytest
 
 from napari_seg_trainer.api import make_job, wait_for
@@ -20,15 +18,8 @@ from napari_seg_trainer.runs.listing import list_runs
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Log, Started, Stopped
-
-PATIENCE = 120.0
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited too long until {what}"
-        time.sleep(0.02)
+from testkit import patience, processes
+from testkit.patience import wait_until
 
 
 def epochs(run):
@@ -40,7 +31,7 @@ def started(run):
 
 
 @pytest.fixture
-def job(home, toy, annotation_folder):
+def job(home, toy, undrawn, annotation_folder):
     """``job(epochs=3)`` makes a job for the toy engine."""
     folder = annotation_folder()
     return lambda name="nuclei", **given: make_job(name=name, engine=toy, data=(folder,), hyperparameters=given)
@@ -59,7 +50,7 @@ def begun(job):
 
 
 def kill(run):
-    psutil.Process(run.process().pid).kill()
+    processes.kill(run.process().pid)
     wait_until(lambda: run.state() == RunState.INTERRUPTED, "the run is interrupted")
 
 
@@ -247,7 +238,7 @@ def test_a_process_that_cannot_start_leaves_the_run_as_it_was(job, sleeper, monk
 
 def test_a_cancelled_run_makes_no_model_and_can_go_on(begun, home):
     run = begun(seconds=0.4)
-    last = cancel(run, timeout=PATIENCE)
+    last = cancel(run, timeout=patience.SECONDS)
     assert isinstance(last, Stopped)
     assert (last.model, last.best_epoch, last.reason) == (None, epochs(run)[-1], "you cancelled it")
     assert run.events()[-1] == last
@@ -267,7 +258,7 @@ def test_a_training_that_does_not_answer_is_killed_and_nobody_sees_it_interrupte
         wait_until(lambda: started(run) == [1], "the first epoch has begun")
         process = run.process()
         last = cancel(run, timeout=0.2)
-        assert follower.result(PATIENCE)[-1] == last
+        assert follower.result(patience.SECONDS)[-1] == last
     assert isinstance(last, Stopped)
     assert (last.model, last.best_epoch) == (None, None)
     assert not process.is_alive()
@@ -285,7 +276,7 @@ def test_a_process_that_begins_after_the_wish_trains_nothing(job):
     run = Run.create(job(epochs=1))
     training = threading.Timer(0.2, train_run, [run])
     training.start()
-    last = cancel(run, timeout=PATIENCE)
+    last = cancel(run, timeout=patience.SECONDS)
     training.join()
     assert last == run.outcome()
     assert isinstance(last, Stopped)

@@ -12,7 +12,7 @@ from napari_seg_trainer.runs.trainer import train_run
 
 
 @pytest.fixture
-def trained(home, toy, annotation_folder):
+def trained(home, toy, undrawn, annotation_folder):
     """Return the run and the card of a model that was trained with these losses."""
 
     def make(*losses):

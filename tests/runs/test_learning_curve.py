@@ -1,7 +1,6 @@
 """A training that also learns from parts of its images, from the job to the report."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -17,9 +16,9 @@ from napari_seg_trainer.runs.curve_training import learn_curve
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import Finished, Log, Progress, Stopped, Verdict
+from testkit.patience import wait_until
 
 HELPS = "More images would help: with a half of them AP was 0.50, with all 1.00 (difference +0.50 to +0.50)."
-PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -34,6 +33,21 @@ def begin(home, toy, annotation_folder):
     return work
 
 
+@pytest.fixture
+def train_here(home, toy, undrawn, annotation_folder):
+    """The same in this process, from its beginning to its end."""
+
+    def work(images=8, curve=True, **hyperparameters):
+        validation = annotation_folder("validation", 5, seed=9, prefix="other")
+        given = {"hyperparameters": {"epochs": 3} | hyperparameters, "validation_data": (validation,)}
+        data = annotation_folder(images=images)
+        run = Run.create(make_job(name="nuclei", engine=toy, data=(data,), learning_curve=curve, **given))
+        assert isinstance(train_run(run), Finished)
+        return run
+
+    return work
+
+
 def stages(run):
     return [event.stage for event in run.events() if isinstance(event, Progress) and "learning curve" in event.stage]
 
@@ -42,17 +56,8 @@ def verdict(run):
     return next(event.sentences for event in reversed(run.events()) if isinstance(event, Verdict))
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_a_training_tells_whether_more_images_would_help(begin):
-    run = begin(needs=8)
-    wait_for(run)
-    assert isinstance(run.outcome(), Finished)
+def test_a_training_tells_whether_more_images_would_help(train_here):
+    run = train_here(needs=8)
     assert HELPS in verdict(run)
     assert list(dict.fromkeys(stages(run))) == [
         f"learning curve: {stage} with a {part} of the images"
@@ -71,9 +76,8 @@ def test_a_training_tells_whether_more_images_would_help(begin):
         assert f"<tr><td>{images}</td><td>1.000</td><td>{recall:.3f}</td>" in page
 
 
-def test_it_is_off_unless_it_is_asked_for(begin):
-    run = begin(curve=False, needs=8)
-    wait_for(run)
+def test_it_is_off_unless_it_is_asked_for(train_here):
+    run = train_here(curve=False, needs=8)
     assert not stages(run)
     assert "ore images" not in " ".join(verdict(run))
     assert not (run.folder / "learning_curve.json").exists()
@@ -81,9 +85,8 @@ def test_it_is_off_unless_it_is_asked_for(begin):
 
 
 @pytest.mark.parametrize(("images", "parts", "told"), [(3, 0, "3 training images cannot be halved"), (7, 1, "hardly")])
-def test_parts_of_too_few_images_are_left_out(begin, images, parts, told):
-    run = begin(images)
-    wait_for(run)
+def test_parts_of_too_few_images_are_left_out(train_here, images, parts, told):
+    run = train_here(images)
     assert len({stage for stage in stages(run) if "epochs" in stage}) == parts
     assert sum(told in sentence for sentence in verdict(run)) == 1
 
@@ -117,7 +120,7 @@ def test_a_part_that_is_done_is_not_done_again(begin):
 
 
 @pytest.fixture
-def trained(home, toy, annotation_folder):
+def trained(home, toy, undrawn, annotation_folder):
     """What is known at the end of a training on so many images: its context, run, task and data."""
     from toy_engine import ToyParameters
 

@@ -248,7 +248,7 @@ def plenty(monkeypatch):
 
 
 @pytest.fixture
-def train(home, toy, annotation_folder):
+def train(home, toy, undrawn, annotation_folder):
     """Train in this process, anew or further."""
     data = annotation_folder(images=6, channels=("dapi", "actin"))
 

@@ -15,7 +15,7 @@ from napari_seg_trainer.schema.events import Evaluated, Failed, Finished, Verdic
 
 
 @pytest.fixture
-def train(home, toy, annotation_folder):
+def train(home, toy, undrawn, annotation_folder):
     data = annotation_folder("train", 6)
 
     def work(test, **fields):

@@ -7,11 +7,9 @@ import json
 import os
 import signal
 import subprocess
-import time
 from datetime import UTC, datetime
 
 import numpy as np
-import psutil
 import pytest
 import tifffile
 
@@ -26,15 +24,8 @@ from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Failed, Finished, Log, Started, Stopped
 from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
-
-PATIENCE = 120.0
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited too long until {what}"
-        time.sleep(0.05)
+from testkit import patience, processes
+from testkit.patience import wait_until
 
 
 def epochs(run):
@@ -47,7 +38,7 @@ def in_library(home):
 
 
 @pytest.fixture
-def here(home, toy, annotation_folder):
+def here(home, toy, undrawn, annotation_folder):
     """Train in this process: ``here(epochs=3)`` returns the run and its last event."""
 
     def work(name="nuclei", data=None, **hyperparameters):
@@ -92,9 +83,13 @@ def test_a_job_becomes_a_model(here, home):
     assert card.versions["numpy"] == np.__version__
 
 
-def test_a_model_comes_with_its_report_job_and_split(here, home):
-    run, _ = here(epochs=2)
+def test_a_model_comes_with_its_report_job_and_split(home, toy, annotation_folder):
+    """Here, the report's figures are drawn."""
+    run = Run.create(make_job(name="nuclei", engine=toy, data=(annotation_folder(),), hyperparameters={"epochs": 2}))
+    train_run(run)
     folder = ModelLibrary().get("nuclei").folder
+    begins = {name: (folder / name).read_bytes()[:4] for name in ("curves.png", "examples.png", "report.pdf")}
+    assert begins == {"curves.png": b"\x89PNG", "examples.png": b"\x89PNG", "report.pdf": b"%PDF"}
     assert TrainingJob.model_validate_json((folder / "job.json").read_bytes()) == run.job
     assert (folder / "split.json").read_bytes() == (run.folder / "split.json").read_bytes()
     assert "<html" in (folder / "report.html").read_text(encoding="utf-8").lower()
@@ -219,7 +214,7 @@ def test_a_stop_keeps_the_best_epoch_as_a_model(begun, home):
     assert in_library(home) == ["nuclei"]
 
 
-def test_a_stop_before_the_first_epoch_has_ended(home, toy, annotation_folder):
+def test_a_stop_before_the_first_epoch_has_ended(home, toy, undrawn, annotation_folder):
     job = make_job(
         name="nuclei", engine=toy, data=(annotation_folder(),), hyperparameters={"epochs": 5, "seconds": 0.1}
     )
@@ -233,8 +228,7 @@ def test_a_stop_before_the_first_epoch_has_ended(home, toy, annotation_folder):
 
 def test_a_killed_training_is_interrupted_and_its_weights_are_there(begun, home):
     run = begun()
-    process = psutil.Process(run.process().pid)
-    process.kill()
+    processes.kill(run.process().pid)
     wait_until(lambda: run.state() == RunState.INTERRUPTED, "the run is interrupted")
     with pytest.raises(RunError, match="interrupted"):
         wait_for(run)
@@ -291,14 +285,6 @@ def kill_group(process):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.fixture
-def ctrl_c_counts():
-    """Also where the tests run in the background of a shell, which has its jobs ignore Ctrl-C, and all they start."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.skipif(os.name == "nt", reason="a Ctrl-C cannot be sent to one process there")
 @pytest.mark.usefixtures("ctrl_c_counts")
 def test_ctrl_c_only_stops_watching(begun, command):
@@ -306,7 +292,7 @@ def test_ctrl_c_only_stops_watching(begun, command):
     with subprocess.Popen(command("follow", run.id), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as cli:
         cli.stdout.readline()
         cli.send_signal(signal.SIGINT)
-        _, said = cli.communicate(timeout=PATIENCE)
+        _, said = cli.communicate(timeout=patience.SECONDS)
     assert cli.returncode == 130
     assert said.startswith("The training goes on.")
     assert len(said.splitlines()) == 1
@@ -332,6 +318,10 @@ def test_stardist_learns_discs_with_a_real_command(stardist_training):
     assert card.scores["ap50"] > 0.7
     assert "Model 'discs' is in the library" in stardist_training.output
     assert stardist_training.output.count("epoch ") >= 14
+    folder = stardist_training.model.folder
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "examples.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_pixels_that_are_no_numbers_do_no_harm(stardist_training):
@@ -341,6 +331,7 @@ def test_pixels_that_are_no_numbers_do_no_harm(stardist_training):
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.slow
 def test_the_same_job_gives_the_same_split_and_losses_until_it_is_stopped(stardist_training, home):
     first = stardist_training.run
     again = launch(first.job.replace(name="again"))

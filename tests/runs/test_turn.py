@@ -1,23 +1,13 @@
 """Trainings that wait for one another: real processes."""
 
-import time
-
-import psutil
 import pytest
 
 from napari_seg_trainer import train
 from napari_seg_trainer.runs.control import cancel
 from napari_seg_trainer.runs.run import RunState
 from napari_seg_trainer.schema.events import EpochEnded, Finished, Progress, Stopped
-
-PATIENCE = 120.0
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+from testkit import processes
+from testkit.patience import wait_until
 
 
 def epochs(run):
@@ -54,7 +44,7 @@ def test_a_second_training_waits_for_the_first(first, begin):
 def test_nobody_waits_for_a_killed_training(first, begin):
     second = begin("second", epochs=1)
     wait_until(lambda: stages(second))
-    psutil.Process(first.process().pid).kill()
+    processes.kill(first.process().pid)
     wait_until(lambda: isinstance(second.outcome(), Finished))
 
 

@@ -14,7 +14,7 @@ from napari_seg_trainer.schema.events import EpochEnded, Finished, Verdict
 
 
 @pytest.fixture
-def train(home, toy, annotation_folder):
+def train(home, toy, undrawn, annotation_folder):
     usual = annotation_folder(images=6)
 
     def work(name="nuclei", data=usual, **fields):

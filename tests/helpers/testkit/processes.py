@@ -1,0 +1,92 @@
+"""Processes that a test has started."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from testkit import patience
+
+# of Python and of pytest-xvfb; they stay until the process ends
+_LASTING = ("resource_tracker", "forkserver", "Xvfb ")
+
+
+def words(process: psutil.Process) -> str:
+    """The command line of a process; nothing where it is over, a zombie or somebody else's."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def words_of(pid: int) -> str:
+    """The same, by its id."""
+    try:
+        return words(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def is_over(process: psutil.Process) -> bool:
+    """Whether a process has ended, also where nobody has asked for its exit status."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def children(of: int | None = None) -> list[psutil.Process]:
+    """The processes that one has started and those that these have, as far as they run; without those that stay."""
+    try:
+        found = psutil.Process(of).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return [child for child in found if (said := words(child)) and not any(name in said for name in _LASTING)]
+
+
+def shared_memory() -> set[str]:
+    """Names of the shared memory that there is, without what processes have that are neither this one nor its own."""
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
+        return set()
+    here = {os.getpid(), *(child.pid for child in children())}
+    there: set[str] = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        if int(maps.parent.name) not in here:
+            with suppress(OSError):
+                there.update(re.findall(r"/dev/shm/(\S+)", maps.read_text()))
+    return {path.name for path in folder.iterdir()} - there
+
+
+def start_to_copy(
+    words: Sequence[str], places: Sequence[Path], encoding: str | None = None, **variables: str
+) -> subprocess.Popen[Any]:
+    """Start ``python -m WORDS``, which is to copy itself, with a pipe each way.
+
+    It has one thread, as a copy has one, may import from `places`, too, and measures no coverage: each copy would tell
+    of it for longer than it runs.
+    """
+    path = [*map(str, places), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1") | variables
+    return subprocess.Popen(
+        [sys.executable, "-m", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment | {"PYTHONPATH": os.pathsep.join(path)},
+        encoding=encoding,
+    )
+
+
+def kill(pid: int) -> None:
+    """Kill a process and wait until it is over."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.kill()
+        patience.wait_until(lambda: is_over(process), f"process {pid} has ended")
