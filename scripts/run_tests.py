@@ -21,6 +21,8 @@ VIEWERS, TORCH = "tests/napari_plugin", "tests/cellpose"
 QUICK = ["tests/schema", "tests/annotations", "tests/evaluation", "tests/properties", "tests/test_files.py"]
 # one more than there are cores, as a test that waits for a process needs none
 WORKERS = os.environ.get("NAPARI_SEG_TRAINER_TEST_WORKERS", str(min(os.cpu_count() or 1, 4) + 1))
+# what these bring to each test is for those that open windows
+WINDOWLESS = ["--no-xvfb", *(f"-pno:{plugin}" for plugin in ("napari", "npe2", "pytest-qt"))]
 DATA = ROOT / ".coverage"
 
 
@@ -32,14 +34,14 @@ def main(arguments: list[str]) -> int:
     provide()
     for old in ROOT.glob(".coverage.*"):
         old.unlink()
-    quick = run("the quick tests", [*QUICK, "--no-xvfb"], arguments)
+    quick = run("the quick tests", [*QUICK, *WINDOWLESS], arguments)
     if quick not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
         return quick
     others = [f"--ignore={path}" for path in (*QUICK, VIEWERS, TORCH)]
     statuses = [
         quick,
-        run("the tests without a viewer", ["tests", *others, "--no-xvfb"], arguments),
-        run("the tests with PyTorch", [TORCH, "--no-xvfb"], arguments),
+        run("the tests without a viewer", ["tests", *others, *WINDOWLESS], arguments),
+        run("the tests with PyTorch", [TORCH, *WINDOWLESS], arguments),
         run("the tests in viewers", [VIEWERS], arguments),
     ]
     nothing = int(pytest.ExitCode.NO_TESTS_COLLECTED)

@@ -73,7 +73,7 @@ def write_folder(
 def _group(item: pytest.Item) -> str | None:
     """What a test has in common with others; those run in one process."""
     used = getattr(item, "fixturenames", ())
-    if item.path.stem.startswith("test_stardist") or "stardist_training" in used:
+    if item.path.stem.startswith(("test_stardist", "test_malicious_networks")) or "stardist_training" in used:
         return "tensorflow"
     if issubclass(getattr(item, "cls", None) or object, EngineSuite):
         return str(item.path.stem)

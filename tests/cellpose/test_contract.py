@@ -34,6 +34,7 @@ def options(**settings):
     return [word for name, value in (SETTINGS | settings).items() for word in ("--set", f"{name}={value}")]
 
 
+@pytest.mark.xdist_group("contract")  # the longest comes first
 def test_a_training_becomes_a_model_that_segments(run, annotation_folder, tmp_path):
     data = annotation_folder("annotations_cells", images=5, channels=("actin", "dapi"), pixel_size=0.5)
     channels = ["--channel", "actin", "--channel", "dapi"]

@@ -391,7 +391,7 @@ def test_evaluate_on_other_channels(toy_model, annotation_folder, cli):
 # everything once
 
 
-def test_the_demonstration_trains_segments_and_reports(home, toy, cli, tmp_path):
+def test_the_demonstration_trains_segments_and_reports(home, toy, undrawn, cli, tmp_path):
     shown = cli("demo", "--engine", toy, "--epochs", 1, "--output", tmp_path / "out")
     assert (shown.status, shown.err) == (0, "")
     assert "All 8 images together" in shown.out

@@ -313,7 +313,11 @@ napari.run()
 
 @pytest.mark.parametrize(
     "close",
-    ["viewer.close()", "viewer.window._qt_window.close()", "viewer.window._qt_window.close(quit_app=True)"],
+    [
+        pytest.param("viewer.close()", marks=pytest.mark.slow),
+        pytest.param("viewer.window._qt_window.close()", marks=pytest.mark.slow),
+        "viewer.window._qt_window.close(quit_app=True)",
+    ],
 )
 def test_napari_closes_with_a_preview(training, close):
     training.score(1)
@@ -330,7 +334,7 @@ def test_napari_closes_with_a_preview(training, close):
 def test_layers_that_are_drawn_can_be_removed_with_others_left(shown, viewer, qtbot, tick):
     """Which would end the process, were the canvas's OpenGL context not made the current one."""
     mine = viewer.add_labels(np.zeros((8, 8), np.int32), name="mine")
-    for _ in range(4):
+    for _ in range(2):
         qtbot.wait(100)
         tick(shown)
         qtbot.waitUntil(lambda: list(viewer.layers) == [mine])

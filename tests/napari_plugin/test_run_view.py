@@ -429,14 +429,14 @@ def test_the_viewer_stays_fluid(view, viewer, begin, qtbot):
     timer.start(5)
     qtbot.wait(300)
     idle = max(gaps)
-    run = begin(epochs=150, seconds=0.02)
+    run = begin(epochs=50, seconds=0.02)
     qtbot.wait(50)
     gaps.clear()
     view.show_run(run)
     qtbot.waitUntil(lambda: bool(view.outcome.text))
     timer.stop()
     print(f"longest gap of a timer of 5 ms: {1000 * max(gaps):.0f} ms following a training, {1000 * idle:.0f} ms idle")
-    assert epochs(view) == 150
+    assert epochs(view) == 50
 
 
 def test_all_buttons_and_fields_have_tooltips(view):

@@ -7,7 +7,7 @@ settings.register_profile(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=100,
+    max_examples=60,
     print_blob=False,
     suppress_health_check=[HealthCheck.too_slow],
 )
