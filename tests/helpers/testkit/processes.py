@@ -84,6 +84,12 @@ def start_to_copy(
     )
 
 
+def wait(pid: int, seconds: float) -> None:
+    """Wait until a process is over, but no longer than so."""
+    with suppress(psutil.NoSuchProcess):
+        psutil.wait_procs([psutil.Process(pid)], timeout=seconds)
+
+
 def kill(pid: int) -> None:
     """Kill a process and wait until it is over."""
     with suppress(psutil.NoSuchProcess):
