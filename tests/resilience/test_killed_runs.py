@@ -18,7 +18,7 @@ from testkit.patience import wait_until
 FEW, MANY = 6, 20
 SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SETTINGS = {
-    "toy": {"epochs": 40, "seconds": 0.06},
+    "toy": {"epochs": 100, "seconds": 0.04},
     "stardist": {
         "epochs": 60,
         "batch_size": 2,
