@@ -75,7 +75,8 @@ def _group(item: pytest.Item) -> str | None:
     used = getattr(item, "fixturenames", ())
     if item.path.stem.startswith(("test_stardist", "test_malicious_networks")) or "stardist_training" in used:
         return "tensorflow"
-    if issubclass(getattr(item, "cls", None) or object, EngineSuite):
+    # napari compiles for half a minute before the first shape is drawn
+    if issubclass(getattr(item, "cls", None) or object, EngineSuite) or item.path.stem == "test_crops":
         return str(item.path.stem)
     return next((name for name in ("zygote", "_worker") if name in used), None)
 
