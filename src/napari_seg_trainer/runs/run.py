@@ -1,17 +1,5 @@
 """A run is a folder.
 
-``job.json``            what was asked for (`TrainingJob`)
-``process.json``        which process trains, on which machine, and where its events begin
-``split.json``          which images teach and which validate
-``baseline.json``       how well what is to be beaten does on those that validate
-``events.jsonl``        what happened, one event a line (`napari_seg_trainer.schema.events`)
-``checkpoint/``         ``state.json`` and the folders of the last and the best epoch
-``previews/``           a few images that validate, and what is found in them after some epochs
-``stop``                exists once somebody asked the training to stop: ``keep`` or ``discard``
-``log.txt``             what the frameworks print, and tracebacks
-``model/``              the model until it has moved into the library
-======================  ==================================================================
-=======
 =======================  ==================================================================
 ``job.json``             what was asked for (`TrainingJob`)
 ``process.json``         which process trains, on which machine, and where its events begin
