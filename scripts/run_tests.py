@@ -1,4 +1,4 @@
-"""Run the tests: the quick ones first, then the others, in a process for each core, with the coverage of all processes.
+"""Run the tests: the quick ones first, then the others, several at a time, with the coverage of all processes.
 
     python scripts/run_tests.py [ARGUMENTS OF PYTEST]
 
