@@ -3,14 +3,13 @@
 import json
 import re
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from bad_inputs.case import Case
 from bad_inputs.cases_seg import MARKER
-from testkit.processes import start_to_copy
+from testkit.processes import Copied
 
 MOST_BYTES = 2**30
 """By so much the memory may grow."""
@@ -22,7 +21,7 @@ MOST_CHARACTERS = 700
 """Of a line, its names of files apart."""
 
 
-class Worker:
+class Worker(Copied):
     """A process of `bad_inputs.worker`, which can do what the functions of a module do.
 
     Parameters
@@ -36,21 +35,13 @@ class Worker:
 
     def __init__(self, module: str, *packages: Path, missing: str = "") -> None:
         # what napari compiles would wait for other threads
-        self._process = start_to_copy(
+        super().__init__(
             ["bad_inputs.worker", module, *missing.split()],
             [*packages, Path(__file__).parents[1]],
             encoding="utf-8",
             NUMBA_DISABLE_JIT="1",
             QT_QPA_PLATFORM="offscreen",
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()
 
     def ask(self, surface: str, case: Case, root: Path) -> dict[str, Any]:
         if case.why_not:

@@ -34,7 +34,7 @@ def killed_at_each_step(zygote: Zygote) -> Callable[..., int]:
             at += 1
             prepared = prepare()
             name, *arguments = work(prepared)
-            status = zygote.end(zygote.begin("testkit.works:struck", at, f"testkit.works:{name}", *arguments))
+            status = zygote.end(zygote.begin("testkit.works:struck", at, name, *arguments))
             assert not os.WIFEXITED(status) or os.WEXITSTATUS(status) == 0, f"step {at}: the work raised an error"
             check(prepared)
             if os.WIFEXITED(status):

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import psutil
 
@@ -64,24 +65,34 @@ def shared_memory() -> set[str]:
     return {path.name for path in folder.iterdir()} - there
 
 
-def start_to_copy(
-    words: Sequence[str], places: Sequence[Path], encoding: str | None = None, **variables: str
-) -> subprocess.Popen[Any]:
-    """Start ``python -m WORDS``, which is to copy itself, with a pipe each way.
+class Copied:
+    """A process ``python -m COMMAND`` that copies itself for what it is asked, with a pipe each way.
 
     It has one thread, as a copy has one, may import from `places`, too, and measures no coverage: each copy would tell
     of it for longer than it runs.
     """
-    path = [*map(str, places), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1") | variables
-    return subprocess.Popen(
-        [sys.executable, "-m", *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment | {"PYTHONPATH": os.pathsep.join(path)},
-        encoding=encoding,
-    )
+
+    def __init__(
+        self, command: Sequence[str], places: Sequence[Path], encoding: str | None = None, **variables: str
+    ) -> None:
+        path = [*map(str, places), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1") | variables
+        self._process: subprocess.Popen[Any] = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment | {"PYTHONPATH": os.pathsep.join(path)},
+            encoding=encoding,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()
 
 
 def wait(pid: int, seconds: float) -> None:

@@ -1,6 +1,5 @@
 """What processes do in the tests of resilience, until they are killed; called by name, in a copy of a zygote."""
 
-import importlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -38,12 +37,10 @@ def warm_up() -> None:
         assert isinstance(last, Finished), last
 
 
-def struck(at: int, function: str, *arguments: Any) -> None:
-    """Call a function of a module, and die at one of its steps."""
-    module, _, name = function.partition(":")
-    work = getattr(importlib.import_module(module), name)
+def struck(at: int, name: str, *arguments: Any) -> None:
+    """Call one of the functions below, and die at one of its steps."""
     with Faults(at, die, ALL).active():
-        work(*arguments)
+        globals()[name](*arguments)
 
 
 def write_new_state(folder: Path) -> None:

@@ -16,15 +16,14 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
-from testkit.processes import start_to_copy
+from testkit.processes import Copied
 
 FAILED = 70
 
 
-class Zygote:
+class Zygote(Copied):
     """The process, for the tests.
 
     Parameters
@@ -36,15 +35,7 @@ class Zygote:
     """
 
     def __init__(self, *warm_up: str, places: Sequence[Path] = ()) -> None:
-        self._process = start_to_copy(["testkit.zygote", *warm_up], places)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()
+        super().__init__(["testkit.zygote", *warm_up], places)
 
     def begin(self, function: str, *arguments: Any) -> int:
         """Let a copy call a function, in the environment that this process has now; return its process id."""
