@@ -180,7 +180,7 @@ class _Summary:
             )
             yield Finding(severity=Severity.ERROR, code="one-field-of-view", message=message)
         elif count < ENOUGH_IMAGES:
-            message = f"Only {count} images: a model may learn them by heart. Aim at {ENOUGH_IMAGES} or more."
+            message = f"Only {count} images: the model may overfit. Aim at {ENOUGH_IMAGES} or more."
             yield Finding(severity=Severity.WARNING, code="too-few-images", message=message)
         if count and not self.objects:
             message = "No mask has an object, so there is nothing to learn. Export the labels again."
@@ -231,7 +231,7 @@ class _Summary:
                 masks = "and the same mask" if labels == first_labels else "with another mask"
                 message = (
                     f"{file.name!r} is the same image as {str(first)!r}, {masks}. "
-                    "Keep one of them: copies may teach and validate at once."
+                    "Keep one of them: copies may end up in both training and validation."
                 )
                 yield Finding(severity=Severity.WARNING, code="duplicate", message=message, file=file)
 

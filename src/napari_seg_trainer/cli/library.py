@@ -50,7 +50,7 @@ def models(json: AsJson = False) -> None:
 
 def rename_model(
     old: Annotated[str, typer.Argument(metavar="OLD", help="Name of a model in the library.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it shall have.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
     json: AsJson = False,
 ) -> None:
     """Give a model in the library another name."""
@@ -93,7 +93,7 @@ def import_model(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A zip file or a folder; StarDist's and Celldetective's too.")
     ],
-    name: Annotated[str | None, typer.Option(help="The name that it shall have in the library.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name in the library.")] = None,
     json: AsJson = False,
 ) -> None:
     """Copy a model from a zip file or a folder into the library.

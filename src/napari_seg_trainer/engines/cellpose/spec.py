@@ -36,7 +36,7 @@ class _Parameters(Hyperparameters):
     min_objects: NonNegativeInt = Field(
         0,
         title="Objects an image needs",
-        description="Images with fewer objects teach nothing. 0 uses all images, also those without an object.",
+        description="Images with fewer objects are left out of the training. 0 uses all images, even empty ones.",
     )
     device: Device | None = Field(
         None, title="Compute on", description="cuda is an NVIDIA GPU, mps that of a Mac, cpu the processor."
