@@ -24,6 +24,8 @@ import psutil
 import pytest
 
 os.environ.setdefault("NAPARI_CONFIG", "")  # the viewers of the tests neither read nor change the user's settings
+# a training that lets others go first is waited for by a test, behind all other tests
+os.environ.setdefault("NAPARI_SEG_TRAINER_NICENESS", "0")
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.cli import main

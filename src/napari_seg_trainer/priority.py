@@ -7,22 +7,32 @@ from pathlib import Path
 
 import psutil
 
+NICENESS_VARIABLE = "NAPARI_SEG_TRAINER_NICENESS"
 NICENESS = 10
+
+
+def niceness() -> int:
+    """By how much trainings and predictions step back: ``NAPARI_SEG_TRAINER_NICENESS``, from 0 to 19, or 10."""
+    chosen = os.environ.get(NICENESS_VARIABLE, "")
+    return min(int(chosen), 19) if chosen.isdecimal() else NICENESS
 
 
 def yield_to_others() -> None:
     """Lower this process's priority, so that a viewer on the same machine stays fluid."""
+    step = niceness()
+    if step == 0:
+        return
     if sys.platform == "win32":
         psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
     else:
         with suppress(OSError):
-            os.nice(NICENESS)
-        _yield_as_session()
+            os.nice(step)
+        _yield_as_session(step)
 
 
-def _yield_as_session() -> None:
+def _yield_as_session(step: int) -> None:
     # Desktop Linux shares the processor between sessions first, and niceness counts within one only. A training leads
     # a session of its own, which has a niceness, too (sched(7), "The autogroup feature").
     if sys.platform == "linux" and os.getsid(0) == os.getpid():
         with suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(NICENESS))
+            Path("/proc/self/autogroup").write_text(str(step))

@@ -69,10 +69,6 @@ def test_the_help_lists_every_command(cli):
     assert all(name in shown.out for name in COMMANDS)
 
 
-def test_the_hidden_option_of_the_training_process_is_hidden(cli):
-    assert "--run " not in cli("train", "--help").out
-
-
 @pytest.mark.parametrize("words", [["-m", "napari_seg_trainer", "models"]], ids=["python -m"])
 def test_it_runs_as_a_module(home, words):
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)

@@ -4,12 +4,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 pytest.importorskip("napari")
 
 from napari import Viewer
+from napari._qt.threads.status_checker import StatusChecker
 from napari.components import ViewerModel
 from napari.settings import get_settings
 from pytestqt.qtbot import QtBot
@@ -19,6 +21,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 from napari_seg_trainer import train
 from napari_seg_trainer.runs.run import Run
 from testkit.patience import MILLISECONDS
+from testkit.shared_viewer import SharedViewer
 
 
 class PatientBot(QtBot):
@@ -40,11 +43,43 @@ def qtbot(qapp: QApplication, request: pytest.FixtureRequest) -> QtBot:
     return PatientBot(request)
 
 
+@pytest.fixture(scope="session")
+def _shared_viewer(qapp: QApplication) -> Iterator[SharedViewer]:
+    shared = SharedViewer()
+    # as in napari's own tests: a thread for the status bar's text would outlive what a test looks for
+    with patch.object(StatusChecker, "start", lambda _thread: None):
+        yield shared
+        shared.close()
+
+
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., Viewer], home: Path) -> Iterator[Viewer]:
-    """A viewer that is shown, with an empty home of models and runs; what a widget leaves behind fails the test."""
-    yield make_napari_viewer(show=True, strict_qt="raise")
+def viewer(_shared_viewer: SharedViewer, qtbot: QtBot, home: Path, request: pytest.FixtureRequest) -> Iterator[Viewer]:
+    """A viewer that is shown, with an empty home of models and runs; what a widget leaves behind fails the test.
+
+    It is the same for all tests of a process, and emptied after each.
+    """
+    viewer, failed = _shared_viewer.get(), request.session.testsfailed
+    qtbot.waitExposed(viewer.window._qt_window)
+    yield viewer
+    left = _shared_viewer.empty()
+    if left or request.session.testsfailed > failed:
+        _shared_viewer.close()
+    assert not left, left
     no_framework_is_imported()
+
+
+@pytest.fixture
+def exposed_viewer(viewer: Viewer, _shared_viewer: SharedViewer) -> Iterator[Viewer]:
+    """The same as napari makes it: Mesa may crash where layers are removed."""
+    _shared_viewer.expose()
+    yield viewer
+    _shared_viewer.protect()
+
+
+@pytest.fixture
+def no_viewer(_shared_viewer: SharedViewer) -> None:
+    """No viewer is open."""
+    _shared_viewer.close()
 
 
 @pytest.fixture

@@ -331,6 +331,7 @@ def test_napari_closes_with_a_preview(training, close):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.usefixtures("exposed_viewer")
 def test_layers_that_are_drawn_can_be_removed_with_others_left(shown, viewer, qtbot, tick):
     """Which would end the process, were the canvas's OpenGL context not made the current one."""
     mine = viewer.add_labels(np.zeros((8, 8), np.int32), name="mine")

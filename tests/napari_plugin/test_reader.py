@@ -269,6 +269,7 @@ def test_a_model_folder_is_opened(viewer, toy_model, tmp_path, qtbot):
     assert ModelLibrary().names() == ["bright"]
 
 
+@pytest.mark.usefixtures("no_viewer")
 def test_a_script_without_a_window_adds_a_model_as_well(toy_model, tmp_path):
     archive = export_model(toy_model("bright"), tmp_path / "bright.zip")
     ModelLibrary().delete("bright")

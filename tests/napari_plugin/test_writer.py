@@ -130,6 +130,7 @@ def fill_in(qapp, qtbot):
 
 
 def test_the_dialog_of_the_file_menu_offers_it(viewer, layers, tmp_path, fill_in):
+    viewer.window.file_menu.aboutToShow.emit()
     save = viewer.window.file_menu.findAction("napari.window.file.save_layers_dialog")
     offered = fill_in(tmp_path / "a")
     save.trigger()

@@ -11,14 +11,10 @@ from napari_seg_trainer.cli.options import DEFAULT_ENGINE, parse_settings, read_
 from napari_seg_trainer.cli.runs import Detach
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.errors import JobError
-from napari_seg_trainer.files import own_temporary_folder, write_text
+from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.problems import explained
-from napari_seg_trainer.priority import yield_to_others
 from napari_seg_trainer.runs.launch import launch
-from napari_seg_trainer.runs.run import Run
-from napari_seg_trainer.runs.trainer import train_run
-from napari_seg_trainer.schema.events import Failed
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
 
 Job = Annotated[Path | None, typer.Argument(metavar="[JOB.json]", help="A job file, instead of options.")]
@@ -97,7 +93,6 @@ def train(
     dry_run: DryRun = False,
     detach: Detach = False,
     json: AsJson = False,
-    run: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Train a model on annotated images.
 
@@ -106,9 +101,6 @@ def train(
     Example: napari-seg-trainer train --data annotations_nuclei --name my-nuclei
     """
     given = {option: value for option, value in locals().items() if value is not None}
-    if run is not None:
-        _train_here(Run(run))
-        return
     fields = {option: given[option] for option in given.keys() & TrainingJob.model_fields.keys()}
     hyperparameters = {option: given[option] for option in given.keys() & Hyperparameters.model_fields.keys()}
     hyperparameters |= parse_settings(settings or ())
@@ -145,15 +137,6 @@ def _start(job: TrainingJob, json: bool, detach: bool) -> None:
         say(f"Run {run.id}")
     if not detach:
         raise typer.Exit(watch(run, json))
-
-
-def _train_here(run: Run) -> None:
-    """Be the training process of a run."""
-    yield_to_others()
-    with own_temporary_folder():
-        last = train_run(run)
-    if isinstance(last, Failed):
-        raise typer.Exit(1)
 
 
 def _write_job(job: TrainingJob, json: bool) -> None:

@@ -72,7 +72,7 @@ def _absolute(job: TrainingJob, library: ModelLibrary) -> TrainingJob:
 def start_process(run: Run) -> None:
     """Start the process that trains `run`, from its checkpoint if it has one; its output goes to ``log.txt``."""
     begin = event_file.size(run.events_file)
-    command = [sys.executable, "-m", "napari_seg_trainer", "train", "--run", str(run.folder)]
+    command = [sys.executable, "-m", "napari_seg_trainer.runs", str(run.folder)]
     flags = 0
     if sys.platform == "win32":
         flags = (

@@ -1,0 +1,16 @@
+import pytest
+
+from napari_seg_trainer.priority import NICENESS, NICENESS_VARIABLE, niceness
+
+
+@pytest.mark.parametrize(
+    ("chosen", "step"), [("3", 3), ("0", 0), ("40", 19), ("", NICENESS), ("-5", NICENESS), ("much", NICENESS)]
+)
+def test_how_far_to_step_back_can_be_chosen(monkeypatch, chosen, step):
+    monkeypatch.setenv(NICENESS_VARIABLE, chosen)
+    assert niceness() == step
+
+
+def test_without_a_choice_others_go_first(monkeypatch):
+    monkeypatch.delenv(NICENESS_VARIABLE)
+    assert niceness() == NICENESS
