@@ -18,6 +18,15 @@ from testkit import patience
 _LASTING = ("resource_tracker", "forkserver", "Xvfb ")
 
 
+COVERAGE = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+"""Variables by which the coverage of processes is measured that one starts."""
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment for a process whose coverage is not measured."""
+    return {name: value for name, value in os.environ.items() if name not in COVERAGE}
+
+
 def words(process: psutil.Process) -> str:
     """The command line of a process; nothing where it is over, a zombie or somebody else's."""
     try:
@@ -76,8 +85,7 @@ class Copied:
         self, command: Sequence[str], places: Sequence[Path], encoding: str | None = None, **variables: str
     ) -> None:
         path = [*map(str, places), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-        environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1") | variables
+        environment = unmeasured() | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1") | variables
         self._process: subprocess.Popen[Any] = subprocess.Popen(
             [sys.executable, "-m", *command],
             stdin=subprocess.PIPE,
