@@ -24,6 +24,9 @@ import psutil
 import pytest
 
 os.environ.setdefault("NAPARI_CONFIG", "")  # the viewers of the tests neither read nor change the user's settings
+# what napari compiles the first time that a shape or a label is drawn takes half a minute
+os.environ.setdefault("NAPARI_TRIANGULATION_BACKEND", "pure_python")
+os.environ.setdefault("NAPARI_COLORMAP_BACKEND", "pure_python")
 # a training that lets others go first is waited for by a test, behind all other tests
 os.environ.setdefault("NAPARI_SEG_TRAINER_NICENESS", "0")
 
@@ -79,8 +82,7 @@ def _group(item: pytest.Item) -> str | None:
     used = getattr(item, "fixturenames", ())
     if item.path.stem.startswith(("test_stardist", "test_malicious_networks")) or "stardist_training" in used:
         return "tensorflow"
-    # napari compiles for half a minute before the first shape is drawn
-    if issubclass(getattr(item, "cls", None) or object, EngineSuite) or item.path.stem == "test_crops":
+    if issubclass(getattr(item, "cls", None) or object, EngineSuite):
         return str(item.path.stem)
     return next((name for name in ("zygote", "_worker") if name in used), None)
 

@@ -43,6 +43,7 @@ def cases(rng):
     yield from ((nothing, nothing), (nothing, something), (something, nothing), (something, something))
 
 
+@pytest.mark.xdist_group("stardist's scores")  # which it compiles first
 def test_counts_are_those_of_stardist(rng):
     matching = pytest.importorskip("stardist.matching").matching
     for truth, prediction in cases(rng):

@@ -19,6 +19,7 @@ def scored(pairs):
     return Scores.of(score_image(f"image {i}", *pair, THRESHOLDS) for i, pair in enumerate(pairs))
 
 
+@pytest.mark.xdist_group("stardist's scores")  # which it compiles first
 @pytest.mark.parametrize("by_image", [False, True])
 def test_scores_are_those_of_stardist(pairs, by_image):
     matching_dataset = pytest.importorskip("stardist.matching").matching_dataset

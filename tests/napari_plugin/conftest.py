@@ -13,6 +13,7 @@ pytest.importorskip("napari")
 from napari import Viewer
 from napari._qt.threads.status_checker import StatusChecker
 from napari.components import ViewerModel
+from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, Qt
@@ -85,7 +86,10 @@ def no_viewer(_shared_viewer: SharedViewer) -> None:
 @pytest.fixture
 def viewer_model(request: pytest.FixtureRequest, home: Path) -> ViewerModel:
     """The test's viewer if it names one, else a viewer without a window: layers, dimensions and camera alone."""
-    return request.getfixturevalue("viewer") if "viewer" in request.fixturenames else ViewerModel()
+    if "viewer" in request.fixturenames:
+        return request.getfixturevalue("viewer")
+    _initialize_plugins()  # as a window does; else even napari's own readers are not known
+    return ViewerModel()
 
 
 @pytest.fixture
