@@ -1,6 +1,7 @@
 """Tests of the widgets: in a window of Qt where that shows the same, and in a real viewer where it does not."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from napari._qt.threads.status_checker import StatusChecker
 from napari.components import ViewerModel
 from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
+from pytestqt.exceptions import TimeoutError
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QThreadPool
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 
 from napari_seg_trainer import train
@@ -29,7 +31,12 @@ class PatientBot(QtBot):
     """Waits as long as it may take on any machine, where a test does not say for how long."""
 
     def waitUntil(self, callback: Callable[[], Any], *, timeout: int = MILLISECONDS) -> None:
-        super().waitUntil(callback, timeout=timeout)
+        try:
+            super().waitUntil(callback, timeout=timeout)
+        except TimeoutError as error:
+            pool, threads = QThreadPool.globalInstance(), [thread.name for thread in threading.enumerate()]
+            error.add_note(f"{pool.activeThreadCount()} of {pool.maxThreadCount()} threads are at work; {threads}")
+            raise
 
     def waitSignal(self, signal: Any, *, timeout: int = MILLISECONDS, **options: Any) -> Any:
         return super().waitSignal(signal, timeout=timeout, **options)
