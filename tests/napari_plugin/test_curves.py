@@ -28,7 +28,7 @@ def curves(docked):
 def items(curves, title):
     """The plot of this title: its lines by the colour of the pen, and its head."""
     plot = {"Loss": curves._losses, "IoU 0.5": curves._scores}[title]
-    return plot._curves, plot._head
+    return plot._curves, plot.head
 
 
 def test_losses_are_drawn_epoch_by_epoch(curves):
@@ -37,6 +37,7 @@ def test_losses_are_drawn_epoch_by_epoch(curves):
     assert curves.points() == {
         "loss": [(1, 0.9), (2, 0.7), (3, 0.5)],
         "val_loss": [(1, 0.8), (2, 0.6), (3, 0.65)],
+        "dist_loss": [(1, 7.0), (2, 7.0), (3, 7.0)],
     }
     lines, head = items(curves, "Loss")
     x, y = lines["val_loss"].getData()
@@ -57,7 +58,7 @@ def test_scores_of_epochs_are_a_curve_with_the_line_to_beat(curves):
     assert curves.points()["ap50"] == [(5, 0.5), (10, 0.7)]
     assert not plot.isHidden()
     assert (plot._level.isVisible(), plot._level.value()) == (True, 0.4)
-    assert "AP to beat" in plot._head.text()
+    assert "AP to beat" in plot.head.text()
     assert plot.toolTip().endswith("To beat: Otsu and watershed.")
     curves.add([scored(0.9)])  # of the model, with thresholds that suit the images: no point of this curve
     assert curves.points()["ap50"] == [(5, 0.5), (10, 0.7)]
@@ -65,6 +66,25 @@ def test_scores_of_epochs_are_a_curve_with_the_line_to_beat(curves):
     curves.add([epoch(1, is_best=True), scored(0.8)])
     assert curves.points()["ap50"] == [(1, 0.8)]
     assert not plot._level.isVisible()
+
+
+def test_whatever_else_is_measured_has_a_curve_that_unfolds(curves, qtbot):
+    assert curves.more.isHidden()
+    curves.add([epoch(number, dist_loss=number, val_dist_loss=2 * number, wobble=0.1) for number in (1, 2)])
+    assert curves.more.isVisible()
+    assert not curves.more.isExpanded()
+    qtbot.mouseClick(curves.more.toggleButton(), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: curves._others.height() == curves._others.sizeHint().height())
+    drawn = {name: curves._others._curves[name].getData()[1].tolist() for name in curves._others._looks}
+    assert drawn == {"dist_loss": [1, 2], "val_dist_loss": [2, 4], "wobble": [0.1, 0.1]}
+    pens = [curves._others._curves[name].opts["pen"] for name in drawn]
+    assert pens[0].color() == pens[1].color() != pens[2].color()
+    assert pens[0].widthF() < pens[1].widthF()
+    assert "validation dist loss" in curves._others.head.text()
+    curves.clear()
+    assert curves.more.isHidden()
+    curves.add([EpochEnded(epoch=1, metrics={"loss": 1, "val_loss": 1}, learning_rate=1, is_best=True, seconds=1)])
+    assert curves.more.isHidden()
 
 
 def test_an_epoch_that_is_trained_again_replaces_the_former(curves):
@@ -101,7 +121,7 @@ def test_scores_have_a_plot_of_their_own_once_there_are_some(curves, qtbot):
 
 def test_the_mouse_tells_the_numbers(curves, qtbot):
     curves.add([epoch(number, 1 / number, 2 / number) for number in range(1, 11)])
-    plot, head = curves._losses.canvas, curves._losses._head
+    plot, head = curves._losses.canvas, curves._losses.head
 
     def point_at_it():
         place = plot.mapFromScene(plot.view.mapViewToScene(QPointF(3.9, 1.0)))
@@ -172,4 +192,4 @@ def test_the_head_fits_a_narrow_dock(curves, qtbot):
             assert label.sizeHint().width() <= 320
     curves._losses._hovered = 1000
     curves._losses._tell()
-    assert curves._losses._head.sizeHint().width() <= 320
+    assert curves._losses.head.sizeHint().width() <= 320

@@ -1,10 +1,9 @@
 """Following a run: real event files, real processes, real kills."""
 
-import itertools
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from napari.utils import progress
@@ -12,9 +11,9 @@ from qtpy.QtCore import QThreadPool
 from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.napari_plugin.parts.background import in_background
-from napari_seg_trainer.napari_plugin.run.monitor import ActivityBar, RunMonitor, TimeLeft
+from napari_seg_trainer.napari_plugin.run.monitor import ActivityBar, RunMonitor
 from napari_seg_trainer.runs.run import Run, RunState
-from napari_seg_trainer.schema.events import EpochEnded, Finished, Progress, Started
+from napari_seg_trainer.schema.events import EpochEnded, Finished, Started
 from napari_seg_trainer.schema.job import TrainingJob
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,47 +149,7 @@ def test_what_cannot_be_read_is_a_line_for_the_user(heard, run, qtbot, caplog):
     assert heard.ends == []
 
 
-# the time left
-
-
-def after(seconds):
-    return BEGIN + timedelta(seconds=seconds)
-
-
-def test_the_time_left_is_measured_from_the_second_epoch_on():
-    left = TimeLeft()
-    left.add(started(10))
-    left.add(epoch(1, 30.0, after(30)))  # frameworks compile in the first epoch
-    assert left.seconds() is None
-    left.add(epoch(2, 2.0, after(32)))
-    assert left.seconds(after(32).timestamp()) == pytest.approx(16.0)
-    assert left.seconds(after(35).timestamp()) == pytest.approx(13.0)  # it runs between the epochs
-    left.add(started(10, first=3, time=after(100)))
-    assert left.seconds() is None
-
-
-def test_the_time_left_does_not_jump():
-    left, now, told = TimeLeft(), 0.0, []
-    left.add(started(200))
-    for number in range(1, 200):
-        seconds = 40.0 if number in (1, 60, 61) else 4.0 + (number % 3)
-        now += seconds
-        left.add(epoch(number, seconds, after(now)))
-        told.append((now, left.seconds(after(now).timestamp())))
-    ends = [when + seconds for when, seconds in told if seconds is not None]
-    jumps = [abs(b - a) for a, b in itertools.pairwise(ends)]
-    assert max(jumps) < 0.1 * (ends[-1] - told[1][0])
-    assert told[-1][1] < 20
-
-
-def test_a_long_epoch_is_told_from_within():
-    left = TimeLeft()
-    left.add(started(4))
-    left.add(epoch(1, 100.0, after(100)))
-    left.add(epoch(2, 100.0, after(200)))
-    for step in range(1, 10):  # this one takes twice as long
-        left.add(Progress(stage="training", epoch=3, done=step, total=20, time=after(200 + step * 10)))
-    assert left.seconds(after(290).timestamp()) > 120
+# the bar in napari's activity dock
 
 
 def test_the_activity_dock_shows_a_bar_until_its_end(viewer, qtbot):

@@ -193,8 +193,12 @@ def test_the_time_left_is_told_after_the_second_epoch(view, told, qtbot):
     qtbot.waitUntil(lambda: view.progress.stage_line.text() == "step 1 of 4")
     assert view.progress.time_line.text() == "measuring…"
     assert view.progress.epoch_line.text() == "epoch 2 of 10"
-    run.append(epoch(2))
+    run.append(epoch(2).replace(seconds_left=480))  # as the training estimates it
     qtbot.waitUntil(lambda: view.progress.time_line.text() in ("8:00 left", "7:59 left"))
+    run.append(Progress(stage="training", epoch=3, done=1, total=4, seconds_left=300))
+    qtbot.waitUntil(lambda: view.progress.time_line.text() in ("5:00 left", "4:59 left"))
+    run.append(started(10))  # it was resumed
+    qtbot.waitUntil(lambda: view.progress.time_line.text() == "measuring…")
 
 
 def test_other_stages_are_named(view, told, qtbot):

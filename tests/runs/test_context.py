@@ -129,17 +129,18 @@ def test_the_time_left_is_not_told_before_the_second_epoch(make_run, clock):
     assert [event.seconds for event in epochs(run)] == [20] * 4
 
 
-def test_steps_are_told_now_and_then_and_the_time_left_within_the_epoch(make_run, monkeypatch):
+def test_steps_are_told_now_and_then_and_the_time_left_within_the_epoch(make_run, clock):
     run = make_run()
     context = begin(run, epochs=4)
-    monkeypatch.setattr("napari_seg_trainer.runs.context.PROGRESS_SECONDS", 0.0)
-    assert context.end_step(1, 1, 4)
-    end(context, 1, 1.0)
-    assert context.end_step(2, 1, 4)
-    assert context.end_step(2, 4, 4)
-    first, second = (event for event in run.events() if isinstance(event, Progress))
-    assert (first.epoch, first.done, first.total, first.seconds_left) == (1, 1, 4, None)
-    assert second.seconds_left == pytest.approx(epochs(run)[0].seconds * 2.75)
+    for epoch in (1, 2, 3):
+        clock.sleep(5)
+        assert context.end_step(epoch, 1, 4)
+        assert context.end_step(epoch, 2, 4)  # in the same moment
+        clock.sleep(15)
+        end(context, epoch, 1.0)
+    told = [event for event in run.events() if isinstance(event, Progress)]
+    assert [(event.epoch, event.done, event.total) for event in told] == [(1, 1, 4), (2, 1, 4), (3, 1, 4)]
+    assert [event.seconds_left for event in told] == [None, None, 35]
 
 
 def test_a_thousand_quick_steps_are_not_a_thousand_events(make_run):

@@ -16,6 +16,7 @@ import tifffile
 from napari_seg_trainer import ModelLibrary, train
 from napari_seg_trainer.api import make_job, wait_for
 from napari_seg_trainer.errors import JobError, RunError
+from napari_seg_trainer.runs import event_file
 from napari_seg_trainer.runs.checkpoint import epoch_folder
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.listing import find_run, list_runs
@@ -113,6 +114,21 @@ def test_the_story_is_told_in_order(here):
     assert run.state() == RunState.FINISHED
     times = [event.time for event in run.events()]
     assert times == sorted(times)
+
+
+def test_a_training_does_not_read_back_what_it_tells(here, monkeypatch):
+    reads, real = [], event_file.read_events
+
+    def read(path, offset=0):
+        reads.append(event_file.size(path))
+        return real(path, offset)
+
+    monkeypatch.setattr(event_file, "read_events", read)
+    run, last = here(epochs=6, losses=[3, 2, 1, 1, 1, 1])
+    assert isinstance(last, Finished)
+    assert reads == [0]  # what earlier attempts told
+    monkeypatch.undo()
+    assert len(epochs(run)) == 6
 
 
 def test_warnings_of_the_data_check_are_told(here, annotation_folder):

@@ -81,6 +81,9 @@ def _show_bars(happenings: Happenings) -> None:
                 progress.console.print(_epoch(event, epochs))
             elif isinstance(event, events.Progress):
                 progress.update(part, description=event.stage, completed=event.done, total=event.total, visible=True)
+                if event.seconds_left is not None:
+                    note = f"epoch {event.epoch} of {epochs}, {duration(event.seconds_left)} left"
+                    progress.update(whole, note=note)
             elif isinstance(event, events.Evaluated | events.Baseline | events.Verdict):
                 for line in _scored(event):
                     progress.console.print(line, markup=False)

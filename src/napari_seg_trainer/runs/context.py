@@ -13,6 +13,7 @@ from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.files import flush, write_text
 from napari_seg_trainer.runs.checkpoint import CheckpointState, epoch_folder, read_state
 from napari_seg_trainer.runs.run import DISCARD, Run
+from napari_seg_trainer.runs.time_left import TimeLeft
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Progress, Started
 from napari_seg_trainer.schema.job import Hyperparameters
 
@@ -60,6 +61,7 @@ class RunContext:
         self._images = training_images, validation_images
         self._parameters = Hyperparameters()
         self._seconds: list[float] = []
+        self._left = TimeLeft(self._parameters.epochs)
         self._epoch_began = self._told = time.monotonic()
         self.early_stop = False
         self._state = read_state(run)
@@ -85,6 +87,7 @@ class RunContext:
                 device=device,
             )
         )
+        self._left = TimeLeft(parameters.epochs)
         self._epoch_began = self._told = time.monotonic()
 
     def learning_rate(self, epoch: int) -> float:
@@ -97,10 +100,7 @@ class RunContext:
         now = time.monotonic()
         if now - self._told >= PROGRESS_SECONDS and step < steps:
             self._told = now
-            left = None
-            if self._seconds:
-                rest = 1.0 - step / steps + self._parameters.epochs - epoch
-                left = statistics.median(self._seconds[-9:]) * rest
+            left = self._left.end_step(epoch, step / steps, now)
             self._run.append(Progress(stage="training", epoch=epoch, done=step, total=steps, seconds_left=left))
         return not self.obey()
 
@@ -119,14 +119,13 @@ class RunContext:
         scores = self._score(epoch, value, predicting)
         score = None if scores is None or self._scoring is None else self._scoring.deciding(scores)
         is_best = self._is_best(value, score)
-        left = statistics.median(self._seconds[-9:]) * (self._parameters.epochs - epoch)
         event = EpochEnded(
             epoch=epoch,
             metrics=dict(metrics),
             learning_rate=self.learning_rate(epoch),
             is_best=is_best,
             seconds=self._seconds[-1],
-            seconds_left=left if len(self._seconds) > 1 else None,
+            seconds_left=self._left.end_epoch(epoch, self._seconds[-1], now),
         )
         self._keep(event, save, score)
         self._run.append(event)

@@ -44,7 +44,7 @@ from napari_seg_trainer.files import write_text
 from napari_seg_trainer.paths import runs_folder
 from napari_seg_trainer.runs import event_file
 from napari_seg_trainer.runs.process import ProcessInfo
-from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Event, Failed, Finished, Stopped
+from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Event, Failed, Finished, Progress, Stopped
 from napari_seg_trainer.schema.job import TrainingJob
 
 START_SECONDS = 60.0
@@ -262,6 +262,27 @@ class Run:
             if not events:
                 yield None
                 time.sleep(poll)
+
+
+class OwnRun(Run):
+    """A run as the process that trains it has it: what it tells is kept in memory, and not read back.
+
+    Progress is not: it comes many times an epoch.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._events = [event for event in super().events() if not isinstance(event, Progress)]
+
+    def append(self, event: Event) -> None:
+        """Write an event, and keep it."""
+        super().append(event)
+        if not isinstance(event, Progress):
+            self._events.append(event)
+
+    def events(self) -> list[Event]:
+        """Return all events so far, of all attempts, apart from progress."""
+        return list(self._events)
 
 
 def modified(path: Path) -> float:

@@ -30,7 +30,7 @@ from napari_seg_trainer.runs.curve_training import learn_curve
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
 from napari_seg_trainer.runs.model_scores import score_model, scored_images
 from napari_seg_trainer.runs.previews import MODEL, PreviewWriter
-from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.run import OwnRun, Run
 from napari_seg_trainer.runs.scoring import Scoring
 from napari_seg_trainer.runs.turn import wait_for_turn
 from napari_seg_trainer.schema.events import Evaluated, Event, Failed, Finished, Stopped, Verdict
@@ -49,6 +49,7 @@ def train_run(run: Run) -> Event:
     tracebacks go to the log.
     """
     run.claim()
+    run = OwnRun(run.folder)
     try:
         last: Event = _Training(run).work()
     except Cancelled:

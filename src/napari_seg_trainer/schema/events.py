@@ -71,7 +71,8 @@ class EpochEnded(_Event):
     is_best : bool
         Whether this epoch's weights are the best so far.
     seconds, seconds_left : float
-        How long it took, and the estimate for the rest (none before the second epoch).
+        How long it took, and the estimate for the rest; none while it is measured, as the first epoch after a start
+        does not count.
     """
 
     type: Literal["epoch"] = "epoch"

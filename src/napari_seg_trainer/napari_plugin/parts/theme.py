@@ -21,6 +21,8 @@ class Colours:
         For reasons why something cannot be, and for what deserves a look.
     training, validation, best : str
         For curves and their marks; told apart by colour-blind people (Okabe and Ito 2008).
+    others : tuple of str
+        For further curves.
     """
 
     background: str
@@ -30,6 +32,7 @@ class Colours:
     training: str
     validation: str
     best: str
+    others: tuple[str, ...]
 
 
 def colours() -> Colours:
@@ -44,6 +47,7 @@ def colours() -> Colours:
         training="#56b4e9" if dark else "#0072b2",
         validation="#e69f00" if dark else "#b85c00",
         best="#009e73" if dark else "#00704f",
+        others=("#56b4e9", "#e69f00", "#cc79a7", "#f0e442") if dark else ("#0072b2", "#b85c00", "#a3417c", "#6b6b00"),
     )
 
 

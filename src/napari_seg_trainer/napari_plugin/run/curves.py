@@ -1,7 +1,8 @@
 """The curves of a run: losses, and scores where there are some."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyqtgraph
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.section import Section
+from napari_seg_trainer.napari_plugin.parts.theme import Colours, coloured, colours, on_theme_change
 from napari_seg_trainer.napari_plugin.run.canvas import Canvas
 from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Event
 
@@ -22,8 +24,14 @@ class _Look:
     """One curve: what it is called, which of the theme's colours it has, and whether it is the one that matters."""
 
     name: str
-    colour: str
+    colour: str | int
     bold: bool = False
+
+    def paint(self, colour: Colours) -> str:
+        """Return its colour in a theme; that of a number is one of the others."""
+        if isinstance(self.colour, int):
+            return colour.others[self.colour % len(colour.others)]
+        return str(getattr(colour, self.colour))
 
 
 _SCORES_TIP = "How well objects of whole validation images are found; 1 is perfect."
@@ -52,6 +60,13 @@ class Curves(QWidget):
         layout.addWidget(self._losses)
         layout.addWidget(self._scores)
         self._scores.hide()
+        self._others = _Plot("Other measures", {})
+        self._others.head.setWordWrap(True)
+        self._others.setToolTip("What else the training measures, such as the parts of the loss.")
+        self._others.canvas.view.setXLink(self._losses.canvas.view)
+        self.more = Section("More curves", self._others)
+        layout.addWidget(self.more)
+        self.more.hide()
         self.logarithmic.toggled.connect(self._losses.canvas.set_logarithmic)
 
     def add(self, events: Iterable[Event]) -> None:
@@ -68,9 +83,9 @@ class Curves(QWidget):
 
     def _add_scores(self, event: Evaluated) -> None:
         if event.epoch is not None:
-            self._add(event.epoch, event.scores)
+            self._add(event.epoch, _drawn(event.scores))
         elif self._best is not None and _SCORES.keys().isdisjoint(self._values):
-            self._add(self._best, event.scores)  # the best epoch's weights become the model
+            self._add(self._best, _drawn(event.scores))  # the best epoch's weights become the model
 
     def warm_up(self) -> None:
         """Draw curves that mean nothing, until `clear`."""
@@ -88,11 +103,15 @@ class Curves(QWidget):
         return {name: list(values.items()) for name, values in self._values.items()}
 
     def _add(self, epoch: int, values: Mapping[str, float]) -> None:
-        for name in values.keys() & (_LOSSES.keys() | _SCORES.keys()):
-            self._values.setdefault(name, {})[epoch] = values[name]
+        for name, value in values.items():
+            self._values.setdefault(name, {})[epoch] = value
 
     def _draw(self) -> None:
         self._losses.draw(self._values, self._best)
+        others = _looks(self._values.keys() - _LOSSES.keys() - _SCORES.keys())
+        self.more.setVisible(bool(others))
+        self._others.show_curves(others)
+        self._others.draw(self._values, self._best)
         scored = not _SCORES.keys().isdisjoint(self._values)
         self._scores.setVisible(scored)
         if scored:
@@ -106,13 +125,13 @@ class _Plot(QWidget):
 
     def __init__(self, title: str, looks: Mapping[str, _Look], corner: QWidget | None = None) -> None:
         super().__init__()
-        self._title, self._looks = title, looks
+        self._title, self._looks = title, dict(looks)
         self._values: Values = {}
         self._best: int | None = None
         self._hovered: int | None = None
-        self._head = QLabel()
+        self.head = QLabel()
         self.canvas = Canvas()
-        self._curves = {name: self.canvas.add_curve(antialias=True, autoDownsample=True) for name in looks}
+        self._curves = {name: self._new_curve() for name in looks}
         self._spot = self.canvas.add_curve(pen=None, symbol="o", symbolSize=8)
         self._best_line, self._cursor = self.canvas.add_upright(), self.canvas.add_upright()
         self._level, self._level_name = self.canvas.add_level(), ""
@@ -121,13 +140,27 @@ class _Plot(QWidget):
         on_theme_change(self, self._paint)
         self._paint()
 
+    def show_curves(self, looks: Mapping[str, _Look]) -> None:
+        """Have these curves, and no others."""
+        if looks == self._looks:
+            return
+        for name in self._curves.keys() - looks.keys():
+            self._curves[name].setData([], [])
+        self._looks = dict(looks)
+        self._curves |= {name: self._new_curve() for name in looks.keys() - self._curves.keys()}
+        self._paint()
+
+    def _new_curve(self) -> Any:
+        return self.canvas.add_curve(antialias=True, autoDownsample=True)
+
     def draw(self, values: Values, best: int | None) -> None:
         """Draw these values, and mark the best epoch."""
         self._values, self._best = values, best
-        for name, curve in self._curves.items():
+        for name in self._looks:
             x, y = _arrays(values.get(name, {}))
-            curve.setData(x, y, symbol="o" if len(x) == 1 else None)  # a single point makes no line
-        main = values.get(next(name for name, look in self._looks.items() if look.bold), {})
+            self._curves[name].setData(x, y, symbol="o" if len(x) == 1 else None)  # a single point makes no line
+        bold = [name for name, look in self._looks.items() if look.bold]
+        main = values.get(bold[0], {}) if len(bold) == 1 else {}
         self._spot.setData(*_arrays({best: main[best]} if best is not None and best in main else {}))
         self._best_line.setVisible(best is not None)
         self._best_line.setPos(best or 0)
@@ -164,18 +197,18 @@ class _Plot(QWidget):
             if name in self._values:
                 sign = "━" if look.bold else "─"
                 text = f"{sign} {look.name}" if at is None else f"{look.name} {_number(self._values[name].get(at))}"
-                parts.append(coloured(text, getattr(colour, look.colour)))
+                parts.append(coloured(text, look.paint(colour)))
         if at is None and self._best is not None:
             parts.append(coloured(f"● best {self._best}", colour.best))
         if at is None and self._level_name:
             parts.append(coloured(f"┄ {self._level_name}", colour.text))
-        self._head.setText("&nbsp; ".join(parts))
+        self.head.setText("&nbsp; ".join(parts))
 
     def _paint(self) -> None:
         colour = colours()
         self.canvas.paint_axes(colour)
         for name, look in self._looks.items():
-            own = getattr(colour, look.colour)
+            own = look.paint(colour)
             self._curves[name].setPen(pyqtgraph.mkPen(own, width=2.5 if look.bold else 1))
             self._curves[name].setSymbolBrush(own)
             self._curves[name].setSymbolPen(own)
@@ -187,7 +220,7 @@ class _Plot(QWidget):
         self._tell()
 
     def _arrange(self, corner: QWidget | None) -> None:
-        self._head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         foot = QHBoxLayout()
         foot.addWidget(QLabel("epoch"), stretch=1, alignment=Qt.AlignmentFlag.AlignHCenter)
         if corner is not None:
@@ -195,9 +228,24 @@ class _Plot(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        for widget in (self._head, self.canvas):
+        for widget in (self.head, self.canvas):
             layout.addWidget(widget)
         layout.addLayout(foot)
+
+
+def _drawn(scores: Mapping[str, float]) -> Mapping[str, float]:
+    """Return what is drawn of the scores: of one IoU threshold, and no counts."""
+    return {name: value for name, value in scores.items() if name in _SCORES}
+
+
+def _looks(names: Set[str]) -> dict[str, _Look]:
+    """Return the looks of an engine's own metrics: a validation's is bold, in the colour of what it validates."""
+    stems = sorted({name.removeprefix("val_") for name in names})
+    looks: dict[str, _Look] = {}
+    for number, stem in enumerate(stems):
+        title = stem.replace("_", " ")
+        looks |= {stem: _Look(title, number), f"val_{stem}": _Look(f"validation {title}", number, bold=True)}
+    return {name: look for name, look in looks.items() if name in names}
 
 
 def _level(baseline: Baseline | None) -> tuple[float | None, str]:

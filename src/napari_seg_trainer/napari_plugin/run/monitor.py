@@ -1,6 +1,5 @@
-"""Follows a run, and tells how long it will still take."""
+"""Follows a run."""
 
-import statistics
 import threading
 import time
 from collections.abc import Generator
@@ -13,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 from napari_seg_trainer.napari_plugin.parts.background import lent_thread, step_by_step
 from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
 from napari_seg_trainer.runs.run import Run, RunState
-from napari_seg_trainer.schema.events import EpochEnded, Event, Progress, Started
+from napari_seg_trainer.schema.events import Event
 
 BATCH = 1000
 """So many events are told at once at most; the viewer draws once for each batch."""
@@ -88,44 +87,6 @@ def _batches(run: Run, leave: threading.Event) -> Generator[list[Event], None, R
                 told = time.monotonic()
         yield batch
         return run.state()
-
-
-class TimeLeft:
-    """How long a training will still take, told calmly.
-
-    The first epoch after a start does not count: in it, frameworks compile and memory is filled. A new estimate moves
-    what is told by a part of the difference only.
-    """
-
-    _WEIGHT = 0.25
-
-    def __init__(self) -> None:
-        self._epochs = 0
-        self._seconds: list[float] = []
-        self._skip = True
-        self._end: float | None = None
-
-    def add(self, event: Event) -> None:
-        """Take an event into account."""
-        if isinstance(event, Started):
-            self._epochs, self._seconds, self._skip, self._end = event.epochs, [], True, None
-        elif isinstance(event, EpochEnded):
-            if not self._skip:
-                self._seconds.append(event.seconds)
-            self._skip = False
-            self._estimate(event, self._epochs - event.epoch)
-        elif isinstance(event, Progress) and event.epoch is not None and event.total:
-            self._estimate(event, self._epochs - event.epoch + 1 - event.done / event.total)
-
-    def seconds(self, now: float | None = None) -> float | None:
-        """Return the seconds left at a time (since 1970; now, if not given), or None while that is being measured."""
-        return None if self._end is None else max(0.0, self._end - (time.time() if now is None else now))
-
-    def _estimate(self, event: Event, epochs_left: float) -> None:
-        if not self._seconds:
-            return
-        end = event.time.timestamp() + epochs_left * statistics.median(self._seconds[-9:])
-        self._end = end if self._end is None else self._end + self._WEIGHT * (end - self._end)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """How far a run is."""
 
+import time
 from collections.abc import Iterable
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QSizePolicy, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.clock import clock
-from napari_seg_trainer.napari_plugin.run.monitor import TimeLeft
 from napari_seg_trainer.napari_plugin.run.texts import stage_text
 from napari_seg_trainer.schema.events import EpochEnded, Event, Progress, Started
 
@@ -47,14 +47,14 @@ class RunProgress(QWidget):
         """Show that nothing has begun."""
         self.epochs = self.ended = 0
         self._fraction = 0.0
-        self._left = TimeLeft()
+        self._end: float | None = None
         self._tell("starting…", 0.0)
 
     def add(self, events: Iterable[Event]) -> None:
         """Show what these events tell."""
         stage, part = self.stage_line.text(), self.part.value() / _FINE
         for event in events:
-            self._left.add(event)
+            self._follow_time(event)
             if isinstance(event, Started):
                 self.epochs, self.ended, self._fraction = event.epochs, event.epoch - 1, 0.0
                 stage, part = f"on {event.device}", 0.0
@@ -80,8 +80,15 @@ class RunProgress(QWidget):
         self._tell_time()
         self.setUpdatesEnabled(True)
 
+    def _follow_time(self, event: Event) -> None:
+        """Between two estimates of the training, the time runs."""
+        if isinstance(event, Started):
+            self._end = None
+        elif isinstance(event, EpochEnded | Progress) and event.seconds_left is not None:
+            self._end = event.time.timestamp() + event.seconds_left
+
     def _tell_time(self) -> None:
-        left = self._left.seconds()
+        left = None if self._end is None else max(0.0, self._end - time.time())
         if not self.epochs or self.ended >= self.epochs:
             self.time_line.setText("")
         else:
