@@ -1,6 +1,10 @@
 """What a script can do; trainings are in `runs/test_training.py`."""
 
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +13,8 @@ from napari_seg_trainer import compare, evaluate, load_annotations, segment, sug
 from napari_seg_trainer.api import make_job, read_job, train
 from napari_seg_trainer.errors import DataError, EngineError, JobError, LibraryError, RunError
 from napari_seg_trainer.runs.listing import list_runs
+
+README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.fixture
@@ -87,6 +93,22 @@ def test_how_far_it_is_is_told(toy_model, annotation_folder, tmp_path):
     told.clear()
     assert len(suggest("first", unannotated, progress=progress)) == 2
     assert told == [(1, 2), (2, 2)]
+
+
+def test_the_readmes_example_is_a_script(home, toy_model, annotation_folder, tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert "__main__" not in example
+    for name, seed in (("annotations_nuclei", 0), ("annotations_nuclei_test", 1)):
+        folder = annotation_folder(name, images=3, channels=("nuclei",), seed=seed)
+    (tmp_path / "new_images").mkdir()
+    shutil.copy(folder / "cell_00.tif", tmp_path / "new_images" / "cell_07.tif")
+    toy_model("nuclei-0", channels=("nuclei",))
+    (tmp_path / "script.py").write_text(example.replace("epochs=100", "epochs=2, engine='toy'"), encoding="utf-8")
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, *others = [line.split() for line in done.stdout.splitlines()[-3:]]
+    assert [name for name, _ in others] == ["nuclei-1", "nuclei-0"]
+    assert float(first[0]) == float(others[0][1]) > 0.9
 
 
 def test_an_unknown_model_is_an_error(home, annotation_folder):

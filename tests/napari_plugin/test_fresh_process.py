@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from napari_seg_trainer.paths import HOME_VARIABLE
 
@@ -37,6 +40,36 @@ print(json.dumps({"seconds": seconds, "loaded": loaded, "threads": threads, "chi
 """
 
 
+ABSENT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {absent}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def absent_with(*wanted: str) -> set[str]:
+    """The packages that are there, and would not be if these alone were installed, with what they need."""
+    needed, names = set(), list(wanted)
+    while names:
+        requirement = Requirement(names.pop())
+        key = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if key not in needed:
+            needed.add(key)
+            for text in requires(requirement.name) or ():
+                marker = Requirement(text).marker
+                if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)):
+                    names.append(text)
+    kept = {name for name, _ in needed}
+    packages = packages_distributions()
+    return {each for each, owners in packages.items() if kept.isdisjoint(map(canonicalize_name, owners))}
+
+
 @pytest.fixture
 def fresh(tmp_path: Path):
     """Run code in a fresh process with an empty home, and return what its last line tells."""
@@ -50,6 +83,14 @@ def fresh(tmp_path: Path):
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+def test_every_dock_opens_with_this_package_and_napari_alone(fresh):
+    absent = absent_with("napari-seg-trainer", "napari[pyqt6]")
+    assert absent >= {"stardist", "tensorflow", "cellpose", "torch", "pytest"}
+    assert absent.isdisjoint({"appose", "pyqtgraph", "napari", "superqt"})
+    told = fresh(ABSENT.format(absent=absent) + OPEN_ALL)
+    assert len(told["seconds"]) == 4
 
 
 def test_opening_every_dock_imports_no_framework_and_leaves_nothing(fresh, tmp_path):

@@ -330,7 +330,7 @@ def test_the_pixel_size_is_the_images(segment, toy_model, viewer, scale, units, 
     viewer.add_image(discs(1), name="dapi", scale=(scale, scale), units=units)
     size = segment("bright").form
     assert size.pixel_size.number.value == known
-    assert size.pixel_size.number.enabled == (not known)
+    assert size.pixel_size.unit.value == ("µm from layer" if known else "µm")
     assert hint in unescape(size.hint.value)
     assert bool(hint) == bool(size.hint.value)
 
@@ -348,7 +348,12 @@ def test_an_unknown_pixel_size_can_be_typed(segment, toy_model, viewer, run, qtb
     run(widget)
     assert viewer.layers[-1].metadata[PROVENANCE]["pixel_size"] == 0.25
     image.units, image.scale = "um", (0.75, 0.75)
+    assert number.value == "0,25"  # what was typed for this image
+    viewer.add_image(discs(2), name="other", scale=(0.75, 0.75), units="um")
+    widget.form.select_layers([viewer.layers["other"]])
     assert number.value == "0.75"
+    widget.form.select_layers([image])
+    assert number.value == "0,25"
     image.units = "pixel"
     assert number.value == "0,25"
 
@@ -422,6 +427,25 @@ def test_a_file_that_cannot_be_segmented_stops_no_others(segment, toy_model, run
     problem = unescape(widget.progress.problem.text())
     assert "2 images could not be segmented" in problem
     assert "has no channel 'dapi'" in problem
+
+
+def test_what_is_typed_counts_for_layers_and_for_all_files_of_a_folder(segment, toy_model, viewer, tmp_path, qtbot):
+    toy_model("bright", pixel_size=0.5)
+    viewer.add_image(discs(1), name="dapi", scale=(0.5, 0.5), units="um")
+    widget = segment("bright")
+    size = widget.form.pixel_size
+    assert widget.form.task().pixel_size == 0.5
+    size.number.native.clear()
+    qtbot.keyClicks(size.number.native, "0.25")
+    assert (widget.form.task().pixel_size, size.unit.value) == (0.25, "µm")
+    choose_folder(widget, write_images(tmp_path / "images", 1, pixel_size=0.4), qtbot)
+    # the first file's own is shown, and holds for that file alone
+    assert (size.number.value, size.unit.value, widget.form.task().pixel_size) == ("0.4", "µm from files", None)
+    size.number.native.clear()
+    qtbot.keyClicks(size.number.native, "0.3")
+    assert widget.form.task().pixel_size == 0.3
+    size.number.native.clear()
+    assert widget.form.task().pixel_size is None
 
 
 def test_files_whose_pixel_size_is_not_known_deserve_a_look(segment, toy_model, run, tmp_path, qtbot):

@@ -12,11 +12,6 @@ import numpy as np
 import psutil
 import pytest
 
-from testkit import patience, processes
-from testkit.patience import wait_until
-
-pytest.importorskip("appose")
-
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.errors import DataError, EngineError, JobError, LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
@@ -24,6 +19,8 @@ from napari_seg_trainer.priority import NICENESS, NICENESS_VARIABLE
 from napari_seg_trainer.segmentation.files import segment_files
 from napari_seg_trainer.segmentation.segment import Segmenter
 from napari_seg_trainer.segmentation.service import CancelledError, SegmentationService
+from testkit import patience, processes
+from testkit.patience import wait_until
 
 LOWEST_PRIORITY = 19
 

@@ -11,6 +11,7 @@ from napari_seg_trainer.engines.stardist.spec import SPEC, StarDistSettings
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.segmentation.files import segment_files
 from napari_seg_trainer.segmentation.segment import Segmenter
+from napari_seg_trainer.segmentation.service import SegmentationService
 
 
 def test_what_is_not_given_is_the_models_own():
@@ -76,9 +77,6 @@ def test_a_stardist_models_own_thresholds(tmp_path, content, own):
 
 
 def test_stardists_thresholds_can_be_set(stardist_training):
-    pytest.importorskip("appose")
-    from napari_seg_trainer.segmentation.service import SegmentationService
-
     image = next(iter(AnnotationFolder.open(stardist_training.data))).read()
     model = stardist_training.model
     segmenter = Segmenter(model)

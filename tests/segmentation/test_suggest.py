@@ -8,6 +8,7 @@ import tifffile
 
 from napari_seg_trainer import suggest
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.segmentation.service import SegmentationService
 from napari_seg_trainer.segmentation.suggest import (
     Suggestion,
     disagreement,
@@ -92,6 +93,16 @@ def test_the_channels_are_those_of_the_model(toy_model, folder):
     found = suggest(toy_model(channels=("gfp",)), folder)
     assert all("no channel 'gfp'" in one.problem for one in found)
     assert not any(one.problem for one in suggest(toy_model("other", channels=("gfp",)), folder, use=["dapi"]))
+
+
+def test_the_files_pixel_size_counts_unless_another_is_given(toy_model, folder):
+    model = toy_model(pixel_size=0.25)
+    image = folder / "a_clear.tif"
+    image.with_suffix(".json").write_text(json.dumps({"channels": ["dapi"], "spatial_calibration": 0.25}))
+    (found,) = look_at_images(model, [image])
+    assert (found.objects, found.problem) == (9, "")
+    (refused,) = look_at_images(model, [image], pixel_size=1e7)
+    assert "1e+07" in refused.problem
 
 
 def test_annotated_images_are_left_out(folder, tmp_path):
@@ -181,9 +192,6 @@ def test_of_very_many_images_some_stand_for_all(tmp_path, monkeypatch):
 
 
 def test_a_service_is_asked_the_same(toy_model, folder, checkpoint):
-    pytest.importorskip("appose")
-    from napari_seg_trainer.segmentation.service import SegmentationService
-
     images, model = sorted(folder.glob("*.tif")), toy_model()
     with SegmentationService() as service:
         found = list(look_at_images(model, images, checkpoint=checkpoint, service=service))

@@ -205,7 +205,7 @@ class _Summary:
                 "Export again with the pixel size, or nothing will be brought to the others' scale."
             )
             yield Finding(severity=Severity.WARNING, code="pixel-size-missing", message=message, file=unknown[0])
-        if not unknown:
+        if known and not unknown:
             yield from self._odd_pixel_sizes(known)
         if len(known) > 1:
             sizes = ", ".join(f"{size:g} µm ({len(files)})" for size, files in sorted(known.items()))
@@ -215,8 +215,8 @@ class _Summary:
 
     def _odd_pixel_sizes(self, known: dict[float, list[Path]]) -> Iterator[Finding]:
         """Find what training refuses where the job gives no pixel size: an image scaled to the usual one in excess."""
+        usual = median(each for each in self.sizes if each is not None)
         for size, files in known.items():
-            usual = median(each for each in self.sizes if each is not None)
             if not 1 / MAX_SCALE <= size / usual <= MAX_SCALE:
                 message = (
                     f"The pixel size of {_named(files)} is {size:g} µm, but {usual:g} µm is usual in this data. "

@@ -1,8 +1,10 @@
 """Annotation folders: the annotated images in them, read when asked for."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Self
 
@@ -143,12 +145,11 @@ def named(pairs: Iterable[AnnotatedPair]) -> Iterator[tuple[str, AnnotatedPair]]
     Of several with one folder name and stem, the later ones are numbered.
     """
     taken: set[str] = set()
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(2))
     for pair in pairs:
         name = candidate = f"{pair.image.parent.name}/{pair.stem}"
-        count = 1
         while candidate in taken:
-            count += 1
-            candidate = f"{name} ({count})"
+            candidate = f"{name} ({next(numbers[name])})"
         taken.add(candidate)
         yield candidate, pair
 

@@ -103,6 +103,18 @@ def masks_of(folder: Path, stem: str) -> list[Path]:
     return [path for path, _ in _sort(_files_of(folder)).masks.get(stem, ())]
 
 
+def without_masks(images: Iterable[Path]) -> list[Path]:
+    """Return those images that have no mask beside them; each folder is listed once."""
+    masks: dict[Path, Mapping[str, object]] = {}
+    kept = []
+    for image in images:
+        if image.parent not in masks:
+            masks[image.parent] = _sort(_files_of(image.parent)).masks
+        if stem_of(image) not in masks[image.parent]:
+            kept.append(image)
+    return kept
+
+
 def stem_of(path: Path) -> str:
     """Return the file name without its extension (``.ome.tif`` is one)."""
     return path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem

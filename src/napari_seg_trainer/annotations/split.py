@@ -65,7 +65,9 @@ class Split(FrozenModel):
 def _draw_fields(sizes: Counter[str], wanted: int, seed: int) -> set[str]:
     shuffled = np.random.default_rng(seed).permutation(sorted(sizes))
     chosen: set[str] = set()
+    count = 0
     for field in map(str, shuffled):
-        if sum(sizes[name] for name in chosen) + sizes[field] <= wanted:
+        if count + sizes[field] <= wanted:
             chosen.add(field)
+            count += sizes[field]
     return chosen or {min(map(str, shuffled), key=lambda field: sizes[field])}

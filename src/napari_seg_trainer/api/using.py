@@ -2,9 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache, partial
-from multiprocessing import get_context
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -123,15 +121,15 @@ def scored(
     segmenter = Segmenter(model)
     for done, pair in enumerate(pairs):
         progress(done, len(pairs))
-        yield _scored_pair(segmenter, use, pair)
+        yield _scored_pair(segmenter.segment, use, pair)
     progress(len(pairs), len(pairs))
 
 
 def _scored_pair(
-    segmenter: Segmenter, use: Sequence[str], pair: AnnotatedPair
+    segment: Callable[..., NDArray[np.int32]], use: Sequence[str], pair: AnnotatedPair
 ) -> tuple[ImageScore, AnnotatedImage, NDArray[np.int32]]:
     annotated = pair.read()
-    prediction = segmenter.segment(
+    prediction = segment(
         annotated.image, annotated.channels, pixel_size=annotated.pixel_size, use=use, name=str(pair.image)
     )
     return score_image(pair.stem, annotated.labels, prediction), annotated, prediction
@@ -165,6 +163,8 @@ def compare(
     SegTrainerError
         As for `evaluate`, or if two models have the same name.
     """
+    from napari_seg_trainer.segmentation.service import SegmentationService  # nothing else here needs what it imports
+
     opened = [_opened(model) for model in models]
     names = [model.name for model in opened]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -173,24 +173,14 @@ def compare(
     pairs = open_folders([Path(folder) for folder in ([folders] if isinstance(folders, str | PathLike) else folders)])
     found: dict[str, Scores] = {}
     for engine in dict.fromkeys(model.card.engine for model in opened):
-        # two frameworks in one process may crash it
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        with SegmentationService() as service:  # one engine's memory at a time
             for model in (model for model in opened if model.card.engine == engine):
                 scores: list[ImageScore] = []
-                for score in pool.map(partial(_score_pair, model.folder, tuple(use)), pairs):
-                    scores.append(score)
+                for pair in pairs:
+                    scores.append(_scored_pair(partial(service.segment, model), use, pair)[0])
                     progress(len(found) * len(pairs) + len(scores), len(opened) * len(pairs))
                 found[model.name] = Scores.of(scores)
     return {model.name: found[model.name] for model in opened}
-
-
-@lru_cache(1)
-def _segmenter(folder: Path) -> Segmenter:
-    return Segmenter(open_model(folder))
-
-
-def _score_pair(folder: Path, use: Sequence[str], pair: AnnotatedPair) -> ImageScore:
-    return _scored_pair(_segmenter(folder), use, pair)[0]
 
 
 def suggest(
@@ -214,7 +204,7 @@ def suggest(
     use : sequence of str
         As for `segment`.
     pixel_size : float, optional
-        µm per pixel, where the files do not tell it.
+        µm per pixel, where the files do not tell it or are wrong; it counts for all.
     progress : callable, optional
         As for `evaluate`.
 

@@ -30,13 +30,18 @@ Channels = Annotated[
     ),
 ]
 
+PixelSize = Annotated[
+    float | None,
+    typer.Option(help="µm per pixel of all images, where the files do not tell it or are wrong."),
+]
+
 
 def segment(
     model: Model,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="TIFF or PNG files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels (STEM_labelled.tif).")],
     channel: Channels = None,
-    pixel_size: Annotated[float | None, typer.Option(help="µm per pixel, where the files do not tell it.")] = None,
+    pixel_size: PixelSize = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the prediction, such as probability=0.6."),
@@ -80,7 +85,7 @@ def suggest(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Images without labels.")],
     most: Annotated[int, typer.Option(min=1, help="How many images to name.")] = 10,
     channel: Channels = None,
-    pixel_size: Annotated[float | None, typer.Option(help="µm per pixel, where the files do not tell it.")] = None,
+    pixel_size: PixelSize = None,
     json: AsJson = False,
 ) -> None:
     """Name the images to annotate next: those that speak for most of what a model is unsure of.

@@ -1,7 +1,7 @@
 """Image files in, label files out."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -21,7 +21,7 @@ from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 
-if TYPE_CHECKING:  # it needs appose
+if TYPE_CHECKING:
     from napari_seg_trainer.segmentation.service import SegmentationService
 
 
@@ -57,7 +57,7 @@ def segment_files(
     output : Path
         Folder for the label files, ``STEM_labelled.tif`` (int32, axes YX).
     pixel_size : float, optional
-        µm per pixel, where the files do not tell it or are wrong.
+        µm per pixel, where the files do not tell it or are wrong; it counts for all.
     use, settings
         As for `Segmenter.segment`.
     overwrite : bool
@@ -121,10 +121,17 @@ def write_labels(path: Path, labels: NDArray[np.int32]) -> None:
         write_bytes(path, buffer.getvalue())
 
 
+def check_unlike(targets: Iterable[Path]) -> None:
+    """Raise a DataError if two images would get one label file."""
+    seen: set[Path] = set()
+    for target in targets:
+        if target in seen:
+            raise DataError(f"Two images would both become '{target}'. Segment them into two folders.")
+        seen.add(target)
+
+
 def _check_targets(images: Sequence[Path], targets: Sequence[Path], overwrite: bool) -> None:
-    doubled = next((target for target in targets if targets.count(target) > 1), None)
-    if doubled is not None:
-        raise DataError(f"Two images would both become '{doubled}'. Segment them into two folders.")
+    check_unlike(targets)
     taken = None if overwrite else next((target for target in targets if os.path.exists(target)), None)
     if taken is not None:
         raise DataError(f"'{taken}' exists already. Choose another output folder, or add --overwrite.")

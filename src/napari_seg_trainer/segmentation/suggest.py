@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from napari_seg_trainer.annotations.layouts import list_images, masks_of, stem_of
+from napari_seg_trainer.annotations.layouts import list_images, without_masks
 from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.evaluation.matching import match
@@ -25,7 +25,7 @@ from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.files import open_image
 from napari_seg_trainer.segmentation.segment import Segmenter
 
-if TYPE_CHECKING:  # it needs appose
+if TYPE_CHECKING:
     from napari_seg_trainer.segmentation.service import SegmentationService
 
 IOU = 0.5
@@ -149,7 +149,7 @@ def unannotated(places: Sequence[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for place in places:
         if place.is_dir():
-            images = [image for image in list_images(place) if not masks_of(place, stem_of(image))]
+            images = without_masks(list_images(place))
         elif place.exists():
             images = [place]
         else:
@@ -179,7 +179,7 @@ def look_at_images(
     checkpoint : Path, optional
         Weights of another late epoch of the model's training.
     pixel_size : float, optional
-        µm per pixel, where the files do not tell it.
+        µm per pixel, where the files do not tell it or are wrong; it counts for all.
     use : sequence of str
         As for `Segmenter.segment`.
     service : SegmentationService, optional
@@ -199,7 +199,8 @@ def look_at_images(
     for path in images:
         try:
             image = open_image(path)
-            told = {"pixel_size": image.pixel_size or pixel_size, "use": use, "name": str(path)}
+            size = image.pixel_size if pixel_size is None else pixel_size
+            told = {"pixel_size": size, "use": use, "name": str(path)}
             yield _look(path, image.data, [partial(_call, segment, image.channels, told) for segment in segments])
         except DataError as error:
             yield Suggestion(path, problem=str(error))

@@ -15,7 +15,7 @@ from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.folders import PREFIX, source_folder
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid
-from napari_seg_trainer.napari_plugin.layers.planes import Source, frame_count, pixel_size
+from napari_seg_trainer.napari_plugin.layers.planes import Source, frame_count
 
 _ANOTHER = re.compile(r"\s*\[\d+\]$")  # napari's mark of a second layer of one name
 _NEW_LABELS = " - Labels"  # napari's name for a new layer above an image
@@ -57,15 +57,6 @@ def experiment_folder(layers: Iterable[Layer]) -> Path:
         return folder.parent if folder.name.startswith(PREFIX) else folder
     documents = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation))
     return documents if documents.is_dir() else Path.home()
-
-
-def known_pixel_size(layers: Iterable[Layer]) -> tuple[float, str] | None:
-    """Return the pixel size in µm of the first layer that knows its own, and that layer's name."""
-    for layer in layers:
-        size = pixel_size(layer)
-        if size is not None:
-            return size, layer.name
-    return None
 
 
 @dataclass(frozen=True)

@@ -17,19 +17,24 @@ from napari_seg_trainer.napari_plugin.export.defaults import (
     FolderContent,
     Peek,
     experiment_folder,
-    known_pixel_size,
     misfit,
     population_of,
 )
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import FramesAndCrops
-from napari_seg_trainer.napari_plugin.export.pixel_size import PixelSizeEdit
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
 from napari_seg_trainer.napari_plugin.layers.folders import PREFIX
+from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by
 from napari_seg_trainer.napari_plugin.layers.planes import deepest, sources
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
+from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField
 
 LONGEST_POPULATION = 100
+_PIXEL_SIZE = (
+    "How large a pixel is in your sample, in µm. Models trained on images of one pixel size work on images of another "
+    "only if both are known."
+)
+_NOT_KNOWN = "Tick to export without a pixel size. Models then take these images at the size they have."
 
 
 class ExportForm(QWidget):
@@ -94,7 +99,7 @@ class ExportForm(QWidget):
         self.folder.choose_btn.text = "…"
         self.folder.choose_btn.max_width = 30
         self.folder.choose_btn.tooltip = "Choose the folder."
-        self.pixel_size = PixelSizeEdit()
+        self.pixel_size = PixelSizeField(_PIXEL_SIZE, box=_NOT_KNOWN)
         self.form = Form(self.labels, channels, self.population, self.folder, self.pixel_size)
         row = channels.native.parentWidget().layout()
         row.setAlignment(row.itemAt(0).widget(), Qt.AlignmentFlag.AlignTop)
@@ -170,7 +175,7 @@ class ExportForm(QWidget):
         self._propose(self.folder.line_edit, "folder", str(experiment_folder([*chosen, labels])))
         self._propose(self.population, "population", population_of(labels))
         self.channels.know(self.content.channels)
-        self.pixel_size.propose(known_pixel_size([*chosen, labels]))
+        self.pixel_size.follow(told_by([*chosen, labels]), labels.unique_id)
         self.parts.follow(labels, self._deepest(labels))
 
     def _propose(self, field: LineEdit, name: str, text: str) -> None:

@@ -1,6 +1,6 @@
 """The form of the segmentation: which model, on which images, how."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from magicgui.widgets import ComboBox, Label
 from napari import Viewer
@@ -9,27 +9,32 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_seg_trainer.napari_plugin.layers.grids import shape_of
+from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by
 from napari_seg_trainer.napari_plugin.layers.planes import (
     Source,
     deepest,
     frame_count,
-    pixel_size,
     shown_frame,
     sources,
 )
 from napari_seg_trainer.napari_plugin.models.summary import ListedModel
 from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
 from napari_seg_trainer.napari_plugin.parts.form import Form, wrap
+from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField, Told
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
 from napari_seg_trainer.napari_plugin.segment.folders import FolderFields
 from napari_seg_trainer.napari_plugin.segment.frames import ALL, FOLDER, SHOWN, FramesChoice
 from napari_seg_trainer.napari_plugin.segment.inputs import InputFields, file_offers, layer_offers
 from napari_seg_trainer.napari_plugin.segment.labels import memory_problem
-from napari_seg_trainer.napari_plugin.segment.pixel_size import ImagePixelSize
 from napari_seg_trainer.napari_plugin.segment.settings import SettingsSection
 from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, LayerTask, Task, frames_misfit
+from napari_seg_trainer.segmentation.segment import size_warning
 
 NO_IMAGE = "Open an image first, or try File > Open Sample."
+_PIXEL_SIZE = (
+    "How large a pixel of the image is in the sample, in µm. The image is scaled to the pixel size that the model was "
+    "trained at, so that objects have the size that it knows. What you type counts for all images of a folder."
+)
 
 
 class SegmentForm(QWidget):
@@ -66,7 +71,7 @@ class SegmentForm(QWidget):
         )
         tame(self.model.native)
         self.card = Label(name="card", label=" ")
-        self.pixel_size = ImagePixelSize()
+        self.pixel_size = PixelSizeField(_PIXEL_SIZE)
         self.hint = Label(name="hint", label=" ", visible=False)
         for line in (self.card, self.hint):
             wrap(line.native)
@@ -106,13 +111,16 @@ class SegmentForm(QWidget):
         """Follow the viewer's layers, and what the user chose."""
         if self.frames.value() == FOLDER:
             self.inputs.offer(file_offers(self.folders.content.channels))
-            known = self.folders.content.pixel_size
+            images: tuple[Hashable, ...] = self.folders.content.images[:1]
+            size = self.folders.content.pixel_size
+            told = None if size is None else Told(size, "files", "From the folder's first image; each has its own.")
         else:
             active = [layer for layer in self._images() if layer == self._viewer.layers.selection.active]
             self.inputs.offer(layer_offers(sources(self._images())), layer_offers(sources(active)))
-            chosen = self._sources()
-            known = pixel_size(deepest([source.layer for source in chosen])) if chosen else None
-        self.pixel_size.show_known(known)
+            layers = [source.layer for source in self._sources()]
+            images = tuple(layer.unique_id for layer in layers)
+            told = told_by([deepest(layers)] if layers else [])
+        self.pixel_size.follow(told, images)
         self._show_hint()
         self.form.show_reasons(self._reasons())
         self.changed.emit()
@@ -125,17 +133,18 @@ class SegmentForm(QWidget):
         """Return what is to be done; only where there is no `reason` against it."""
         listed = self.chosen
         assert listed is not None, "there was no reason against it"
-        size, settings = self.pixel_size.value(), self.thresholds.value()
+        settings = self.thresholds.value()
         if self.frames.value() == FOLDER:
             names = self.inputs.use()
+            typed = self.pixel_size.typed()  # else each file's own counts
             return FolderTask(
-                listed.model, self.folders.content.images, self.folders.output_path(), names, size, settings
+                listed.model, self.folders.content.images, self.folders.output_path(), names, typed, settings
             )
         chosen = self._sources()
         reference = deepest([source.layer for source in chosen])
         every = self.frames.value() == ALL
         frames = range(frame_count(reference)) if every else (shown_frame(self._viewer, reference),)
-        return LayerTask(listed.model, chosen, tuple(frames), size, settings)
+        return LayerTask(listed.model, chosen, tuple(frames), self.pixel_size.value(), settings)
 
     def _same(self, before: ListedModel | None) -> str | None:
         """Return what a model is called now; somebody may have renamed it."""
@@ -166,8 +175,9 @@ class SegmentForm(QWidget):
         self.follow()
 
     def _show_hint(self) -> None:
-        listed = self.chosen
-        text = self.pixel_size.hint(listed.card) if listed and any(self.inputs.chosen()) else ""
+        listed, text = self.chosen, ""
+        if listed and any(self.inputs.chosen()) and not self.pixel_size.reason():
+            text = size_warning(listed.card, self.pixel_size.value())
         self.hint.value = coloured(text, colours().warning) if text else ""
         self.hint.visible = bool(text)
 

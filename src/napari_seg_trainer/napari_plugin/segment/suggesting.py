@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_seg_trainer.annotations.findings import Finding, Severity
-from napari_seg_trainer.annotations.layouts import masks_of, stem_of
+from napari_seg_trainer.annotations.layouts import without_masks
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
@@ -41,9 +41,8 @@ class SuggestTask:
 
     @classmethod
     def of(cls, task: FolderTask) -> "SuggestTask":
-        """Return the task for the images of a folder that have no masks beside them; slow for many."""
-        images = tuple(image for image in task.images if not masks_of(image.parent, stem_of(image)))
-        return cls(task.model, images, task.use, task.pixel_size)
+        """Return the task for the images of a folder that have no masks beside them."""
+        return cls(task.model, tuple(without_masks(task.images)), task.use, task.pixel_size)
 
     @property
     def steps(self) -> int:

@@ -72,7 +72,7 @@ class FolderTask:
     use : tuple of str
         The channels that feed the model.
     pixel_size : float, optional
-        µm per pixel, where the files do not tell it.
+        µm per pixel of all of them; by default what each file tells.
     settings : mapping
         As for `LayerTask`.
     """
@@ -97,17 +97,16 @@ class FolderTask:
         DataError
             If two images would have the same one.
         """
-        from napari_seg_trainer.segmentation.files import label_file
+        from napari_seg_trainer.segmentation.files import check_unlike, label_file
 
         targets = [label_file(image, self.output) for image in self.images]
-        doubled = next((target for target in targets if targets.count(target) > 1), None)
-        if doubled is not None:
-            raise DataError(f"Two images would both become '{doubled.name}'. Put them into two folders.")
+        check_unlike(targets)
         return [place for place, target in enumerate(targets) if os.path.exists(target)]
 
     def without(self, places: Collection[int]) -> "FolderTask":
         """Return the task without some of its images."""
-        return replace(self, images=tuple(image for i, image in enumerate(self.images) if i not in set(places)))
+        gone = set(places)
+        return replace(self, images=tuple(image for i, image in enumerate(self.images) if i not in gone))
 
 
 Task = LayerTask | FolderTask
@@ -194,7 +193,7 @@ def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event) -
         labels = np.zeros((0, 0), np.int32)
         try:
             image = open_image(path)
-            size = image.pixel_size or task.pixel_size
+            size = image.pixel_size if task.pixel_size is None else task.pixel_size
             labels = service.segment(
                 task.model,
                 image.data,

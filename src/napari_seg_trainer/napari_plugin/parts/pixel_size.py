@@ -1,0 +1,117 @@
+"""The pixel size of images: told by them, typed, or left open."""
+
+import math
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from magicgui.widgets import CheckBox, Container, Label, LineEdit
+from magicgui.widgets.bases import Widget
+
+_EXAMPLE = "Give a number of µm above 0, such as 0.325"
+
+
+class Told(NamedTuple):
+    """A pixel size that images tell: in µm, what tells it ("layer"), and which one that is (a sentence)."""
+
+    size: float
+    by: str
+    which: str
+
+
+class PixelSizeField(Container[Widget]):
+    """A number that follows what images tell, unless the user types another: that counts for these images.
+
+    Parameters
+    ----------
+    tooltip : str
+    box : str
+        Tooltip of a box to tick where nobody knows the pixel size; without one, it may be left open.
+    """
+
+    def __init__(self, tooltip: str, box: str = "") -> None:
+        self._told: Told | None = None
+        self._images: Hashable = None
+        self._typed: dict[Hashable, str] = {}
+        self._last = ""
+        self._has_box, self._tooltip = bool(box), tooltip
+        self.number = LineEdit(name="number", tooltip=tooltip)
+        self.number.native.setPlaceholderText("give it" if box else "not known")
+        self.number.min_width = 60
+        self.unit = Label(name="unit", value="µm")
+        self.unknown = CheckBox(name="unknown", text="not known", tooltip=box, visible=False)
+        super().__init__(
+            widgets=[self.number, self.unit, self.unknown],
+            layout="horizontal",
+            labels=False,
+            name="pixel_size",
+            label="Pixel size",
+            tooltip=tooltip,
+        )
+        self.margins = (0, 0, 0, 0)
+        self.number.changed.connect(self._edited)
+
+    def follow(self, told: Told | None, images: Hashable) -> None:
+        """Take note of what images tell, None if they do not, and of which images these are.
+
+        What was typed last for any holds where nothing is told.
+        """
+        self._remember()  # a form may ask before this field has heard of it
+        self._told, self._images = told, images
+        text = self._typed.get(images, self._last if told is None else self._told_text)
+        if self.number.value != text:  # else the cursor would jump
+            with self.number.changed.blocked():
+                self.number.value = text
+        self._show_state()
+
+    def value(self) -> float | None:
+        """Return µm per pixel; None if there is no usable number."""
+        return self.typed() if self._told is None or self.is_typed else self._told.size
+
+    def typed(self) -> float | None:
+        """Return the µm per pixel that the user has typed; None where that is what images tell, or no number."""
+        if not self.is_typed:
+            return None
+        try:
+            number = float(self.number.value.replace(",", "."))
+        except ValueError:
+            return None
+        return number if math.isfinite(number) and number > 0 else None
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether the text is the user's."""
+        return self.number.value != self._told_text
+
+    def reason(self) -> str:
+        """Return what the user must do first; empty if nothing."""
+        text = self.number.value.strip()
+        if not text:
+            open_ = not self._has_box or self.unknown.value
+            return "" if open_ else "The layers do not tell it. Give it, or tick 'not known'."
+        if self.value():
+            return ""
+        return f"{text!r} is no pixel size. {_EXAMPLE}{'' if self._has_box else ', or leave it open'}."
+
+    @property
+    def _told_text(self) -> str:
+        return "" if self._told is None else f"{self._told.size:.6g}"
+
+    def _edited(self, _text: str) -> None:
+        self._remember()
+        self._show_state()
+
+    def _remember(self) -> None:
+        text = self.number.value
+        if self.is_typed:
+            self._typed[self._images] = text
+        else:
+            self._typed.pop(self._images, None)
+        if self.is_typed or self._told is None:
+            self._last = text
+
+    def _show_state(self) -> None:
+        known = bool(self.number.value.strip())
+        told = None if self.is_typed else self._told
+        self.unit.value = f"µm from {told.by}" if told else "µm"
+        self.unit.tooltip = told.which if told else self._tooltip
+        self.unknown.visible = self._has_box and not known
