@@ -38,12 +38,14 @@ class ToyParameters(Hyperparameters):
     losses: tuple[float, ...] = ()
     failure: str = ""
     needs: int = 0
+    until: str = ""
 
 
 class ToyEngine:
     """Every epoch takes `seconds` and ends with the next of `losses`, or else with one over the epoch's number.
 
-    If it learns from fewer images than it `needs`, it overlooks every second object.
+    The third epoch lasts until there is a file `until`, where one is named. If it learns from fewer images than it
+    `needs`, it overlooks every second object.
     """
 
     def train(self, task, data, context):
@@ -54,6 +56,10 @@ class ToyEngine:
             for step in range(1, steps + 1):
                 time.sleep(parameters.seconds / steps)
                 if not context.end_step(epoch, step, steps):
+                    break
+            while epoch == 3 and parameters.until and not os.path.exists(parameters.until):
+                time.sleep(0.02)
+                if not context.end_step(epoch, 1, steps):
                     break
             if parameters.failure in FAILURES:
                 raise FAILURES[parameters.failure]

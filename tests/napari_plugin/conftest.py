@@ -19,7 +19,7 @@ from napari.settings import get_settings
 from pytestqt.exceptions import TimeoutError
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, Qt, QThreadPool
-from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
 from napari_seg_trainer import train
 from napari_seg_trainer.runs.run import Run
@@ -37,6 +37,11 @@ class PatientBot(QtBot):
             pool, threads = QThreadPool.globalInstance(), [thread.name for thread in threading.enumerate()]
             error.add_note(f"{pool.activeThreadCount()} of {pool.maxThreadCount()} threads are at work; {threads}")
             raise
+
+    def mouseClick(self, widget: QWidget, *where: Any, **more: Any) -> None:
+        """Click on what has a size: in a section that has just unfolded, a button has none for a moment."""
+        self.waitUntil(lambda: not widget.rect().isEmpty())
+        super().mouseClick(widget, *where, **more)
 
     def waitSignal(self, signal: Any, *, timeout: int = MILLISECONDS, **options: Any) -> Any:
         return super().waitSignal(signal, timeout=timeout, **options)

@@ -87,12 +87,14 @@ def kill(run):
 # from the beginning to the end
 
 
-def test_a_training_is_followed_to_its_model(view, viewer, begin, qtbot):
-    view.show_run(begin(epochs=6, seconds=0.1))
+def test_a_training_is_followed_to_its_model(view, viewer, begin, qtbot, tmp_path):
+    seen = tmp_path / "seen"
+    view.show_run(begin(epochs=6, seconds=0.1, until=str(seen)))
     wait_for_epochs(qtbot, view, 1)
     assert view.title == "Run: nuclei"
     assert view.progress.epoch_line.text().endswith("of 6")
     assert view.button.isVisible()
+    seen.touch()
     assert wait_for_end(qtbot, view) == "Finished: model 'nuclei' is in the library. Best epoch 6."
     assert "nuclei" in ModelLibrary()
     assert [number for number, _ in view.curves.points()["val_loss"]] == [1, 2, 3, 4, 5, 6]
@@ -136,11 +138,13 @@ def test_cancel_asks_first(view, begin, qtbot, click):
     assert not view.outcome.segment.isVisible()
 
 
-def test_a_killed_training_is_interrupted_and_can_go_on(view, viewer, begin, qtbot, click):
-    run = begin(epochs=8, seconds=0.2)
+def test_a_killed_training_is_interrupted_and_can_go_on(view, viewer, begin, qtbot, click, tmp_path):
+    killed = tmp_path / "killed"
+    run = begin(epochs=8, seconds=0.1, until=str(killed))
     view.show_run(run)
     wait_for_epochs(qtbot, view, 2)
     kill(run)
+    killed.touch()
     text = wait_for_end(qtbot, view)
     assert text.startswith("Interrupted: its process is gone.")
     assert "Resume goes on after epoch" in text
