@@ -73,6 +73,24 @@ def test_a_model_is_scored(toy_model, annotation_folder):
     assert scores.pooled["ap50"] == 1
 
 
+def test_an_image_that_cannot_be_scored_is_left_out(toy_model, annotation_folder):
+    toy_model("first")
+    toy_model("second")
+    folder = annotation_folder(images=3)
+    (folder / "cell_01.tif").write_bytes(b"II*\0")
+    with pytest.warns(UserWarning, match="cell_01.*left out"):
+        scores = evaluate("first", folder)
+    assert [score.image for score in scores.images] == ["cell_00", "cell_02"]
+    with pytest.warns(UserWarning, match="cell_01.*left out") as told:
+        both = compare(["first", "second"], folder)
+    assert len(told) == 1
+    assert [len(scores.images) for scores in both.values()] == [2, 2]
+    for name in ("cell_00.tif", "cell_02.tif"):
+        (folder / name).write_bytes(b"II*\0")
+    with pytest.warns(UserWarning), pytest.raises(DataError, match="None of the images"):
+        evaluate("first", folder)
+
+
 def test_how_far_it_is_is_told(toy_model, annotation_folder, tmp_path):
     toy_model("first")
     toy_model("second")

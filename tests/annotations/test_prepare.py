@@ -7,7 +7,6 @@ from scipy.ndimage import center_of_mass
 from napari_seg_trainer.annotations.prepare import (
     PreparedImage,
     PreparedImages,
-    find_channels,
     normalize,
     prepare_image,
     rescale_image,
@@ -15,36 +14,11 @@ from napari_seg_trainer.annotations.prepare import (
     resize_labels,
     scale_factor,
 )
-from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.schema.job import Normalization
 from napari_seg_trainer.schema.model_card import ModelChannel
 
 PERCENTILES = Normalization()
 FULL = Normalization(low=0, high=100)
-
-
-@pytest.mark.parametrize(
-    ("available", "wanted", "places"),
-    [
-        (["dapi", "actin"], ["actin"], (1,)),
-        (["dapi", "actin"], ["actin", "dapi"], (1, 0)),
-        (["DAPI", "actin"], ["dapi"], (0,)),
-        (["DAPI", "dapi"], ["dapi"], (1,)),
-        (["Straße ", "actin"], ["STRASSE"], (0,)),
-        (["dapi"], [], ()),
-    ],
-)
-def test_channels_are_found_by_name(available, wanted, places):
-    assert find_channels(available, wanted, "a") == places
-
-
-@pytest.mark.parametrize(
-    ("available", "wanted"), [(["actin"], "dapi"), ([], "dapi"), (["DAPI", "Dapi"], "dapi"), (["dapi 2"], "dapi")]
-)
-def test_a_missing_channel_is_told_with_those_there_are(available, wanted):
-    with pytest.raises(DataError, match=f"'cell_01' has no channel {wanted!r}") as caught:
-        find_channels(available, [wanted], "cell_01")
-    assert all(repr(name) in str(caught.value) for name in available)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint16", "uint32", "float32", "float64"])

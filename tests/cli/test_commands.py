@@ -283,6 +283,27 @@ def test_segment_tells_each_image(toy_model, annotation_folder, cli, tmp_path):
     ]
 
 
+def test_an_image_that_cannot_be_segmented_stops_no_others(toy_model, annotation_folder, cli, tmp_path):
+    toy_model()
+    folder = annotation_folder(images=3)
+    images = [folder / f"cell_{i:02}.tif" for i in range(3)]
+    images[1].write_bytes(b"II*\0")
+    shown = cli("segment", "bright", *images, "-o", tmp_path / "out")
+    assert shown.status == 1
+    assert [line.split(",")[0] for line in shown.out.splitlines()] == [
+        "cell_00.tif: 16 objects",
+        "cell_02.tif: 16 objects",
+    ]
+    assert "cell_01.tif" in shown.error
+    images[1].write_bytes(images[0].read_bytes())
+    again = cli("segment", "bright", *images, "-o", tmp_path / "out", "--skip-existing")
+    assert (again.status, again.err) == (0, "")
+    first, second = again.out.splitlines()
+    assert first.startswith("cell_01.tif: 16 objects")
+    assert second == "Left out: 2 that had label files already."
+    assert cli("segment", "bright", *images, "-o", tmp_path, "--skip-existing", "--overwrite").status == 2
+
+
 def test_segment_warns_where_pixel_sizes_are_not_known(toy_model, annotation_folder, cli, tmp_path):
     toy_model("bright", pixel_size=0.5)
     folder = annotation_folder(images=3, pixel_size=None)
@@ -374,6 +395,26 @@ def test_evaluate_tells_each_image_and_all_together(toy_model, annotation_folder
     (answer,) = lines(cli("evaluate", "bright", folder, "--json").out)
     assert answer["pooled"]["ap50"] == answer["mean"]["f1_90"] == 1
     assert [image["image"] for image in answer["images"]] == ["cell_00", "cell_01"]
+
+
+def test_what_cannot_be_scored_is_told_in_the_end(toy_model, annotation_folder, cli):
+    toy_model("first")
+    toy_model("second")
+    folder = annotation_folder(images=3)
+    (folder / "cell_01.tif").write_bytes(b"II*\0")
+    shown = cli("evaluate", "first", folder)
+    assert shown.status == 1
+    assert "All 2 images together" in shown.out
+    assert "cell_01.tif" in shown.error
+    both = cli("compare", "first", "second", "--data", folder, "--json")
+    assert both.status == 1
+    assert "cell_01.tif" in both.error
+    assert len(lines(both.out)) == 1
+    for name in ("cell_00.tif", "cell_02.tif"):
+        (folder / name).write_bytes(b"II*\0")
+    none = cli("evaluate", "first", folder)
+    assert (none.status, none.out) == (1, "")
+    assert len(none.err.splitlines()) == 3
 
 
 def test_evaluate_on_other_channels(toy_model, annotation_folder, cli):

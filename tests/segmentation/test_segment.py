@@ -4,7 +4,7 @@ import pytest
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.errors import DataError, EngineError, LibraryError
 from napari_seg_trainer.evaluation.matching import match
-from napari_seg_trainer.segmentation.segment import Segmenter, match_channels, size_warning
+from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 
 
 @pytest.fixture
@@ -77,49 +77,6 @@ def test_an_impossible_pixel_size_is_refused(toy_model, bright, size):
 
 
 # channels
-
-
-@pytest.mark.parametrize(
-    ("wanted", "available", "use", "places"),
-    [
-        (("dapi",), ("dapi", "gfp"), (), (0,)),
-        (("gfp",), ("dapi", "gfp"), (), (1,)),
-        (("GFP ",), ("dapi", "gfp"), (), (1,)),
-        (("gfp", "dapi"), ("dapi", "gfp"), (), (1, 0)),
-        (("dapi",), ("rfp", "gfp"), ("gfp",), (1,)),
-        (("dapi",), ("rfp", "gfp"), ("1",), (1,)),
-        (("dapi", "gfp"), ("rfp", "gfp"), ("1", "rfp"), (1, 0)),
-        (("dapi", "gfp"), ("rfp", "gfp"), ("0", "0"), (0, 0)),
-        (("dapi",), ("1", "0"), ("0",), (1,)),  # a name comes before a number
-        (("dapi",), ("channel 0",), (), (0,)),
-        (("dapi", "gfp"), ("channel 0", "channel 1"), (), (0, 1)),
-        (("channel 1",), ("channel 0", "channel 1"), (), (1,)),
-    ],
-)
-def test_channels_are_matched(toy_model, wanted, available, use, places):
-    assert match_channels(toy_model(channels=wanted).card, available, use, "a.tif") == places
-
-
-@pytest.mark.parametrize(
-    ("wanted", "available", "use", "told"),
-    [
-        (("dapi",), ("gfp", "rfp"), (), "no channel 'dapi', only 'gfp', 'rfp'"),
-        (("dapi",), ("gfp",), (), "no channel 'dapi'"),
-        (("dapi",), ("channel 0", "channel 1"), (), "no channel 'dapi'"),
-        (("dapi", "gfp"), ("channel 0",), (), "no channel 'dapi'"),
-        (("dapi", "gfp"), ("dapi", "gfp"), ("dapi",), "takes 2 channel(s) (dapi, gfp), not 1"),
-        (("dapi",), ("dapi", "gfp"), ("dapi", "gfp"), "takes 1 channel(s) (dapi), not 2"),
-        (("dapi",), ("dapi", "gfp"), ("2",), "no channel 2"),
-        (("dapi",), ("dapi", "gfp"), ("-1",), "no channel '-1'"),
-        (("dapi",), ("dapi", "gfp"), ("",), "no channel ''"),
-        (("dapi",), ("Dapi", "DAPI"), (), "no channel 'dapi'"),
-    ],
-)
-def test_channels_that_do_not_fit_are_named(toy_model, wanted, available, use, told):
-    with pytest.raises(DataError) as error:
-        match_channels(toy_model(channels=wanted).card, available, use, "a.tif")
-    assert told in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_the_chosen_channel_is_the_one_that_is_looked_at(toy_model, bright):

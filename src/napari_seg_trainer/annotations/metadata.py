@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from napari_seg_trainer.annotations.channels import all_unnamed
 from napari_seg_trainer.errors import one_line
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def channel_names(known: Iterable[str], count: int) -> tuple[str, ...]:
     """Return `count` different names: the known ones, numbered where they repeat, or ``"channel 0"`` and so on."""
     stripped = [one_line(name.strip()) for name in known]
     if len(stripped) != count or not all(stripped):
-        return tuple(f"channel {i}" for i in range(count))
+        return all_unnamed(count)
     names: list[str] = []
     for name in stripped:
         number, unique = 2, name

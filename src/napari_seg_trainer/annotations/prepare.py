@@ -18,36 +18,6 @@ _WIDE = 1e30
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
-def find_channels(available: Sequence[str], wanted: Sequence[str], where: str) -> tuple[int, ...]:
-    """Return the places of the wanted channels among the available ones.
-
-    Parameters
-    ----------
-    available : sequence of str
-        The image's channel names.
-    wanted : sequence of str
-        The model's channel names. Upper and lower case count as the same where that is unambiguous.
-    where : str
-        The image's name, for the message.
-
-    Raises
-    ------
-    DataError
-        If a wanted channel is missing.
-    """
-    lowered = [name.casefold().strip() for name in available]
-    places = []
-    for name in wanted:
-        if name in available:
-            places.append(list(available).index(name))
-        elif lowered.count(name.casefold().strip()) == 1:
-            places.append(lowered.index(name.casefold().strip()))
-        else:
-            there = ", ".join(repr(channel) for channel in available)
-            raise DataError(f"Image {where!r} has no channel {name!r}, only {there}. Choose one of these by name.")
-    return tuple(places)
-
-
 def normalize(image: NDArray[Any], normalizations: Sequence[Normalization]) -> NDArray[np.float32]:
     """Scale each channel's intensities.
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
+from napari_seg_trainer.annotations.channels import all_unnamed
 from napari_seg_trainer.annotations.folder import AnnotatedPair, open_folders
 from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.runs.late import late_checkpoint
+from napari_seg_trainer.segmentation.loop import Done, work_through
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 from napari_seg_trainer.segmentation.suggest import Suggestion, look_at_images, rank, unannotated
 
@@ -68,7 +71,7 @@ def segment(
     if pixels.ndim not in (2, 3):
         raise DataError(f"The image has {pixels.ndim} axes. Give one with axes YX, or CYX with its channels first.")
     pixels = pixels if pixels.ndim == 3 else pixels[None]
-    names = [f"channel {i}" for i in range(len(pixels))] if channels is None else list(channels)
+    names = list(all_unnamed(len(pixels)) if channels is None else channels)
     if len(names) != len(pixels):
         raise DataError(f"The image has {len(pixels)} channel(s), but {len(names)} name(s) are given.")
     opened = _opened(model)
@@ -101,38 +104,71 @@ def evaluate(
     Returns
     -------
     Scores
-        Per image and pooled, at IoU thresholds 0.5, 0.7, 0.9.
+        Per image and pooled, at IoU thresholds 0.5, 0.7, 0.9. An image that cannot be scored is left out, and a
+        `UserWarning` says why.
 
     Raises
     ------
     SegTrainerError
-        If the model, a folder or a channel is missing, or an image is broken.
+        If the model or a folder is missing, or no image can be scored.
     """
-    chosen = [folders] if isinstance(folders, str | PathLike) else list(folders)
-    found = scored(_opened(model), [Path(folder) for folder in chosen], use, progress)
-    return Scores.of(score for score, _, _ in found)
+    found: list[ImageScore] = []
+    for done in scored(_opened(model), _paths(folders), use, progress):
+        if done.result is None:
+            _warn_of(done.problem)
+        else:
+            found.append(done.result.score)
+    return _scores_of(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """An annotated image, what a model finds in it (int32, axes YX), and how well."""
+
+    image: AnnotatedImage
+    labels: NDArray[np.int32]
+    score: ImageScore
 
 
 def scored(
     model: LibraryModel, folders: Sequence[Path], use: Sequence[str] = (), progress: Progress = _say_nothing
-) -> Iterator[tuple[ImageScore, AnnotatedImage, NDArray[np.int32]]]:
-    """Yield score, annotated image and prediction of each image in turn; `progress` is as for `evaluate`."""
+) -> Iterator[Done[AnnotatedPair, Scored]]:
+    """Yield what becomes of each annotated image in turn, scores or a problem; `progress` is as for `evaluate`."""
     pairs = open_folders(folders)
     segmenter = Segmenter(model)
-    for done, pair in enumerate(pairs):
-        progress(done, len(pairs))
-        yield _scored_pair(segmenter.segment, use, pair)
-    progress(len(pairs), len(pairs))
+    progress(0, len(pairs))
+    for place, done in enumerate(score_pairs(segmenter.segment, pairs, use), 1):
+        yield done
+        progress(place, len(pairs))
 
 
-def _scored_pair(
-    segment: Callable[..., NDArray[np.int32]], use: Sequence[str], pair: AnnotatedPair
-) -> tuple[ImageScore, AnnotatedImage, NDArray[np.int32]]:
-    annotated = pair.read()
-    prediction = segment(
-        annotated.image, annotated.channels, pixel_size=annotated.pixel_size, use=use, name=str(pair.image)
-    )
-    return score_image(pair.stem, annotated.labels, prediction), annotated, prediction
+def score_pairs(
+    segment: Callable[..., NDArray[np.int32]], pairs: Sequence[AnnotatedPair], use: Sequence[str] = ()
+) -> Iterator[Done[AnnotatedPair, Scored]]:
+    """Yield what becomes of each annotated image; `segment` is a `Segmenter`'s, or a service's with its model."""
+
+    def read(pair: AnnotatedPair) -> tuple[str, AnnotatedImage]:
+        return str(pair.image), pair.read()
+
+    def compute(given: tuple[str, AnnotatedImage]) -> NDArray[np.int32]:
+        name, image = given
+        return segment(image.image, image.channels, pixel_size=image.pixel_size, use=use, name=name)
+
+    def score(pair: AnnotatedPair, given: tuple[str, AnnotatedImage], labels: NDArray[np.int32]) -> Scored:
+        _, image = given
+        return Scored(image, labels, score_image(pair.stem, image.labels, labels))
+
+    return work_through(pairs, read, compute, score)
+
+
+def _warn_of(problem: str) -> None:
+    warnings.warn(f"{problem} It is left out of the scores.", stacklevel=3)
+
+
+def _scores_of(found: Sequence[ImageScore]) -> Scores:
+    if not found:
+        raise DataError("None of the images can be scored. The warnings say why.")
+    return Scores.of(found)
 
 
 def compare(
@@ -156,13 +192,27 @@ def compare(
     Returns
     -------
     dict of str to Scores
-        By the model's name, in the order given.
+        By the model's name, in the order given. An image that cannot be scored with one model is left out of all,
+        and a `UserWarning` says why.
 
     Raises
     ------
     SegTrainerError
         As for `evaluate`, or if two models have the same name.
     """
+    scores, problems = compared(models, folders, use, progress)
+    for problem in problems:
+        _warn_of(problem)
+    return scores
+
+
+def compared(
+    models: Sequence[str | LibraryModel],
+    folders: StrPath | Sequence[StrPath],
+    use: Sequence[str] = (),
+    progress: Progress = _say_nothing,
+) -> tuple[dict[str, Scores], list[str]]:
+    """Do as `compare`, and return why images are left out as well."""
     from napari_seg_trainer.segmentation.service import SegmentationService  # nothing else here needs what it imports
 
     opened = [_opened(model) for model in models]
@@ -170,17 +220,21 @@ def compare(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise LibraryError(f"Two of these models are named {twice!r}, so nobody can tell them apart. Rename one.")
-    pairs = open_folders([Path(folder) for folder in ([folders] if isinstance(folders, str | PathLike) else folders)])
-    found: dict[str, Scores] = {}
+    pairs = open_folders(_paths(folders))
+    found: dict[str, dict[AnnotatedPair, ImageScore]] = {}
+    problems: dict[AnnotatedPair, str] = {}
     for engine in dict.fromkeys(model.card.engine for model in opened):
         with SegmentationService() as service:  # one engine's memory at a time
             for model in (model for model in opened if model.card.engine == engine):
-                scores: list[ImageScore] = []
-                for pair in pairs:
-                    scores.append(_scored_pair(partial(service.segment, model), use, pair)[0])
-                    progress(len(found) * len(pairs) + len(scores), len(opened) * len(pairs))
-                found[model.name] = Scores.of(scores)
-    return {model.name: found[model.name] for model in opened}
+                before, own = len(found) * len(pairs), found.setdefault(model.name, {})
+                for place, done in enumerate(score_pairs(partial(service.segment, model), pairs, use), 1):
+                    if done.result is None:
+                        problems.setdefault(done.item, done.problem)
+                    else:
+                        own[done.item] = done.result.score
+                    progress(before + place, len(opened) * len(pairs))
+    alike = [pair for pair in pairs if pair not in problems]
+    return {name: _scores_of([found[name][pair] for pair in alike]) for name in names}, list(problems.values())
 
 
 def suggest(
@@ -218,8 +272,7 @@ def suggest(
     SegTrainerError
         If the model or a place is missing, or there is no image.
     """
-    chosen = [images] if isinstance(images, str | PathLike) else list(images)
-    return rank(list(looked_at(_opened(model), [Path(place) for place in chosen], use, pixel_size, progress)))
+    return rank(list(looked_at(_opened(model), _paths(images), use, pixel_size, progress)))
 
 
 def looked_at(
@@ -245,8 +298,11 @@ def load_annotations(folders: StrPath | Sequence[StrPath]) -> list[AnnotatedImag
     DataError
         If a folder or a file cannot be used.
     """
-    chosen = [folders] if isinstance(folders, str | PathLike) else list(folders)
-    return [pair.read() for pair in open_folders([Path(folder) for folder in chosen])]
+    return [pair.read() for pair in open_folders(_paths(folders))]
+
+
+def _paths(folders: StrPath | Sequence[StrPath]) -> list[Path]:
+    return [Path(folder) for folder in ([folders] if isinstance(folders, str | PathLike) else folders)]
 
 
 def _opened(model: str | LibraryModel) -> LibraryModel:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pydantic import JsonValue
 
+from napari_seg_trainer.annotations.channels import unnamed
 from napari_seg_trainer.cli.options import DEFAULT_ENGINE, parse_value
 from napari_seg_trainer.schema.job import ChannelInput, Normalization, TrainingJob
 
@@ -82,7 +83,7 @@ def _channels(channels: tuple[ChannelInput, ...]) -> Iterator[tuple[str, str]]:
 def _channel(channel: ChannelInput) -> str:
     """Return the shortest text that means this channel, as `parse_channel` reads it."""
     if channel.index is not None:
-        return str(channel.index) if channel.name == f"channel {channel.index}" else f"{channel.index}:{channel.name}"
+        return str(channel.index) if channel.name == unnamed(channel.index) else f"{channel.index}:{channel.name}"
     head = channel.name.partition(":")[0]
     is_plain = channel.name.strip() and head and not head.isdecimal()
     return channel.name if is_plain else f":{channel.name}"

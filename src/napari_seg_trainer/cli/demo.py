@@ -52,16 +52,15 @@ def demo(
     test = builtin_folder(DATASET, "test")
     with frameworks_logged(), counting("segmenting images that the model has not seen") as progress:
         results = list(scored(model, [test], progress=progress))
-    scores = Scores.of(score for score, _, _ in results)
+    found = [done.result for done in results if done.result]
+    scores = Scores.of(one.score for one in found)
     with explained(output, DataError):
         output.mkdir(parents=True, exist_ok=True)
-        for _, annotated, prediction in results:
-            write_labels(output / f"{annotated.stem}_labelled.tif", prediction)
-        examples = [
-            Example(annotated.stem, annotated.image[0], annotated.labels, found) for _, annotated, found in results
-        ]
+        for one in found:
+            write_labels(output / f"{one.image.stem}_labelled.tif", one.labels)
+        examples = [Example(one.image.stem, one.image.image[0], one.image.labels, one.labels) for one in found]
         report = write_report(output, model.card, run.events(), examples[:6], scores)
-    _conclude(json, scores, report, test, results[0][1].stem, output)
+    _conclude(json, scores, report, test, found[0].image.stem, output)
 
 
 def _model_of(run: Run) -> LibraryModel:

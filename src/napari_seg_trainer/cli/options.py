@@ -9,6 +9,7 @@ import typer
 from pydantic import JsonValue, ValidationError
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.annotations.channels import unnamed
 from napari_seg_trainer.annotations.folder import open_folders
 from napari_seg_trainer.engines.registry import describe
 from napari_seg_trainer.errors import JobError
@@ -56,7 +57,7 @@ def parse_channel(text: str, how: Normalization) -> ChannelInput:
     """
     index, colon, name = text.partition(":")
     if not colon and index.isdecimal():
-        name = f"channel {index}"
+        name = unnamed(int(index))
     elif not colon or not (index.isdecimal() or index == ""):
         index, name = "", text
     if not name or (name == text and not name.strip()):

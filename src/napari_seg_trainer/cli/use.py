@@ -1,6 +1,6 @@
 """Using a model: to segment images, and to find out how good it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_seg_trainer import api
-from napari_seg_trainer.api import scored
-from napari_seg_trainer.cli.console import AsJson, print_json, print_scores, print_table, say, show_warning
+from napari_seg_trainer.cli.console import AsJson, print_json, print_scores, print_table, say, show_error, show_warning
 from napari_seg_trainer.cli.counting import counting
 from napari_seg_trainer.cli.options import parse_settings
 from napari_seg_trainer.cli.quiet import frameworks_logged
@@ -18,7 +17,7 @@ from napari_seg_trainer.evaluation.comparison import compare as compare_scores
 from napari_seg_trainer.evaluation.comparison import tell_difference
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.library.library import open_model
-from napari_seg_trainer.segmentation.files import segment_files
+from napari_seg_trainer.segmentation.files import SegmentedFile, segment_files, without_labels
 from napari_seg_trainer.segmentation.suggest import rank
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the library, or a model folder.")]
@@ -47,37 +46,61 @@ def segment(
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the prediction, such as probability=0.6."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace label files that are there.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Segment only images that have no label file yet.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Find the objects in images with a trained model.
 
-    The model brings its own normalization and pixel size; its channels are found by name.
+    The model brings its own normalization and pixel size; its channels are found by name. An image that cannot be
+    segmented stops no others; those are listed in the end, and the exit status is 1.
     """
+    if overwrite and skip_existing:
+        raise typer.BadParameter("Give --overwrite or --skip-existing, not both.")
     opened = open_model(model)
     chosen = parse_settings(settings or ())
+    todo = without_labels(images, output) if skip_existing else images
     with frameworks_logged(), counting("segmenting") as progress:
         results = segment_files(
             opened,
-            images,
+            todo,
             output,
             pixel_size=pixel_size,
             use=channel or (),
             settings=chosen,
             overwrite=overwrite,
-            ready=lambda: progress(0, len(images)),
+            ready=lambda: progress(0, len(todo)),
         )
-        doubtful = []
+        doubtful, problems = [], []
         for done, result in enumerate(results, 1):
-            progress(done, len(images))
-            if json:
-                told = {"image": result.image, "labels": result.labels, "objects": result.objects}
-                print_json(told | ({"warning": result.warning} if result.warning else {}))
-            else:
-                say(f"{result.image.name}: {result.objects} objects, in {result.labels}")
+            progress(done, len(todo))
+            _tell_file(result, json)
             doubtful += [result] if result.warning else []
+            problems += [result.problem] if result.problem else []
+    if len(todo) < len(images) and not json:
+        say(f"Left out: {len(images) - len(todo)} that had label files already.")
     if doubtful and not json:
         others = f" So it is with {len(doubtful) - 1} more." if len(doubtful) > 1 else ""
         show_warning(f"'{doubtful[0].image}': {doubtful[0].warning}{others} '--pixel-size' gives another.")
+    _end_with(problems)
+
+
+def _tell_file(result: SegmentedFile, json: bool) -> None:
+    if json:
+        found = {"labels": result.labels, "objects": result.objects}
+        told = {"problem": result.problem} if result.problem else found
+        print_json({"image": result.image} | told | ({"warning": result.warning} if result.warning else {}))
+    elif not result.problem:
+        say(f"{result.image.name}: {result.objects} objects, in {result.labels}")
+
+
+def _end_with(problems: Sequence[str]) -> None:
+    """List what failed, and exit with status 1 if something did."""
+    for problem in problems:
+        show_error(problem)
+    if problems:
+        raise typer.Exit(1)
 
 
 def suggest(
@@ -125,12 +148,21 @@ def evaluate(
     """
     opened = open_model(model)
     with frameworks_logged(), counting("segmenting") as progress:
-        scores = Scores.of(score for score, _, _ in scored(opened, folders, channel or (), progress))
+        found, problems = [], []
+        for done in api.scored(opened, folders, channel or (), progress):
+            if done.result is None:
+                problems.append(done.problem)
+            else:
+                found.append(done.result.score)
+    if not found:
+        _end_with(problems)
+    scores = Scores.of(found)
     if json:
         images = [{"image": score.image, **score.scores} for score in scores.images]
         print_json({"model": opened.name, "pooled": scores.pooled, "mean": scores.mean, "images": images})
     else:
         print_scores(scores)
+    _end_with(problems)
 
 
 def compare(
@@ -146,12 +178,13 @@ def compare(
     if len(set(models)) < 2:
         raise typer.BadParameter("Name two models or more.")
     with frameworks_logged(), counting("segmenting with each model", "loading the models") as progress:
-        found = api.compare(models, data, use=channel or (), progress=progress)
+        found, problems = api.compared(models, data, channel or (), progress)
     (first, reference), *others = found.items()
     differences = {name: compare_scores(scores.images, reference.images) for name, scores in others}
     if json:
         rows = [{"model": name, "pooled": scores.told} for name, scores in found.items()]
         print_json({"models": rows, "against": first, "differences": {k: asdict(v) for k, v in differences.items()}})
+        _end_with(problems)
         return
     columns = ("f1_50", "ap50", "ap70", "ap90", "missed", "extra", "merged", "split")
     print_table(
@@ -160,6 +193,7 @@ def compare(
     )
     for name, compared in differences.items():
         say(f"{name}: {tell_difference(compared, repr(first))}")
+    _end_with(problems)
 
 
 def _cell(scores: Mapping[str, float], column: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, ValidationError
 
+from napari_seg_trainer.annotations.channels import all_unnamed
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE, find_weights, network_of
 from napari_seg_trainer.engines.stardist.files import StarDistConfig, StarDistThresholds
 from napari_seg_trainer.errors import LibraryError
@@ -96,7 +97,7 @@ def model_name_from(text: str) -> str:
 
 def _read_stardist(folder: Path) -> ModelCard:
     config = _check_stardist(folder)
-    names = [f"channel {i}" for i in range(config.n_channel_in)]
+    names = all_unnamed(config.n_channel_in)
     return ModelCard(
         name=model_name_from(folder.resolve().name),
         engine="stardist",

@@ -23,7 +23,7 @@ from napari_seg_trainer.annotations.prepare import (
 )
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.runs.inputs import default_inputs, input_places
+from napari_seg_trainer.runs.inputs import default_inputs, places_of_inputs
 from napari_seg_trainer.schema.job import ChannelInput, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
@@ -121,7 +121,7 @@ class Dataset:
     def _prepared(self, side: Iterable[ImageFacts]) -> Iterator[PreparedImage]:
         for facts in side:
             annotated = facts.pair.read()
-            places = input_places(facts.channels, self.inputs, facts.name)
+            places = places_of_inputs(facts.channels, self.inputs, facts.name)
             image = prepare_image(annotated.image, places, self.channels, self.factor(facts))
             shape = (image.shape[1], image.shape[2])
             # numbered without gaps: for a label of a thousand million, engines would make tables of that size
@@ -165,7 +165,7 @@ def open_dataset(
         raise DataError(f"All {len(training)} masks in '{folders[0]}' are empty. Draw the objects first, then train.")
     inputs = _inputs(job, parent, images[0], most_channels)
     for facts in everything:
-        input_places(facts.channels, inputs, facts.name)
+        places_of_inputs(facts.channels, inputs, facts.name)
     dataset = Dataset(
         images=images,
         split=_split(job, images, len(training)),
@@ -219,7 +219,7 @@ def _inputs(
 ) -> tuple[ChannelInput, ...]:
     if not job.channels:
         return default_inputs(first.channels, parent, most_channels)
-    places = input_places(first.channels, job.channels, first.name)
+    places = places_of_inputs(first.channels, job.channels, first.name)
     return tuple(given.replace(name=first.channels[place]) for given, place in zip(job.channels, places, strict=True))
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from napari_seg_trainer.annotations.prepare import find_channels
-from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.annotations.channels import places_of
 from napari_seg_trainer.schema.job import ChannelInput
 from napari_seg_trainer.schema.model_card import ModelCard
 
@@ -38,20 +37,12 @@ def default_inputs(
     return inputs
 
 
-def input_places(available: Sequence[str], inputs: Sequence[ChannelInput], where: str) -> tuple[int, ...]:
-    """Return the places of the model's inputs among an image's channels.
+def places_of_inputs(available: Sequence[str], inputs: Sequence[ChannelInput], where: str) -> tuple[int, ...]:
+    """Return the places of a job's inputs among an image's channels.
 
     Raises
     ------
     DataError
         If one is missing.
     """
-    by_name = [given.name for given in inputs if given.index is None]
-    found = iter(find_channels(available, by_name, where))
-    places = tuple(next(found) if given.index is None else given.index for given in inputs)
-    if max(places) >= len(available):
-        raise DataError(
-            f"Image {where!r} has {len(available)} channel(s), so there is no channel {max(places)}. "
-            "Counting begins at 0."
-        )
-    return places
+    return places_of([given.name if given.index is None else given.index for given in inputs], available, where)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.problems import explained
+from napari_seg_trainer.segmentation.loop import work_through
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 
 if TYPE_CHECKING:
@@ -27,12 +28,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SegmentedFile:
-    """One image file, its label file, how many objects it holds, and why they may be poor (empty for no reason)."""
+    """What became of one image file.
+
+    Attributes
+    ----------
+    image, labels : Path
+        It, and its label file.
+    objects : int
+        How many were found.
+    warning : str
+        Why they may be poor; empty for no reason.
+    problem : str
+        Why it could not be segmented; there is no label file then.
+    seconds : float
+        How long the network computed.
+    """
 
     image: Path
     labels: Path
-    objects: int
+    objects: int = 0
     warning: str = ""
+    problem: str = ""
+    seconds: float = 0.0
 
 
 def segment_files(
@@ -44,10 +61,11 @@ def segment_files(
     use: Sequence[str] = (),
     settings: Mapping[str, JsonValue] | None = None,
     overwrite: bool = False,
+    skip_existing: bool = False,
     service: "SegmentationService | None" = None,
     ready: Callable[[], None] = lambda: None,
 ) -> Iterator[SegmentedFile]:
-    """Segment image files one after the other.
+    """Segment image files one after the other; go on after one that cannot be segmented.
 
     Parameters
     ----------
@@ -62,6 +80,8 @@ def segment_files(
         As for `Segmenter.segment`.
     overwrite : bool
         Replace label files that are there.
+    skip_existing : bool
+        Leave out images whose label files are there.
     service : SegmentationService, optional
         Segment in its process; in this one where not given.
     ready : callable
@@ -70,24 +90,51 @@ def segment_files(
     Yields
     ------
     SegmentedFile
+        Also of an image that could not be segmented, with the problem.
 
     Raises
     ------
     SegTrainerError
-        If an image or the model cannot be used, or a file may not be written.
+        If the model cannot be used, an image is not there, or a file may not or cannot be written.
     """
-    targets = [label_file(image, output) for image in images]
-    _check_targets(images, targets, overwrite)
+    check_unlike(label_file(image, output) for image in images)
+    if skip_existing:
+        images = without_labels(images, output)
+    _check_targets(images, output, overwrite)
     with explained(output, DataError):
         output.mkdir(parents=True, exist_ok=True)
     segment = Segmenter(model).segment if service is None else partial(service.segment, model)
-    ready()
-    for path, target in zip(images, targets, strict=True):
-        image = open_image(path)
+
+    def compute(given: tuple[Path, ImageFile]) -> NDArray[np.int32]:
+        path, image = given
         size = image.pixel_size if pixel_size is None else pixel_size
-        labels = segment(image.data, image.channels, pixel_size=size, use=use, name=str(path), settings=settings)
+        return segment(image.data, image.channels, pixel_size=size, use=use, name=str(path), settings=settings)
+
+    def finish(path: Path, given: tuple[Path, ImageFile], labels: NDArray[np.int32]) -> SegmentedFile:
+        target = label_file(path, output)
         write_labels(target, labels)
-        yield SegmentedFile(path, target, np.unique(labels[labels > 0]).size, size_warning(model.card, size))
+        own = given[1].pixel_size
+        warning = size_warning(model.card, own if pixel_size is None else pixel_size)
+        return SegmentedFile(path, target, count_objects(labels), warning)
+
+    ready()
+    for done in work_through(images, lambda path: (path, open_image(path)), compute, finish):
+        if done.result is None:
+            yield SegmentedFile(done.item, label_file(done.item, output), problem=done.problem, seconds=done.seconds)
+        else:
+            yield replace(done.result, seconds=done.seconds)
+
+
+def count_objects(labels: NDArray[np.int32]) -> int:
+    """Return how many different numbers other than 0 there are."""
+    if labels.max(initial=0) <= labels.size:  # much faster than sorting
+        return int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
+    return int(np.count_nonzero(np.unique(labels)))
+
+
+def without_labels(images: Sequence[Path], output: Path) -> list[Path]:
+    """Return the images that have no label file in the folder `output` yet."""
+    return [image for image in images if not os.path.exists(label_file(image, output))]
 
 
 def label_file(image: Path, output: Path) -> Path:
@@ -130,11 +177,14 @@ def check_unlike(targets: Iterable[Path]) -> None:
         seen.add(target)
 
 
-def _check_targets(images: Sequence[Path], targets: Sequence[Path], overwrite: bool) -> None:
-    check_unlike(targets)
+def _check_targets(images: Sequence[Path], output: Path, overwrite: bool) -> None:
+    targets = (label_file(image, output) for image in images)
     taken = None if overwrite else next((target for target in targets if os.path.exists(target)), None)
     if taken is not None:
-        raise DataError(f"'{taken}' exists already. Choose another output folder, or add --overwrite.")
+        raise DataError(
+            f"'{taken}' exists already. Choose another output folder, or add --overwrite to replace such files, or "
+            "--skip-existing to segment only the others."
+        )
     missing = next((image for image in images if not os.path.exists(image)), None)
     if missing is not None:
         raise DataError(f"There is no image '{missing}'. Check the path.")

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from napari_seg_trainer.annotations.channels import input_places
 from napari_seg_trainer.annotations.prepare import (
     check_scale,
-    find_channels,
     prepare_image,
     resize_labels,
     scale_factor,
@@ -149,7 +149,7 @@ def fit_image(
     _check_image(image, channels, name)
     if pixel_size is not None and not pixel_size > 0:
         raise DataError(f"Pixel size {pixel_size:g} µm is impossible. Give a number above 0, or leave it out.")
-    places = match_channels(card, channels, use, name)
+    places = input_places([channel.name for channel in card.channels], channels, name, use, card.name)
     factor = scale_factor(pixel_size, card.pixel_size)
     check_scale(factor, pixel_size, card.pixel_size, name)
     pixels = image.shape[1] * factor * image.shape[2] * factor
@@ -185,45 +185,3 @@ def _check_image(image: NDArray[Any], channels: Sequence[str], name: str) -> Non
         raise DataError(f"Image {name!r} holds {image.dtype}, not intensities. Convert it to whole or decimal numbers.")
     if len(channels) != len(image):
         raise DataError(f"Image {name!r} has {len(image)} channel(s), but {len(channels)} name(s) are given.")
-
-
-def match_channels(card: ModelCard, available: Sequence[str], use: Sequence[str], name: str) -> tuple[int, ...]:
-    """Return which of an image's channels feed a model's inputs.
-
-    Parameters
-    ----------
-    card : ModelCard
-    available : sequence of str
-        The image's channel names.
-    use : sequence of str
-        Names or numbers (from 0) that the user chose, in the order of the model's inputs; empty for the model's names.
-    name : str
-        The image's, for messages.
-
-    Raises
-    ------
-    DataError
-        If their number is wrong or one is not there.
-    """
-    wanted = [channel.name for channel in card.channels]
-    if use:
-        if len(use) != len(wanted):
-            raise DataError(
-                f"Model {card.name!r} takes {len(wanted)} channel(s) ({', '.join(wanted)}), not {len(use)}. "
-                "Name one for each."
-            )
-        return tuple(_place(choice, available, name) for choice in use)
-    unnamed = all(channel == f"channel {i}" for i, channel in enumerate(available))
-    if unnamed and len(available) == len(wanted):
-        return tuple(range(len(wanted)))
-    return find_channels(available, wanted, name)
-
-
-def _place(choice: str, available: Sequence[str], name: str) -> int:
-    if choice not in available and choice.isdecimal():
-        if int(choice) >= len(available):
-            raise DataError(
-                f"Image {name!r} has {len(available)} channel(s), so no channel {choice}. Counting begins at 0."
-            )
-        return int(choice)
-    return find_channels(available, [choice], name)[0]

@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from napari_seg_trainer.annotations.image_file import ImageFile
 from napari_seg_trainer.annotations.layouts import list_images, without_masks
 from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.files import open_image
+from napari_seg_trainer.segmentation.loop import work_through
 from napari_seg_trainer.segmentation.segment import Segmenter
 
 if TYPE_CHECKING:
@@ -196,14 +198,15 @@ def look_at_images(
         If the model cannot be used; an image that cannot be used is told of instead.
     """
     segments = _segments(model, checkpoint, service)
-    for path in images:
-        try:
-            image = open_image(path)
-            size = image.pixel_size if pixel_size is None else pixel_size
-            told = {"pixel_size": size, "use": use, "name": str(path)}
-            yield _look(path, image.data, [partial(_call, segment, image.channels, told) for segment in segments])
-        except DataError as error:
-            yield Suggestion(path, problem=str(error))
+
+    def look(given: tuple[Path, ImageFile]) -> Suggestion:
+        path, image = given
+        size = image.pixel_size if pixel_size is None else pixel_size
+        told = {"pixel_size": size, "use": use, "name": str(path)}
+        return _look(path, image.data, [partial(_call, segment, image.channels, told) for segment in segments])
+
+    for done in work_through(images, lambda path: (path, open_image(path)), look, lambda _path, _given, found: found):
+        yield done.result or Suggestion(done.item, problem=done.problem)
 
 
 def disagreement(answers: Sequence[NDArray[np.int32]]) -> float:

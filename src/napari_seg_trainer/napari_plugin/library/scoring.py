@@ -4,12 +4,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from itertools import product
 from pathlib import Path
 from threading import Event
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
@@ -22,7 +22,7 @@ _COLUMNS = {"F1": "f1_50", "AP50": "ap50", "AP70": "ap70", "AP90": "ap90"}
 
 @dataclass(frozen=True)
 class Scored:
-    """How far the scoring is: an image of a model was looked at."""
+    """How far the scoring is: a model looks at an image."""
 
     model: str
     image: int
@@ -38,16 +38,20 @@ class Outcome:
     folder : str
         The name of the folder of images.
     images : int
+        How many all models could be scored on.
     scores : dict of str to dict of str to float
         By the model's name; pooled over the images.
     sentences : tuple of str
         How each other model compares with the first.
+    problems : tuple of str
+        Why images are left out.
     """
 
     folder: str
     images: int
     scores: dict[str, dict[str, float]]
     sentences: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
 
 def score_models(
@@ -62,29 +66,37 @@ def score_models(
     SegTrainerError
         If the folder, an image or a model cannot be used.
     """
-    from napari_seg_trainer.annotations.folder import open_folders
+    from napari_seg_trainer.annotations.folder import AnnotatedPair, open_folders
+    from napari_seg_trainer.api import score_pairs
     from napari_seg_trainer.evaluation.comparison import compare, tell_difference
-    from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
+    from napari_seg_trainer.evaluation.scores import ImageScore, Scores
     from napari_seg_trainer.segmentation.service import CancelledError
 
     pairs = open_folders([folder])
-    found: dict[str, list[ImageScore]] = {model.name: [] for model in models}
+    found: dict[str, dict[AnnotatedPair, ImageScore]] = {model.name: {} for model in models}
+    problems: dict[AnnotatedPair, str] = {}
     service = warm.get()
-    for model, (place, pair) in product(models, enumerate(pairs, 1)):
-        yield Scored(model.name, place, len(pairs))
-        if stop.is_set():
-            return None
-        drawn = pair.read()
-        try:
-            labels = service.segment(
-                model, drawn.image, drawn.channels, pixel_size=drawn.pixel_size, name=str(pair.image)
-            )
-        except CancelledError:
-            return None
-        found[model.name].append(score_image(pair.stem, drawn.labels, labels))
-    first, *others = found
-    sentences = tuple(f"{name}: {tell_difference(compare(found[name], found[first]), repr(first))}" for name in others)
-    return Outcome(folder.name, len(pairs), {name: Scores.of(each).told for name, each in found.items()}, sentences)
+    try:
+        for model in models:
+            yield Scored(model.name, 1, len(pairs))
+            for place, done in enumerate(score_pairs(partial(service.segment, model), pairs), 2):
+                if stop.is_set():
+                    return None
+                if done.result is None:
+                    problems.setdefault(done.item, done.problem)
+                else:
+                    found[model.name][done.item] = done.result.score
+                yield Scored(model.name, min(place, len(pairs)), len(pairs))
+    except CancelledError:
+        return None
+    alike = [pair for pair in pairs if pair not in problems]
+    if not alike:
+        raise DataError(f"None of the images can be scored. The first: {next(iter(problems.values()))}")
+    scores = {name: [own[pair] for pair in alike] for name, own in found.items()}
+    first, *others = scores
+    sentences = (f"{name}: {tell_difference(compare(scores[name], scores[first]), repr(first))}" for name in others)
+    told = {name: Scores.of(each).told for name, each in scores.items()}
+    return Outcome(folder.name, len(alike), told, tuple(sentences), tuple(problems.values()))
 
 
 class FolderScores(QWidget):
@@ -183,4 +195,6 @@ def _text(outcome: Outcome) -> str:
     )
     images = "1 image" if outcome.images == 1 else f"{outcome.images} images"
     head = f"<tr><th align='left'>{escape(outcome.folder)}, {images}</th>{heads}</tr>"
-    return f"<table>{head}{rows}</table>" + "".join(f"<p>{escape(sentence)}</p>" for sentence in outcome.sentences)
+    sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in outcome.sentences)
+    left = "".join(f"<p>{coloured(f'Left out: {problem}', colours().error)}</p>" for problem in outcome.problems)
+    return f"<table>{head}{rows}</table>{sentences}{left}"

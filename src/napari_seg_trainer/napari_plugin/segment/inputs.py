@@ -6,6 +6,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox
 
+from napari_seg_trainer.annotations.channels import match
 from napari_seg_trainer.napari_plugin.layers.planes import Source
 from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
 from napari_seg_trainer.napari_plugin.parts.form import Form
@@ -56,23 +57,9 @@ def file_offers(channels: Sequence[str]) -> tuple[Offer, ...]:
 
 
 def match_offers(inputs: Sequence[str], offers: Sequence[Offer]) -> list[Offer | None]:
-    """Return what feeds each input by its name, upper and lower case being the same where that is clear; else None.
-
-    Channels of files that have no names, as many as the inputs, are taken in their order.
-    """
-    if [offer.name for offer in offers] == [f"channel {i}" for i in range(len(inputs))]:
-        return list(offers)
-    return [_match(name, offers) for name in inputs]
-
-
-def _match(name: str, offers: Sequence[Offer]) -> Offer | None:
-    exact = [offer for offer in offers if name in (offer.name, offer.alias)]
-    alike = [offer for offer in offers if _plain(name) in (_plain(offer.name), _plain(offer.alias))]
-    return next((fitting[0] for fitting in (exact, alike) if len(fitting) == 1), None)
-
-
-def _plain(name: str) -> str:
-    return name.casefold().strip()
+    """Return what feeds each input by its name; None where that is not clear."""
+    places = match(inputs, [tuple(filter(None, (offer.name, offer.alias))) for offer in offers])
+    return [None if place is None else offers[place] for place in places]
 
 
 class InputFields:

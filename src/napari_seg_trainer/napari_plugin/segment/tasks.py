@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.annotated_image import size_text
-from napari_seg_trainer.errors import DataError, SegTrainerError
 from napari_seg_trainer.library.model_folder import LibraryModel
-from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.napari_plugin.layers.grids import plane_shape
 from napari_seg_trainer.napari_plugin.layers.planes import Source, deepest, frame_count, plane
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
@@ -154,6 +152,7 @@ def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event) ->
     SegTrainerError
         If a plane or the model cannot be used; the planes before were told.
     """
+    from napari_seg_trainer.segmentation.files import count_objects
     from napari_seg_trainer.segmentation.service import CancelledError
 
     service, names = warm.get(), [channel.name for channel in task.model.card.channels]
@@ -179,44 +178,26 @@ def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event) -
     SegTrainerError
         If the folder of the labels cannot be made.
     """
-    from napari_seg_trainer.segmentation.files import label_file, open_image, write_labels
-    from napari_seg_trainer.segmentation.segment import size_warning
+    from napari_seg_trainer.segmentation.files import segment_files
     from napari_seg_trainer.segmentation.service import CancelledError
 
-    service = warm.get()
-    with explained(task.output, DataError):
-        task.output.mkdir(parents=True, exist_ok=True)
-    for place, path in enumerate(task.images):
-        if stop.is_set():
-            return
-        began, problem, warning = time.monotonic(), "", ""
-        labels = np.zeros((0, 0), np.int32)
-        try:
-            image = open_image(path)
-            size = image.pixel_size if task.pixel_size is None else task.pixel_size
-            labels = service.segment(
-                task.model,
-                image.data,
-                image.channels,
-                pixel_size=size,
-                use=task.use,
-                name=str(path),
-                settings=task.settings,
-            )
-            write_labels(label_file(path, task.output), labels)
-            warning = size_warning(task.model.card, size)
-        except CancelledError:
-            return
-        except SegTrainerError as error:
-            problem = str(error)
-        yield Step(place, count_objects(labels), time.monotonic() - began, problem=problem, warning=warning)
-
-
-def count_objects(labels: NDArray[np.int32]) -> int:
-    """Return how many different numbers other than 0 there are."""
-    if labels.max(initial=0) <= labels.size:  # much faster than sorting
-        return int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
-    return int(np.count_nonzero(np.unique(labels)))
+    files = segment_files(
+        task.model,
+        task.images,
+        task.output,
+        pixel_size=task.pixel_size,
+        use=task.use,
+        settings=task.settings,
+        overwrite=True,
+        service=warm.get(),
+    )
+    try:
+        for place, file in enumerate(files):
+            yield Step(place, file.objects, file.seconds, problem=file.problem, warning=file.warning)
+            if stop.is_set():
+                return
+    except CancelledError:
+        return
 
 
 def frames_misfit(layers: Sequence[Image]) -> str:

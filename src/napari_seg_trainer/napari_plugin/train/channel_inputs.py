@@ -10,7 +10,7 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
 from napari_seg_trainer.napari_plugin.train.channel_row import NONE, ChannelRow, Key
-from napari_seg_trainer.runs.inputs import default_inputs, input_places
+from napari_seg_trainer.runs.inputs import default_inputs, places_of_inputs
 from napari_seg_trainer.schema.job import ChannelInput
 from napari_seg_trainer.schema.model_card import ModelCard
 
@@ -117,7 +117,7 @@ class ChannelInputs(QWidget):
         name, index = row.key
         for names in self._sets:
             try:
-                input_places(names, [ChannelInput(name=name, index=index)], "")
+                places_of_inputs(names, [ChannelInput(name=name, index=index)], "")
             except DataError:
                 where = "the images have" if len(self._sets) == 1 else "there are images that have only"
                 return f"Channel {name!r} is not there: {where} {', '.join(names)}. Choose one that all images have."

@@ -1,0 +1,121 @@
+"""Which of an image's channels are meant: the one match for trainings, predictions and forms."""
+
+from collections.abc import Collection, Sequence
+
+from napari_seg_trainer.errors import DataError
+
+Wanted = str | int
+"""A channel by its name, or by its number from 0."""
+
+
+def unnamed(place: int) -> str:
+    """Return what a channel is called that has no name of its own."""
+    return f"channel {place}"
+
+
+def all_unnamed(count: int) -> tuple[str, ...]:
+    """Return the names of so many channels that have none."""
+    return tuple(map(unnamed, range(count)))
+
+
+def match(wanted: Sequence[str], available: Sequence[Collection[str]]) -> list[int | None]:
+    """Return the place of each wanted channel; None where it is not there, or not clear which one is meant.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Names. Upper and lower case count as the same where that is unambiguous.
+    available : sequence of collection of str
+        The names by which each channel is known; the first is its own.
+
+    Notes
+    -----
+    Channels of files that have no names, as many as are wanted, are taken in their order.
+    """
+    if wanted and [next(iter(names)) for names in available] == [*all_unnamed(len(wanted))]:
+        return list(range(len(wanted)))
+    return [_find(name, available) for name in wanted]
+
+
+def places_of(wanted: Sequence[Wanted], available: Sequence[str], where: str) -> tuple[int, ...]:
+    """Return the places of the wanted channels among an image's, each found by itself.
+
+    Parameters
+    ----------
+    wanted : sequence of str or int
+    available : sequence of str
+        The image's channel names.
+    where : str
+        The image's name, for messages.
+
+    Raises
+    ------
+    DataError
+        If one is not there.
+    """
+    return tuple(_place(one, available, where) for one in wanted)
+
+
+def input_places(
+    inputs: Sequence[str], available: Sequence[str], where: str, use: Sequence[str] = (), model: str = ""
+) -> tuple[int, ...]:
+    """Return which of an image's channels feed a model's inputs.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        The inputs' names.
+    available, where
+        As for `places_of`.
+    use : sequence of str
+        Names or numbers that the user chose, in the order of the inputs; the inputs' own names without.
+    model : str
+        The model's name, for messages.
+
+    Raises
+    ------
+    DataError
+        If their number is wrong or one is not there.
+    """
+    if use:
+        if len(use) != len(inputs):
+            raise DataError(
+                f"Model {model!r} takes {len(inputs)} channel(s) ({', '.join(inputs)}), not {len(use)}. "
+                "Name one for each."
+            )
+        return places_of([parse(text, available) for text in use], available, where)
+    found = match(inputs, [(name,) for name in available])
+    return tuple(
+        places_of([name], available, where)[0] if place is None else place
+        for name, place in zip(inputs, found, strict=True)
+    )
+
+
+def parse(text: str, available: Sequence[str]) -> Wanted:
+    """Return the channel that a text means: a name, or else a number."""
+    return int(text) if text.isdecimal() and text not in available else text
+
+
+def _place(wanted: Wanted, available: Sequence[str], where: str) -> int:
+    if isinstance(wanted, int):
+        if wanted < len(available):
+            return wanted
+        raise DataError(
+            f"Image {where!r} has {len(available)} channel(s), so there is no channel {wanted}. Counting begins at 0."
+        )
+    place = _find(wanted, [(name,) for name in available])
+    if place is None:
+        there = ", ".join(repr(channel) for channel in available)
+        raise DataError(f"Image {where!r} has no channel {wanted!r}, only {there}. Choose one of these by name.")
+    return place
+
+
+def _find(name: str, available: Sequence[Collection[str]]) -> int | None:
+    exact = [place for place, names in enumerate(available) if name in names]
+    plain = _plain(name)
+    alike = [place for place, names in enumerate(available) if plain in map(_plain, names)]
+    return next((found[0] for found in (exact, alike) if len(found) == 1), None)
+
+
+def _plain(name: str) -> str:
+    return name.casefold().strip()
