@@ -446,6 +446,11 @@ def test_what_is_typed_counts_for_layers_and_for_all_files_of_a_folder(segment, 
     assert widget.form.task().pixel_size == 0.3
     size.number.native.clear()
     assert widget.form.task().pixel_size is None
+    # of images that do not tell it, what was typed before is proposed, but each file's own counts
+    choose_folder(widget, write_images(tmp_path / "others", 1, pixel_size=None), qtbot)
+    size.number.value = "0.7"
+    choose_folder(widget, write_images(tmp_path / "more", 1, pixel_size=None), qtbot)
+    assert (size.number.value, size.value(), widget.form.task().pixel_size) == ("0.7", 0.7, None)
 
 
 def test_files_whose_pixel_size_is_not_known_deserve_a_look(segment, toy_model, run, tmp_path, qtbot):

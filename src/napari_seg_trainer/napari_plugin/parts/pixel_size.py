@@ -32,7 +32,7 @@ class PixelSizeField(Container[Widget]):
         self._told: Told | None = None
         self._images: Hashable = None
         self._typed: dict[Hashable, str] = {}
-        self._last = ""
+        self._last = self._filled_in = ""
         self._has_box, self._tooltip = bool(box), tooltip
         self.number = LineEdit(name="number", tooltip=tooltip)
         self.number.native.setPlaceholderText("give it" if box else "not known")
@@ -53,34 +53,32 @@ class PixelSizeField(Container[Widget]):
     def follow(self, told: Told | None, images: Hashable) -> None:
         """Take note of what images tell, None if they do not, and of which images these are.
 
-        What was typed last for any holds where nothing is told.
+        Where nothing is told, what was typed last for others is proposed.
         """
         self._remember()  # a form may ask before this field has heard of it
-        self._told, self._images = told, images
-        text = self._typed.get(images, self._last if told is None else self._told_text)
-        if self.number.value != text:  # else the cursor would jump
-            with self.number.changed.blocked():
-                self.number.value = text
+        if (told, images) != (self._told, self._images):
+            self._told, self._images = told, images
+            self._filled_in = self._last if told is None else self._told_text
+            text = self._typed.get(images, self._filled_in)
+            if self.number.value != text:  # else the cursor would jump
+                with self.number.changed.blocked():
+                    self.number.value = text
         self._show_state()
 
     def value(self) -> float | None:
         """Return µm per pixel; None if there is no usable number."""
-        return self.typed() if self._told is None or self.is_typed else self._told.size
-
-    def typed(self) -> float | None:
-        """Return the µm per pixel that the user has typed; None where that is what images tell, or no number."""
-        if not self.is_typed:
-            return None
+        if self._told is not None and self.number.value == self._told_text:
+            return self._told.size
         try:
             number = float(self.number.value.replace(",", "."))
         except ValueError:
             return None
         return number if math.isfinite(number) and number > 0 else None
 
-    @property
-    def is_typed(self) -> bool:
-        """Whether the text is the user's."""
-        return self.number.value != self._told_text
+    def typed(self) -> float | None:
+        """Return the µm per pixel that the user has typed for these images; None where it was filled in, or none is."""
+        self._remember()
+        return self.value() if self._images in self._typed else None
 
     def reason(self) -> str:
         """Return what the user must do first; empty if nothing."""
@@ -102,16 +100,14 @@ class PixelSizeField(Container[Widget]):
 
     def _remember(self) -> None:
         text = self.number.value
-        if self.is_typed:
-            self._typed[self._images] = text
-        else:
+        if text != self._filled_in:
+            self._typed[self._images] = self._last = text
+        elif text == self._told_text:
             self._typed.pop(self._images, None)
-        if self.is_typed or self._told is None:
-            self._last = text
 
     def _show_state(self) -> None:
         known = bool(self.number.value.strip())
-        told = None if self.is_typed else self._told
+        told = self._told if self.number.value == self._told_text else None
         self.unit.value = f"µm from {told.by}" if told else "µm"
         self.unit.tooltip = told.which if told else self._tooltip
         self.unknown.visible = self._has_box and not known
