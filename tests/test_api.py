@@ -87,8 +87,10 @@ def test_an_image_that_cannot_be_scored_is_left_out(toy_model, annotation_folder
     assert [len(scores.images) for scores in both.values()] == [2, 2]
     for name in ("cell_00.tif", "cell_02.tif"):
         (folder / name).write_bytes(b"II*\0")
-    with pytest.warns(UserWarning), pytest.raises(DataError, match="None of the images"):
+    with pytest.raises(DataError, match=r"None of the images can be scored\..*cell_00"):
         evaluate("first", folder)
+    with pytest.raises(DataError, match=r"None of the images can be scored\..*cell_00"):
+        compare(["first", "second"], folder)
 
 
 def test_how_far_it_is_is_told(toy_model, annotation_folder, tmp_path):

@@ -415,6 +415,7 @@ def test_what_cannot_be_scored_is_told_in_the_end(toy_model, annotation_folder, 
     none = cli("evaluate", "first", folder)
     assert (none.status, none.out) == (1, "")
     assert len(none.err.splitlines()) == 3
+    assert "cell_00.tif" in cli("compare", "first", "second", "--data", folder).error
 
 
 def test_evaluate_on_other_channels(toy_model, annotation_folder, cli):

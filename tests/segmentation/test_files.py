@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.segmentation.files import segment_files, write_labels
+from napari_seg_trainer.segmentation.files import segment_files, without_labels, write_labels
 
 
 @pytest.fixture
@@ -105,10 +105,20 @@ def test_only_what_is_not_done_yet_is_segmented(toy_model, images, tmp_path):
     done = tmp_path / "out" / "cell_00_labelled.tif"
     done.parent.mkdir()
     done.write_text("mine")
-    results = list(segment_files(toy_model(), images, done.parent, skip_existing=True))
-    assert [result.image for result in results] == images[1:]
+    left = without_labels(images, done.parent)
+    assert left == images[1:]
+    assert len(list(segment_files(toy_model(), left, done.parent))) == 1
     assert done.read_text() == "mine"
-    assert list(segment_files(toy_model("again"), images, done.parent, skip_existing=True)) == []
+    assert without_labels(images, done.parent) == []
+    assert list(segment_files(toy_model("again"), [], done.parent)) == []
+
+
+def test_what_is_done_is_not_taken_for_another_image_of_its_name(images, annotation_folder, tmp_path):
+    other = annotation_folder("other", 1, seed=3) / "cell_00.tif"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cell_00_labelled.tif").touch()
+    with pytest.raises(DataError, match="Two images would both become"):
+        without_labels([*images, other], tmp_path / "out")
 
 
 def test_a_file_in_the_way_of_the_output_folder(toy_model, images, tmp_path):

@@ -48,7 +48,7 @@ def read_job(path: StrPath) -> TrainingJob:
     except OSError as error:
         raise JobError(f"Job file '{path}' cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        raise JobError(f"Job file '{path}' is no training job: {describe(error)}.") from error
+        raise JobError(f"Job file '{path}' is not a training job: {describe(error)}.") from error
     parse_parameters(engine_spec(job.engine), job.hyperparameters)
     return job
 

@@ -1,7 +1,7 @@
 """Image files in, label files out."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -61,7 +61,6 @@ def segment_files(
     use: Sequence[str] = (),
     settings: Mapping[str, JsonValue] | None = None,
     overwrite: bool = False,
-    skip_existing: bool = False,
     service: "SegmentationService | None" = None,
     ready: Callable[[], None] = lambda: None,
 ) -> Iterator[SegmentedFile]:
@@ -80,8 +79,6 @@ def segment_files(
         As for `Segmenter.segment`.
     overwrite : bool
         Replace label files that are there.
-    skip_existing : bool
-        Leave out images whose label files are there.
     service : SegmentationService, optional
         Segment in its process; in this one where not given.
     ready : callable
@@ -97,9 +94,7 @@ def segment_files(
     SegTrainerError
         If the model cannot be used, an image is not there, or a file may not or cannot be written.
     """
-    check_unlike(label_file(image, output) for image in images)
-    if skip_existing:
-        images = without_labels(images, output)
+    check_unlike(images, output)
     _check_targets(images, output, overwrite)
     with explained(output, DataError):
         output.mkdir(parents=True, exist_ok=True)
@@ -133,7 +128,14 @@ def count_objects(labels: NDArray[np.int32]) -> int:
 
 
 def without_labels(images: Sequence[Path], output: Path) -> list[Path]:
-    """Return the images that have no label file in the folder `output` yet."""
+    """Return the images that have no label file in the folder `output` yet.
+
+    Raises
+    ------
+    DataError
+        If two images would get one label file.
+    """
+    check_unlike(images, output)
     return [image for image in images if not os.path.exists(label_file(image, output))]
 
 
@@ -168,10 +170,10 @@ def write_labels(path: Path, labels: NDArray[np.int32]) -> None:
         write_bytes(path, buffer.getvalue())
 
 
-def check_unlike(targets: Iterable[Path]) -> None:
-    """Raise a DataError if two images would get one label file."""
+def check_unlike(images: Sequence[Path], output: Path) -> None:
+    """Raise a DataError if two images would get one label file in the folder `output`."""
     seen: set[Path] = set()
-    for target in targets:
+    for target in (label_file(image, output) for image in images):
         if target in seen:
             raise DataError(f"Two images would both become '{target}'. Segment them into two folders.")
         seen.add(target)

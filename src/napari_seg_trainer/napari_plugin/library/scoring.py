@@ -9,7 +9,6 @@ from threading import Event
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
@@ -66,15 +65,13 @@ def score_models(
     SegTrainerError
         If the folder, an image or a model cannot be used.
     """
-    from napari_seg_trainer.annotations.folder import AnnotatedPair, open_folders
-    from napari_seg_trainer.api import score_pairs
+    from napari_seg_trainer.annotations.folder import open_folders
+    from napari_seg_trainer.api import SideBySide, score_pairs
     from napari_seg_trainer.evaluation.comparison import compare, tell_difference
-    from napari_seg_trainer.evaluation.scores import ImageScore, Scores
     from napari_seg_trainer.segmentation.service import CancelledError
 
     pairs = open_folders([folder])
-    found: dict[str, dict[AnnotatedPair, ImageScore]] = {model.name: {} for model in models}
-    problems: dict[AnnotatedPair, str] = {}
+    found = SideBySide([model.name for model in models], pairs)
     service = warm.get()
     try:
         for model in models:
@@ -82,21 +79,16 @@ def score_models(
             for place, done in enumerate(score_pairs(partial(service.segment, model), pairs), 2):
                 if stop.is_set():
                     return None
-                if done.result is None:
-                    problems.setdefault(done.item, done.problem)
-                else:
-                    found[model.name][done.item] = done.result.score
+                found.add(model.name, done)
                 yield Scored(model.name, min(place, len(pairs)), len(pairs))
     except CancelledError:
         return None
-    alike = [pair for pair in pairs if pair not in problems]
-    if not alike:
-        raise DataError(f"None of the images can be scored. The first: {next(iter(problems.values()))}")
-    scores = {name: [own[pair] for pair in alike] for name, own in found.items()}
-    first, *others = scores
-    sentences = (f"{name}: {tell_difference(compare(scores[name], scores[first]), repr(first))}" for name in others)
-    told = {name: Scores.of(each).told for name, each in scores.items()}
-    return Outcome(folder.name, len(alike), told, tuple(sentences), tuple(problems.values()))
+    (first, reference), *others = found.scores().items()
+    sentences = [
+        f"{name}: {tell_difference(compare(scores.images, reference.images), repr(first))}" for name, scores in others
+    ]
+    told = {name: scores.told for name, scores in found.scores().items()}
+    return Outcome(folder.name, len(reference.images), told, tuple(sentences), tuple(found.problems()))
 
 
 class FolderScores(QWidget):

@@ -1,6 +1,5 @@
 """What is to be segmented, and doing it step by step. Knows no Qt; run it in a thread."""
 
-import os
 import threading
 import time
 from collections.abc import Collection, Generator, Mapping, Sequence
@@ -95,11 +94,10 @@ class FolderTask:
         DataError
             If two images would have the same one.
         """
-        from napari_seg_trainer.segmentation.files import check_unlike, label_file
+        from napari_seg_trainer.segmentation.files import without_labels
 
-        targets = [label_file(image, self.output) for image in self.images]
-        check_unlike(targets)
-        return [place for place, target in enumerate(targets) if os.path.exists(target)]
+        left = set(without_labels(self.images, self.output))
+        return [place for place, image in enumerate(self.images) if image not in left]
 
     def without(self, places: Collection[int]) -> "FolderTask":
         """Return the task without some of its images."""
