@@ -73,9 +73,9 @@ class SharedViewer:
 
     def close(self) -> None:
         """Close it; the next test has another one."""
-        viewer, self._viewer = self._viewer, None
-        if viewer is not None and hasattr(viewer.window, "_qt_window"):
-            viewer.close()
+        if self._viewer is not None and hasattr(self._viewer.window, "_qt_window"):
+            self._viewer.close()
+        self._viewer = None
 
 
 def _window(viewer: Viewer) -> QWidget:
