@@ -197,7 +197,7 @@ CASES = [
         "folder: its own name no text",
         lambda folder: None,
         "folder",
-        told="no text",
+        told="not text",
         folder=f"{FOLDER}\udcff",
         linux=True,
     ),

@@ -202,8 +202,8 @@ def test_a_model_goes_out_and_comes_back(toy_model, cli, tmp_path, monkeypatch):
         (["export-model", "bright", "."], "is a folder"),
         (["export-model", "bright", "no/such/folder.zip"], "cannot be used"),
         (["import-model", "missing.zip"], "There is no file or folder"),
-        (["import-model", "."], "is no model folder"),
-        (["import-model", "text.zip"], "is no readable zip file"),
+        (["import-model", "."], "is not a model folder"),
+        (["import-model", "text.zip"], "is not a readable zip file"),
         (["import-model", "text.zip", "--name", "bright"], "'bright' is already in the library"),
     ],
 )

@@ -200,7 +200,7 @@ BROKEN = {
     "a way out of Windows": (lambda m: card_with(m, files={"..\\evil": "0"}), "does not tell the model's files"),
     "a broken card": (lambda m: m | {"nuclei/model_card.json": b"{"}, "cannot be used"),
     "an impossible name": (lambda m: card_with(m, name="../evil"), "cannot be used"),
-    "no model": (lambda m: {"a/photo.json": b"{}"}, "is no model folder"),
+    "no model": (lambda m: {"a/photo.json": b"{}"}, "is not a model folder"),
     "no text": (lambda m: {"a/photo.png": b""}, "holds no model files"),
     "a member outside": (lambda m: m | {"../evil.json": b""}, "outside its folder"),
 }
@@ -227,7 +227,7 @@ def test_a_folder_that_leads_elsewhere_is_refused(model, other, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "no file or folder"), (b"", "no readable zip"), (b"text", "no readable zip")]
+    ("content", "message"), [(None, "no file or folder"), (b"", "not a readable zip"), (b"text", "not a readable zip")]
 )
 def test_what_is_no_archive_is_refused(other, tmp_path, content, message):
     if content is not None:

@@ -168,7 +168,7 @@ def test_missing_thresholds_are_fine(make_stardist):
     assert read_foreign(make_stardist(thresholds=False)).engine == "stardist"
 
 
-@pytest.mark.parametrize(("name", "message"), [("empty", "is no model folder"), ("missing", "is not a folder")])
+@pytest.mark.parametrize(("name", "message"), [("empty", "is not a model folder"), ("missing", "is not a folder")])
 def test_a_folder_that_is_neither(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(LibraryError, match=message):
@@ -211,9 +211,9 @@ def test_cellposes_own_weights_tell_their_network(tmp_path, cellpose_weights, na
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no file of weights that PyTorch saved"),
+        (b"", "is not a file of weights saved by PyTorch"),
         (b"\x80\x02}q\x00.", "holds no network of Cellpose"),
-        (b"PK\x03\x04 and then nothing", "is no file of weights that PyTorch saved"),
+        (b"PK\x03\x04 and then nothing", "is not a file of weights saved by PyTorch"),
         ("encoder.cls_token", "DINO network, which cannot be used"),
         ("fc.weight", "holds no network of Cellpose"),
     ],

@@ -334,7 +334,8 @@ def test_a_model_opens_by_name_and_by_folder(library, make_card, make_finished):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("nukleus", "no model"), ("~nobody/x", "no model"), ("", "no model"), ("plain", "model_card")]
+    ("text", "message"),
+    [("nukleus", "no model"), ("~nobody/x", "no model"), ("", "not a model"), ("plain", "model_card")],
 )
 def test_what_is_neither_name_nor_folder_is_not_opened(tmp_path, library, monkeypatch, text, message):
     monkeypatch.chdir(tmp_path)

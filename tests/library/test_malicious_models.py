@@ -267,19 +267,19 @@ STRUCTURE = {
     "zeros without end": (lambda p, m: write_zip(p, m | {"a.h5": bytes(9 << 20)}, zipfile.ZIP_DEFLATED), "100 times"),
     "a size that is no size": (in_directory(24, b"\xfe\xff\xff\xff"), "2 GiB is the limit"),
     "a size of exabytes": (far_larger, "GiB is the limit"),
-    "a size too small": (in_directory(24, b"\x05\0\0\0"), "no readable zip"),
-    "a wrong checksum": (in_directory(16, b"abcd"), "no readable zip"),
-    "a password": (in_directory(8, b"\x01"), "no readable zip"),
-    "an unknown compression": (in_directory(10, b"\x63\0"), "no readable zip"),
-    "two names for one file": (replaced(CARD.encode(), b"nuclei/model_cord.json", 1), "no readable zip"),
-    "damaged bytes": (tampered(lambda content: content[:60] + b"\xff" * 20 + content[80:]), "no readable zip"),
-    "a cut": (tampered(lambda content: content[:-30]), "no readable zip"),
-    "a directory elsewhere": (in_end(16, b"\xff\xff\xff\x7f"), "no readable zip"),
-    "a directory without end": (in_end(12, b"\xff\xff\xff\x7f"), "no readable zip"),
+    "a size too small": (in_directory(24, b"\x05\0\0\0"), "not a readable zip"),
+    "a wrong checksum": (in_directory(16, b"abcd"), "not a readable zip"),
+    "a password": (in_directory(8, b"\x01"), "not a readable zip"),
+    "an unknown compression": (in_directory(10, b"\x63\0"), "not a readable zip"),
+    "two names for one file": (replaced(CARD.encode(), b"nuclei/model_cord.json", 1), "not a readable zip"),
+    "damaged bytes": (tampered(lambda content: content[:60] + b"\xff" * 20 + content[80:]), "not a readable zip"),
+    "a cut": (tampered(lambda content: content[:-30]), "not a readable zip"),
+    "a directory elsewhere": (in_end(16, b"\xff\xff\xff\x7f"), "not a readable zip"),
+    "a directory without end": (in_end(12, b"\xff\xff\xff\x7f"), "not a readable zip"),
     "a name in no alphabet": (replaced(b"nuclei/config.json", b"nuclei/\xff\xfenfig.json"), "nuclei"),
     "a pickle": (
         lambda path, members: path.write_bytes(pickle.dumps(Touch(path.parents[1] / "it_ran"))),
-        "no readable",
+        "not a readable",
     ),
 }
 
@@ -358,7 +358,7 @@ def test_a_file_that_is_a_trap_in_place_of_weights_is_refused(trap, content, pac
         write_zip(path, {"archive/data.pkl": content})
     else:
         path.write_bytes(content)
-    trap.refuses(path, "no readable zip|holds no network|no model files|no file of weights")
+    trap.refuses(path, "not a readable zip|holds no network|no model files|not a file of weights")
 
 
 def test_what_a_file_of_weights_would_run_is_not_run_when_it_is_imported(trap):

@@ -106,7 +106,7 @@ def test_an_unknown_name_is_answered_with_what_there_is(library, make_card, make
 
 def test_another_file_is_no_model(tmp_path, library):
     (tmp_path / "model.zip").write_bytes(b"")
-    with pytest.raises(LibraryError, match="is no file of weights that PyTorch saved"):
+    with pytest.raises(LibraryError, match="is not a file of weights saved by PyTorch"):
         resolve_pretrained(str(tmp_path / "model.zip"), "stardist", library)
 
 
@@ -129,7 +129,7 @@ def test_weights_of_cellpose_are_fetched_once(server, library, monkeypatch, tmp_
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"<html>not found</html>", "is no file of weights"), ("fc.weight", "holds no network of Cellpose")],
+    [(b"<html>not found</html>", "is not a file of weights"), ("fc.weight", "holds no network of Cellpose")],
 )
 def test_a_download_without_a_known_hash_must_be_such_a_network(
     server, library, monkeypatch, tmp_path, cellpose_weights, content, told

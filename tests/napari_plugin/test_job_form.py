@@ -497,7 +497,7 @@ def test_a_model_folder_is_typed_or_chosen(form, settled, tmp_path, annotation_f
     form.pretrained.folder.line_edit.native.setText(str(tmp_path))
     assert "pretrained" in form.reasons()  # it is being read
     settled()
-    assert "is no model folder" in red(form)["pretrained"]
+    assert "is not a model folder" in red(form)["pretrained"]
     form.pretrained.folder.line_edit.native.setText(str(model))
     settled()
     assert "pretrained" not in form.reasons()

@@ -342,7 +342,7 @@ def test_an_unknown_pixel_size_can_be_typed(segment, toy_model, viewer, run, qtb
     number = widget.form.pixel_size.number
     number.native.clear()
     qtbot.keyClicks(number.native, "0,x")
-    assert "'0,x' is no pixel size" in widget.reason
+    assert "'0,x' is not a pixel size" in widget.reason
     number.native.clear()
     qtbot.keyClicks(number.native, "0,25")
     run(widget)

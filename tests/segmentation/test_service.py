@@ -113,7 +113,7 @@ def test_no_model_is_taken_for_another(wilful_model, service, image, loads):
     with pytest.raises(LibraryError, match=r"'weights\.txt' of model 'b' was changed after the model was made"):
         service.segment(renamed, image, ["dapi"])
     assert loads() == ["a", "b"]
-    with pytest.raises(LibraryError, match=r"a'.* no model"):
+    with pytest.raises(LibraryError, match=r"a'.* not a model"):
         service.segment(model, image, ["dapi"])
     ModelLibrary().delete("b")
     new = wilful_model("b", pixel_size=2.0)

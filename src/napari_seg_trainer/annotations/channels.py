@@ -14,7 +14,7 @@ def unnamed(place: int) -> str:
 
 
 def all_unnamed(count: int) -> tuple[str, ...]:
-    """Return the names of so many channels that have none."""
+    """Return what `count` channels are called that have no names of their own."""
     return tuple(map(unnamed, range(count)))
 
 

@@ -252,7 +252,7 @@ def _check_names(pairs: list[Pair]) -> None:
         try:
             str(path).encode()
         except UnicodeEncodeError as error:
-            raise DataError(f"The name of '{path}' is no text: some of its bytes are no UTF-8. Rename it.") from error
+            raise DataError(f"The name of '{path}' is not text: some of its bytes are not UTF-8. Rename it.") from error
 
 
 def _ambiguous(stem: str, what: str, paths: Iterable[Path]) -> str:

@@ -222,7 +222,7 @@ def _check_ome(path: Path, tif: "TiffFile") -> None:
     for name in others:
         other = path.parent / name
         if os.path.lexists(other) and not other.is_file():
-            raise DataError(f"'{path}' tells that '{other}' holds pixels, which is no file. {_WAY_OUT}")
+            raise DataError(f"'{path}' tells that '{other}' holds pixels, which is not a file. {_WAY_OUT}")
 
 
 def _only_series(path: Path, tif: "TiffFile") -> "TiffPageSeries":

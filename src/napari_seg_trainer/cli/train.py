@@ -41,7 +41,7 @@ Epochs = Annotated[int | None, typer.Option(help="How often to go through all im
 BatchSize = Annotated[int | None, typer.Option(help="Samples at once. Less needs less memory.")]
 LearningRate = Annotated[float | None, typer.Option(help="Size of the steps.")]
 Augmentation = Annotated[float | None, typer.Option(help="Samples an epoch, as a multiple of the images.")]
-EarlyStopping = Annotated[int | None, typer.Option(help="Stop after so many epochs without progress.")]
+EarlyStopping = Annotated[int | None, typer.Option(help="Stop when this many epochs in a row bring no progress.")]
 SplitShare = Annotated[float | None, typer.Option(help="Share of the images that validates; 0.2 by default.")]
 ValidationData = Annotated[
     list[Path] | None, typer.Option(help="Annotation folder to validate on, in place of a share of the images.")

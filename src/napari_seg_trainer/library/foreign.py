@@ -81,7 +81,7 @@ def read_foreign(folder: Path) -> ModelCard:
     if any((folder / name).is_file() for name in (WEIGHTS_FILE, folder.resolve().name)):
         return _read_cellpose(folder)
     raise LibraryError(
-        f"'{folder}' is no model folder: it has neither {STARDIST_CONFIG} (StarDist) nor {CELLDETECTIVE_CONFIG} "
+        f"'{folder}' is not a model folder: it has neither {STARDIST_CONFIG} (StarDist) nor {CELLDETECTIVE_CONFIG} "
         "(Celldetective). Choose the folder that holds the model's files, or Cellpose's file of weights."
     )
 

@@ -71,7 +71,7 @@ def read_model(folder: Path) -> LibraryModel:
     try:
         content = read_description(path)
     except OSError as error:
-        raise LibraryError(f"'{folder}' is no model of ours: it has no readable {CARD_FILE}.") from error
+        raise LibraryError(f"'{folder}' is not a model of this program: it has no readable {CARD_FILE}.") from error
     try:
         return LibraryModel(folder, ModelCard.model_validate_json(content))
     except ValidationError as error:

@@ -105,7 +105,7 @@ def folder_in(archive: Path) -> str:
     Raises
     ------
     LibraryError
-        If it is no zip archive.
+        If it is not a zip archive.
     """
     visible = visible_files(archive)
     tops = {name.parts[0] for name in visible if len(name.parts) > 1}
@@ -118,7 +118,7 @@ def visible_files(archive: Path) -> list[PurePosixPath]:
     Raises
     ------
     LibraryError
-        If it is no zip archive.
+        If it is not a zip archive.
     """
     with _opened(archive) as opened:
         names = [PurePosixPath(member.filename) for member in opened.infolist() if not _is_folder(member)]
@@ -139,7 +139,7 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
                 yield opened
     except _ZIP_ERRORS as error:
         reason = " ".join(str(error).split())
-        raise LibraryError(f"'{archive}' is no readable zip file ({reason}). Fetch it again.") from error
+        raise LibraryError(f"'{archive}' is not a readable zip file ({reason}). Fetch it again.") from error
 
 
 @contextmanager

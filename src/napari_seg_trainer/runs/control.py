@@ -224,7 +224,7 @@ def _last_word(run: Run) -> Stopped:
 def check_deletable(run: Run) -> None:
     """Raise a `RunError` if there is no such run, or it is active."""
     if not (run.folder / "job.json").is_file():
-        raise RunError(f"'{run.folder}' is no run: it has no job.json. 'napari-seg-trainer runs' lists the runs.")
+        raise RunError(f"'{run.folder}' is not a run: it has no job.json. 'napari-seg-trainer runs' lists the runs.")
     state = run.state()
     if state in ACTIVE_STATES:
         raise RunError(f"Run {run.id!r} is {state}. Stop it first, then delete it.")

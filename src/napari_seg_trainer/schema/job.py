@@ -150,7 +150,7 @@ class TrainingJob(FrozenModel):
         for folder in folders:
             # a job is kept as JSON, which is text
             if str(folder) != str(folder).encode(errors="ignore").decode():
-                raise ValueError(f"the name of {str(folder)!r} is no text: some of its bytes are no UTF-8; rename it")
+                raise ValueError(f"the name of {str(folder)!r} is not text: some of its bytes are not UTF-8; rename it")
         return folders
 
     @model_validator(mode="after")

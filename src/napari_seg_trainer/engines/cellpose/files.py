@@ -82,7 +82,7 @@ def network_of(path: Path) -> str:
     try:
         names = set(_texts(path))
     except _UNREADABLE as error:
-        raise LibraryError(f"'{path}' is no file of weights that PyTorch saved. Choose another file.") from error
+        raise LibraryError(f"'{path}' is not a file of weights saved by PyTorch. Choose another file.") from error
     found = {_KINDS[name] for name in names for name in [name.removeprefix("module.")] if name in _KINDS}
     if _DINO in found:
         raise LibraryError(

@@ -193,7 +193,7 @@ class ExportForm(QWidget):
         self.form.show_reasons(reasons)
         parts = self.parts.check()
         self.parts.sum_up(self._deepest(labels))
-        marked = "Mend what is marked in red." if any(reasons.values()) else ""
+        marked = "Correct what is marked in red." if any(reasons.values()) else ""
         self._problem = marked or parts
 
     def _chosen_layers(self) -> list[Image]:

@@ -88,7 +88,7 @@ class PixelSizeField(Container[Widget]):
             return "" if open_ else "The layers do not tell it. Give it, or tick 'not known'."
         if self.value():
             return ""
-        return f"{text!r} is no pixel size. {_EXAMPLE}{'' if self._has_box else ', or leave it open'}."
+        return f"{text!r} is not a pixel size. {_EXAMPLE}{'' if self._has_box else ', or leave it open'}."
 
     @property
     def _told_text(self) -> str:
