@@ -1,6 +1,7 @@
 """Curves of losses and scores."""
 
 import math
+import re
 import time
 
 import numpy as np
@@ -80,7 +81,11 @@ def test_whatever_else_is_measured_has_a_curve_that_unfolds(curves, qtbot):
     pens = [curves._others._curves[name].opts["pen"] for name in drawn]
     assert pens[0].color() == pens[1].color() != pens[2].color()
     assert pens[0].widthF() < pens[1].widthF()
-    assert "validation dist loss" in curves._others.head.text()
+    lines = [re.sub("<[^>]+>|&nbsp;", "", line) for line in curves._others.head.text().split("<br>")]
+    assert [line.strip() for line in lines] == ["Other measures", "─ dist loss ━ validation", "─ wobble"]
+    head, canvas = curves._others.head, curves._others.canvas
+    assert head.height() >= head.sizeHint().height()
+    assert canvas.geometry().bottom() < curves._others.height() - head.fontMetrics().height()  # room for "epoch"
     curves.clear()
     assert curves.more.isHidden()
     curves.add([EpochEnded(epoch=1, metrics={"loss": 1, "val_loss": 1}, learning_rate=1, is_best=True, seconds=1)])

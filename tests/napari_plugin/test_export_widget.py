@@ -249,7 +249,7 @@ def test_an_unknown_pixel_size_is_asked_for(viewer, widget, tmp_path, qtbot, exp
     viewer.add_labels(labels, name="nuclei")
     widget.form.folder.value = tmp_path
     number, unknown = widget.form.pixel_size["number"], widget.form.pixel_size["unknown"]
-    assert "do not tell it" in widget.form.form.reasons["pixel_size"]
+    assert "have no pixel size" in widget.form.form.reasons["pixel_size"]
     assert not widget.button.isEnabled()
     for text, size in (("none", None), ("-1", None), ("0,5", 0.5), ("0.25", 0.25)):
         number.value = text

@@ -85,7 +85,7 @@ class PixelSizeField(Container[Widget]):
         text = self.number.value.strip()
         if not text:
             open_ = not self._has_box or self.unknown.value
-            return "" if open_ else "The layers do not tell it. Give it, or tick 'not known'."
+            return "" if open_ else "The layers have no pixel size. Enter it, or tick 'not known'."
         if self.value():
             return ""
         return f"{text!r} is not a pixel size. {_EXAMPLE}{'' if self._has_box else ', or leave it open'}."

@@ -21,11 +21,12 @@ Values = Mapping[str, Mapping[int, float]]
 
 @dataclass(frozen=True)
 class _Look:
-    """One curve: what it is called, which of the theme's colours it has, and whether it is the one that matters."""
+    """One curve: its name, which of the theme's colours it has, whether it matters most, and whether it begins a line."""
 
     name: str
     colour: str | int
     bold: bool = False
+    begins_line: bool = False
 
     def paint(self, colour: Colours) -> str:
         """Return its colour in a theme; that of a number is one of the others."""
@@ -61,7 +62,6 @@ class Curves(QWidget):
         layout.addWidget(self._scores)
         self._scores.hide()
         self._others = _Plot("Other measures", {})
-        self._others.head.setWordWrap(True)
         self._others.setToolTip("What else the training measures, such as the parts of the loss.")
         self._others.canvas.view.setXLink(self._losses.canvas.view)
         self.more = Section("More curves", self._others)
@@ -159,12 +159,16 @@ class _Plot(QWidget):
         for name in self._looks:
             x, y = _arrays(values.get(name, {}))
             self._curves[name].setData(x, y, symbol="o" if len(x) == 1 else None)  # a single point makes no line
-        bold = [name for name, look in self._looks.items() if look.bold]
-        main = values.get(bold[0], {}) if len(bold) == 1 else {}
+        main = values.get(self._main() or "", {})
         self._spot.setData(*_arrays({best: main[best]} if best is not None and best in main else {}))
         self._best_line.setVisible(best is not None)
         self._best_line.setPos(best or 0)
         self._tell()
+
+    def _main(self) -> str | None:
+        """Return the curve that the best epoch is marked on, if there is one that matters most."""
+        bold = [name for name, look in self._looks.items() if look.bold]
+        return bold[0] if len(bold) == 1 else None
 
     def draw_level(self, value: float | None, name: str) -> None:
         """Draw a dashed line at a value, and name it; none without a value."""
@@ -197,8 +201,8 @@ class _Plot(QWidget):
             if name in self._values:
                 sign = "━" if look.bold else "─"
                 text = f"{sign} {look.name}" if at is None else f"{look.name} {_number(self._values[name].get(at))}"
-                parts.append(coloured(text, look.paint(colour)))
-        if at is None and self._best is not None:
+                parts.append("<br>" * look.begins_line + coloured(text, look.paint(colour)))
+        if at is None and self._best is not None and self._main() is not None:
             parts.append(coloured(f"● best {self._best}", colour.best))
         if at is None and self._level_name:
             parts.append(coloured(f"┄ {self._level_name}", colour.text))
@@ -243,8 +247,10 @@ def _looks(names: Set[str]) -> dict[str, _Look]:
     stems = sorted({name.removeprefix("val_") for name in names})
     looks: dict[str, _Look] = {}
     for number, stem in enumerate(stems):
-        title = stem.replace("_", " ")
-        looks |= {stem: _Look(title, number), f"val_{stem}": _Look(f"validation {title}", number, bold=True)}
+        title, is_alone = stem.replace("_", " "), stem not in names
+        looks[stem] = _Look(title, number, begins_line=True)
+        told = f"validation {title}" if is_alone else "validation"
+        looks[f"val_{stem}"] = _Look(told, number, bold=True, begins_line=is_alone)
     return {name: look for name, look in looks.items() if name in names}
 
 
