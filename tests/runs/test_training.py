@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from datetime import UTC, datetime
 
 import numpy as np
@@ -114,6 +115,16 @@ def test_the_story_is_told_in_order(here):
     assert run.state() == RunState.FINISHED
     times = [event.time for event in run.events()]
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize("words", [[], ["/nowhere"], ["a", "b"]])
+def test_the_process_of_a_training_wants_a_runs_folder(words):
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_seg_trainer.runs", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("usage: python -m napari_seg_trainer.runs")
 
 
 def test_a_training_does_not_read_back_what_it_tells(here, monkeypatch):

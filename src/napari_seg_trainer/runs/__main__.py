@@ -3,6 +3,7 @@
 It imports neither the command line nor what its other commands need, and so is there in half of the time.
 """
 
+import argparse
 import logging
 import sys
 from pathlib import Path
@@ -14,14 +15,19 @@ from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import Failed
 
 
-def main(folder: str) -> int:
-    """Train what the run in `folder` asks for, and return the exit status: 1 where that failed."""
+def main() -> int:
+    """Train what a run asks for, and return the exit status: 1 where that failed."""
+    parser = argparse.ArgumentParser(prog="python -m napari_seg_trainer.runs", description="Train what a run asks for.")
+    parser.add_argument("folder", type=Path, help="the run's folder")
+    folder: Path = parser.parse_args().folder
+    if not folder.is_dir():
+        parser.error(f"'{folder}' is not a folder of a run. 'napari-seg-trainer runs' lists the runs.")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     yield_to_others()
     with own_temporary_folder():
-        last = train_run(Run(Path(folder)))
+        last = train_run(Run(folder))
     return int(isinstance(last, Failed))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())
