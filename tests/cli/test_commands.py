@@ -304,6 +304,18 @@ def test_an_image_that_cannot_be_segmented_stops_no_others(toy_model, annotation
     assert cli("segment", "bright", *images, "-o", tmp_path, "--skip-existing", "--overwrite").status == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "told"), [(["--pixel-size", "0"], "Pixel size 0"), (["--channel", "0", "--channel", "0"], "not 2")]
+)
+def test_what_is_wrong_for_all_images_is_told_once(toy_model, annotation_folder, cli, tmp_path, options, told):
+    toy_model()
+    images = sorted(annotation_folder(images=3).glob("cell_0?.tif"))
+    shown = cli("segment", "bright", *images, "-o", tmp_path / "out", *options)
+    assert shown.status == 1
+    assert told in shown.error
+    assert not (tmp_path / "out").exists()
+
+
 def test_segment_warns_where_pixel_sizes_are_not_known(toy_model, annotation_folder, cli, tmp_path):
     toy_model("bright", pixel_size=0.5)
     folder = annotation_folder(images=3, pixel_size=None)

@@ -4,7 +4,7 @@ import pytest
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.errors import DataError, EngineError, LibraryError
 from napari_seg_trainer.evaluation.matching import match
-from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
+from napari_seg_trainer.segmentation.segment import Segmenter, check_choices, size_warning
 
 
 @pytest.fixture
@@ -77,6 +77,19 @@ def test_an_impossible_pixel_size_is_refused(toy_model, bright, size):
 
 
 # channels
+
+
+@pytest.mark.parametrize(
+    ("wanted", "use", "told"),
+    [
+        (("dapi", "gfp"), ("dapi",), "takes 2 channel(s) (dapi, gfp), not 1"),
+        (("dapi",), ("dapi", "gfp"), "takes 1 channel(s) (dapi), not 2"),
+    ],
+)
+def test_a_wrong_number_of_channels_is_refused(toy_model, wanted, use, told):
+    with pytest.raises(DataError) as error:
+        check_choices(toy_model(channels=wanted).card, None, use)
+    assert told in str(error.value)
 
 
 def test_the_chosen_channel_is_the_one_that_is_looked_at(toy_model, bright):

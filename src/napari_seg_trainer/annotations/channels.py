@@ -57,7 +57,7 @@ def places_of(wanted: Sequence[Wanted], available: Sequence[str], where: str) ->
 
 
 def input_places(
-    inputs: Sequence[str], available: Sequence[str], where: str, use: Sequence[str] = (), model: str = ""
+    inputs: Sequence[str], available: Sequence[str], where: str, use: Sequence[str] = ()
 ) -> tuple[int, ...]:
     """Return which of an image's channels feed a model's inputs.
 
@@ -68,21 +68,14 @@ def input_places(
     available, where
         As for `places_of`.
     use : sequence of str
-        Names or numbers that the user chose, in the order of the inputs; the inputs' own names without.
-    model : str
-        The model's name, for messages.
+        Names or numbers that the user chose, one for each input; the inputs' own names without.
 
     Raises
     ------
     DataError
-        If their number is wrong or one is not there.
+        If one is not there.
     """
     if use:
-        if len(use) != len(inputs):
-            raise DataError(
-                f"Model {model!r} takes {len(inputs)} channel(s) ({', '.join(inputs)}), not {len(use)}. "
-                "Name one for each."
-            )
         return places_of([parse(text, available) for text in use], available, where)
     found = match(inputs, [(name,) for name in available])
     return tuple(

@@ -17,7 +17,7 @@ from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.loop import Done, work_through
-from napari_seg_trainer.segmentation.segment import Segmenter
+from napari_seg_trainer.segmentation.segment import Segmenter, check_choices
 
 
 def evaluate(
@@ -78,6 +78,7 @@ def scored(
     """Yield what becomes of each annotated image in turn, scores or a problem; `progress` is as for `evaluate`."""
     pairs = open_folders(folders)
     segmenter = Segmenter(model)
+    check_choices(model.card, None, use)
     progress(0, len(pairs))
     for place, done in enumerate(score_pairs(segmenter.segment, pairs, use), 1):
         yield done
@@ -162,6 +163,8 @@ def compared(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise LibraryError(f"Two of these models are named {twice!r}, so nobody can tell them apart. Rename one.")
+    for model in chosen:
+        check_choices(model.card, None, use)
     pairs, steps = open_folders(paths_of(folders)), count(1)
     found = SideBySide(names, pairs)
     for engine in dict.fromkeys(model.card.engine for model in chosen):

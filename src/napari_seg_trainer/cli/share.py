@@ -17,6 +17,7 @@ from napari_seg_trainer.library.bioimageio.export import export_bioimageio as wr
 from napari_seg_trainer.library.bioimageio.process import LICENSES
 from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.segmentation.segment import check_choices
 
 
 def export_bioimageio(
@@ -51,7 +52,8 @@ def export_bioimageio(
 def _example(card: ModelCard, path: Path, use: tuple[str, ...], pixel_size: float | None) -> NDArray[Any]:
     """Return the model's channels of an image (CYX), at the model's pixel size."""
     image = read_image(path)
-    places = input_places([each.name for each in card.channels], image.channels, str(path), use, card.name)
+    check_choices(card, pixel_size, use)
+    places = input_places([each.name for each in card.channels], image.channels, str(path), use)
     size = image.pixel_size if pixel_size is None else pixel_size
     factor = scale_factor(size, card.pixel_size)
     check_scale(factor, size, card.pixel_size, str(path))

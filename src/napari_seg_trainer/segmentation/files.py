@@ -20,7 +20,7 @@ from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.segmentation.loop import work_through
-from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
+from napari_seg_trainer.segmentation.segment import Segmenter, check_choices, size_warning
 
 if TYPE_CHECKING:
     from napari_seg_trainer.segmentation.service import SegmentationService
@@ -94,6 +94,7 @@ def segment_files(
     SegTrainerError
         If the model cannot be used, an image is not there, or a file may not or cannot be written.
     """
+    check_choices(model.card, pixel_size, use)
     check_unlike(images, output)
     _check_targets(images, output, overwrite)
     with explained(output, DataError):

@@ -147,9 +147,8 @@ def fit_image(
         If it cannot.
     """
     _check_image(image, channels, name)
-    if pixel_size is not None and not pixel_size > 0:
-        raise DataError(f"Pixel size {pixel_size:g} µm is impossible. Give a number above 0, or leave it out.")
-    places = input_places([channel.name for channel in card.channels], channels, name, use, card.name)
+    check_choices(card, pixel_size, use)
+    places = input_places([channel.name for channel in card.channels], channels, name, use)
     factor = scale_factor(pixel_size, card.pixel_size)
     check_scale(factor, pixel_size, card.pixel_size, name)
     pixels = image.shape[1] * factor * image.shape[2] * factor
@@ -160,6 +159,24 @@ def fit_image(
             "Check its pixel size, or segment it in parts."
         )
     return Fit(places, factor)
+
+
+def check_choices(card: ModelCard, pixel_size: float | None, use: Sequence[str]) -> None:
+    """Check what is chosen for all images alike; the parameters are those of `Segmenter.segment`.
+
+    Raises
+    ------
+    DataError
+        If the pixel size is impossible, or the number of channels is not the model's.
+    """
+    if pixel_size is not None and not pixel_size > 0:
+        raise DataError(f"Pixel size {pixel_size:g} µm is impossible. Give a number above 0, or leave it out.")
+    wanted = [channel.name for channel in card.channels]
+    if use and len(use) != len(wanted):
+        raise DataError(
+            f"Model {card.name!r} takes {len(wanted)} channel(s) ({', '.join(wanted)}), not {len(use)}. "
+            "Name one for each."
+        )
 
 
 def size_warning(card: ModelCard, pixel_size: float | None) -> str:

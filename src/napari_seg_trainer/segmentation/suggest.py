@@ -25,7 +25,7 @@ from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.files import open_image
 from napari_seg_trainer.segmentation.loop import work_through
-from napari_seg_trainer.segmentation.segment import Segmenter
+from napari_seg_trainer.segmentation.segment import Segmenter, check_choices
 
 if TYPE_CHECKING:
     from napari_seg_trainer.segmentation.service import SegmentationService
@@ -197,6 +197,7 @@ def look_at_images(
     EngineError, LibraryError
         If the model cannot be used; an image that cannot be used is told of instead.
     """
+    check_choices(model.card, pixel_size, use)
     segments = _segments(model, checkpoint, service)
 
     def look(given: tuple[Path, ImageFile]) -> Suggestion:

@@ -21,7 +21,7 @@ Values = Mapping[str, Mapping[int, float]]
 
 @dataclass(frozen=True)
 class _Look:
-    """One curve: its name, which of the theme's colours it has, whether it matters most, and whether it begins a line."""
+    """One curve: its name, its colour in the theme, whether it matters most, and whether its name begins a line."""
 
     name: str
     colour: str | int
