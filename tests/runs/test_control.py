@@ -331,7 +331,7 @@ def test_an_active_run_and_what_is_no_run_stay(make_run, sleeper, tmp_path):
     run.claim(sleeper.pid)
     with pytest.raises(RunError, match=r"is starting\. Stop it first"):
         delete_run(run)
-    with pytest.raises(RunError, match="is no run"):
+    with pytest.raises(RunError, match="is not a run"):
         delete_run(Run(tmp_path))
     assert list_runs(tmp_path / "runs") == [run]
 

@@ -54,7 +54,7 @@ class Finding(FrozenModel):
 
     @field_serializer("file", when_used="json")
     def _shown(self, value: Path | None) -> str | None:
-        # a name that is no text cannot be JSON
+        # a name that is not text cannot be JSON
         return None if value is None else one_line(str(value))
 
     @field_validator("severity", mode="before")

@@ -45,7 +45,7 @@ def read_seg_npy(path: Path) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If the file is no such dictionary, or its pickle names anything but NumPy arrays and plain values.
+        If the file is not such a dictionary, or its pickle names anything but NumPy arrays and plain values.
     """
     try:
         return _masks(_unpickle(read_bytes(path, MAX_BYTES)))

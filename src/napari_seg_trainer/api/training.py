@@ -41,7 +41,7 @@ def read_job(path: StrPath) -> TrainingJob:
     Raises
     ------
     JobError
-        If the file cannot be read or is no job.
+        If the file cannot be read or is not a job.
     """
     try:
         job = TrainingJob.model_validate_json(Path(path).read_bytes())

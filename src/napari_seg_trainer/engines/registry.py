@@ -56,7 +56,7 @@ def _find() -> tuple[dict[str, EngineSpec], dict[str, str]]:
             broken[entry.name] = f"{who} cannot be loaded: {reason}. Reinstall it."
             continue
         if not isinstance(spec, EngineSpec):
-            broken[entry.name] = f"{who} is no EngineSpec. Update or remove its package."
+            broken[entry.name] = f"{who} is not an EngineSpec. Update or remove its package."
         elif spec.id != entry.name:
             broken[entry.name] = f"{who} has the id {spec.id!r}. Its entry point must be named so, too."
         elif specs.get(spec.id, spec) is not spec:

@@ -137,7 +137,7 @@ def _histories(events: Iterable[Event]) -> tuple[list[EpochEnded], dict[int, Map
     scores: dict[int, Mapping[str, float]] = {
         epoch: event.metrics for epoch, event in sorted(epochs.items()) if keys & set(event.metrics)
     }
-    # one evaluation alone, at the end of a run, is no curve
+    # one evaluation alone, at the end of a run, is not a curve
     fullest = max(evaluated.values(), key=len, default={})
     return [epochs[epoch] for epoch in sorted(epochs)], scores or (fullest if len(fullest) > 1 else {})
 

@@ -9,7 +9,7 @@ from napari_seg_trainer.schema._base import FrozenModel
 PARTS: dict[Literal["half", "quarter"], int] = {"half": 2, "quarter": 4}
 """Of how many images one is taken."""
 FEWEST_TRAINING_IMAGES = 2
-"""A part of fewer images is no training."""
+"""A part needs at least this many images."""
 
 
 class CurvePoint(FrozenModel):

@@ -61,7 +61,7 @@ class ModelLibrary:
         return [model.name for model in self]
 
     def broken(self) -> dict[str, str]:
-        """Return what is wrong with each folder that is no readable model, by folder name."""
+        """Return what is wrong with each folder that is not a readable model, by folder name."""
         problems = {}
         for name in self._entries():
             problem = self._problem(name)
@@ -105,7 +105,7 @@ class ModelLibrary:
         Raises
         ------
         LibraryError
-            If it is no valid name, or one in the library differs from it at most by upper and lower case.
+            If it is not a valid name, or one in the library differs from it at most by upper and lower case.
         """
         try:
             check_model_name(name)
@@ -123,7 +123,7 @@ class ModelLibrary:
         Raises
         ------
         LibraryError
-            If it is no valid name.
+            If it is not a valid name.
         """
         taken = {entry.lower() for entry in self._all_entries()}
         free = next(option for option in numbered(name) if option.lower() not in taken)

@@ -189,6 +189,6 @@ def parse_event(line: str | bytes) -> Event:
     Raises
     ------
     pydantic.ValidationError
-        If the line is no event.
+        If the line is not an event.
     """
     return _ADAPTER.validate_json(line)

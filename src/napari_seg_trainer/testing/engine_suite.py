@@ -251,7 +251,7 @@ class EngineSuite:
 
     @pytest.mark.parametrize("value", [0.0, 1.0])
     def test_it_predicts_an_empty_image(self, predictor: Predictor, value: float) -> None:
-        """A constant image is no reason to fail."""
+        """No engine may fail at a constant image."""
         labels = predictor.predict(np.full((self.spec.channels[0], 64, 64), value, np.float32))
         assert labels.shape == (64, 64)
 

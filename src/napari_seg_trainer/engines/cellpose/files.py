@@ -77,7 +77,7 @@ def network_of(path: Path) -> str:
     Raises
     ------
     LibraryError
-        If it is no file of PyTorch, or of a network that is not known here.
+        If it is not a file of PyTorch, or of a network that is not known here.
     """
     try:
         names = set(_texts(path))

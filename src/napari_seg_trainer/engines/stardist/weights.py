@@ -20,7 +20,7 @@ def check_weights(path: Path) -> None:
     Raises
     ------
     OSError, ValueError
-        If it is no HDF5 file, or is refused.
+        If it is not an HDF5 file, or is refused.
     """
     limit = min(MAX_BYTES, max(_RATIO_FROM, MAX_RATIO * path.stat().st_size))
     size = 0

@@ -80,7 +80,7 @@ def sources(layers: Sequence[Image]) -> tuple[Source, ...]:
 def pixel_size(layer: Layer) -> float | None:
     """Return a layer's pixel size in µm.
 
-    None where its unit is no length, such as "pixel", or where pixels are not square (by more than 1 %).
+    None where its unit is not a length, such as "pixel", or where pixels are not square (by more than 1 %).
     """
     y, x = (_micrometres(step, unit) for step, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True))
     if y is None or x is None or not math.isclose(y, x, rel_tol=0.01):

@@ -262,7 +262,7 @@ def _level(baseline: Baseline | None) -> tuple[float | None, str]:
 
 
 def _arrays(values: Mapping[int, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return epochs and values; what is no finite number leaves a gap."""
+    """Return epochs and values; what is not a finite number leaves a gap."""
     x = np.fromiter(values.keys(), np.float64, len(values))
     y = np.fromiter(values.values(), np.float64, len(values))
     y[~np.isfinite(y)] = np.nan

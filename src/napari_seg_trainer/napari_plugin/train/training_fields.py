@@ -103,7 +103,7 @@ class TrainingFields(QWidget):
         self._enable()
 
     def taken_over(self, card: ModelCard) -> dict[str, JsonValue]:
-        """Return those hyperparameters of a model that the engine has and that are no defaults."""
+        """Return those hyperparameters of a model that the engine has and that differ from its defaults."""
         known = parameters_of(self._spec.parameters)
         wrong = problems(self._spec.parameters, card.hyperparameters)
         return {
