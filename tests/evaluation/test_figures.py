@@ -54,6 +54,19 @@ def test_repeated_evaluations_get_a_panel_and_one_at_the_end_none():
     assert len(plot_curves(events[:3]).axes) == 1
 
 
+def test_whatever_an_engine_measures_gets_a_panel():
+    events = [epoch(i, loss=1, val_loss=1, dist_loss=i, val_dist_loss=2 * i, ap50=0.5) for i in (1, 2, 3)]
+    figure = plot_curves(events)
+    assert [axes.get_title() for axes in figure.axes][2] == "Other measures"
+    drawn = lines(figure.axes[2])
+    assert list(drawn["dist loss"].get_ydata()) == [1, 2, 3]
+    assert list(drawn["validation dist loss"].get_ydata()) == [2, 4, 6]
+    assert drawn["dist loss"].get_color() == drawn["validation dist loss"].get_color()
+    many = plot_curves([epoch(i, loss=1, **{f"m{k}": k * i for k in range(40)}) for i in (1, 2)])
+    assert len(lines(many.axes[1])) == 40
+    assert len(plot_curves([epoch(1, loss=1, val_loss=1, ap50=0.5)]).axes) == 2
+
+
 @pytest.mark.parametrize(
     "events",
     [

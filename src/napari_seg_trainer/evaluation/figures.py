@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, product
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,9 @@ class Example:
 
 
 def plot_curves(events: Iterable[Event]) -> "Figure":
-    """Return the curves of a run: training loss thin, validation loss bold, the best epoch marked, scores beside.
+    """Return the curves of a run: training loss thin, validation loss bold, the best epoch marked.
+
+    Scores are beside, and so is whatever else an engine measures in each epoch.
 
     Parameters
     ----------
@@ -63,11 +66,15 @@ def plot_curves(events: Iterable[Event]) -> "Figure":
     events = list(events)
     epochs, scores = _histories(events)
     baseline = next((event for event in events if isinstance(event, Baseline)), None)
-    figure = Figure(figsize=(10.5 if scores else 6.4, 4.2), layout="constrained")
-    panels = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
+    others = _others(epochs)
+    count = 1 + bool(scores) + bool(others)
+    figure = Figure(figsize=(2.3 + 4.1 * count, 4.2), layout="constrained")
+    panels = figure.subplots(1, count, squeeze=False)[0]
     _plot_losses(panels[0], epochs)
     if scores:
         _plot_scores(panels[1], scores, baseline)
+    if others:
+        _plot_others(panels[-1], others)
     for axes in panels:
         _mark_best(axes, epochs)
         axes.set_xlabel("Epoch")
@@ -154,6 +161,27 @@ def _plot_losses(axes: "Axes", epochs: Sequence[EpochEnded]) -> None:
         drawn += [value for value in values.values() if np.isfinite(value)]
     if drawn and 0 < min(drawn) * _LOG_FROM < max(drawn):
         axes.set_yscale("log")
+
+
+def _others(epochs: Sequence[EpochEnded]) -> dict[str, dict[int, float]]:
+    """Return what else the epochs measure, by name and epoch."""
+    known = {"loss", "val_loss", *(key for key, *_ in _SCORE_LINES)}
+    found: dict[str, dict[int, float]] = {}
+    for event in epochs:
+        for name in event.metrics.keys() - known:
+            found.setdefault(name, {})[event.epoch] = event.metrics[name]
+    return found
+
+
+def _plot_others(axes: "Axes", others: Mapping[str, Mapping[int, float]]) -> None:
+    """Draw an engine's own measures; that of the validation is bold, in the colour of the training's."""
+    axes.set_title("Other measures", fontsize="medium")
+    looks = cycle(product(("-", "--", ":", "-."), (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)))
+    for stem, (style, colour) in zip(sorted({name.removeprefix("val_") for name in others}), looks, strict=False):
+        label = stem.replace("_", " ")
+        for name, told, width in ((stem, label, 1.2), (f"val_{stem}", f"validation {label}", 2.6)):
+            if name in others:
+                _plot_line(axes, others[name], told, colour, width, style)
 
 
 def _best(epochs: Iterable[EpochEnded]) -> int | None:
