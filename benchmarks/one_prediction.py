@@ -57,19 +57,21 @@ def plain(folder: Path) -> Segment:
 def segmenter(folder: Path) -> Segment:
     """This project, in this process."""
     from napari_seg_trainer.library.library import open_model
+    from napari_seg_trainer.segmentation.request import SegmentRequest
     from napari_seg_trainer.segmentation.segment import Segmenter
 
     segmenter = Segmenter(open_model(folder))
-    return lambda image: segmenter.segment(image[np.newaxis], ["channel 0"])
+    return lambda image: segmenter.segment(image[np.newaxis], SegmentRequest(["channel 0"]))
 
 
 def service(folder: Path) -> Segment:
     """This project, in its prediction process."""
     from napari_seg_trainer.library.library import open_model
+    from napari_seg_trainer.segmentation.request import SegmentRequest
     from napari_seg_trainer.segmentation.service import SegmentationService
 
     service, model = SegmentationService(), open_model(folder)
-    return lambda image: service.segment(model, image[np.newaxis], ["channel 0"])
+    return lambda image: service.segment(model, image[np.newaxis], SegmentRequest(["channel 0"]))
 
 
 SIDES: dict[str, Callable[[Path], Segment]] = {"plain": plain, "segmenter": segmenter, "service": service}

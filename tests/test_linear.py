@@ -8,7 +8,8 @@ import pytest
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.doctor import _Summary
-from napari_seg_trainer.annotations.folder import AnnotationFolder
+from napari_seg_trainer.annotations.facts import ImageFacts
+from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
 from napari_seg_trainer.annotations.layouts import list_images, without_masks
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import DataError
@@ -46,7 +47,9 @@ def summary(count):
     found = _Summary()
     for i in range(count):
         image = np.full((1, 2, 2), i, np.uint16)
-        found.add(AnnotatedImage(image, labels, (f"stain {i}",), str(i), pixel_size=1 + i / count), Path(f"{i}.tif"))
+        annotated = AnnotatedImage(image, labels, (f"stain {i}",), str(i), pixel_size=1 + i / count)
+        pair = AnnotatedPair(Path(f"{i}.tif"), Path(f"{i}_labelled.tif"), None, str(i))
+        found.add(ImageFacts.of(annotated, labels.dtype), pair)
     return list(found.findings())
 
 

@@ -9,7 +9,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp, mkstemp
@@ -71,6 +71,33 @@ def flush(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, as `write_bytes` does."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def prune(folder: Path, pattern: str, most: int, keep: Collection[Path]) -> None:
+    """Remove the files that were not used for longest, until what is left has at most `most` bytes.
+
+    Parameters
+    ----------
+    folder : Path
+    pattern : str
+        Such as ``"*.npy"``; other files do not count.
+    most : int
+    keep : collection of Path
+        Never removed.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be read, or a file not removed.
+    """
+    found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+    excess = sum(path.stat().st_size for path in found) - most
+    for path in found:
+        if excess <= 0:
+            break
+        if path not in keep:
+            excess -= path.stat().st_size
+            path.unlink()
 
 
 def owner_mark() -> str:

@@ -321,7 +321,7 @@ def test_a_survey_counts_what_it_looks_at(tmp_path, make):
     steps, found = looked(tmp_path)
     objects = len(np.unique(make().labels)) - 1
     assert steps == [(1, 3), (2, 3), (3, 3)]
-    assert (found.images, found.objects, found.pixel_size) == (3, 3 * objects, 0.4)
+    assert (len(found.images), found.objects, found.pixel_size) == (3, 3 * objects, 0.4)
     assert found.channels == (("dapi",), ("gfp",))
     assert list(found.findings) == examine([tmp_path])
     make("unknown", seed=9).write(tmp_path)

@@ -159,7 +159,7 @@ def test_an_image_is_picked_scaled_and_resized():
     image = np.stack([np.full((8, 8), 9), np.indices((8, 8))[0], np.indices((8, 8))[1]]).astype(np.uint16)
     how = Normalization(mode="values", low=0, high=10)
     channels = [ModelChannel(name=name, normalization=how) for name in "ab"]
-    prepared = prepare_image(image, (2, 0), channels, 2.0)
+    prepared = prepare_image(image[[2, 0]], channels, 2.0)
     assert prepared.shape == (2, 16, 16)
     assert prepared.dtype == np.float32
     np.testing.assert_allclose(prepared[1], 0.9, rtol=1e-6)

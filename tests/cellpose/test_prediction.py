@@ -1,5 +1,7 @@
 """Labels from a network's answer, as Cellpose finds them; and images of any size and scale."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from napari_seg_trainer.engines.cellpose.prediction import (
 )
 from napari_seg_trainer.engines.cellpose.spec import CellposeSettings
 from napari_seg_trainer.engines.protocol import PredictionSettings
+from napari_seg_trainer.engines.tiles import TellsTiles
 from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.testing.discs import disc_image
 
@@ -157,6 +160,28 @@ def test_tiles_are_as_large_as_is_cheap(shape, block):
     """One tile of 384 pixels has a third of the pixels of the nine of 224 that cellpose would take for 364."""
     assert cheapest_block(shape, range(224, 513, 16)) == block
     assert cheapest_block(shape, [256]) == 256
+
+
+@pytest.mark.parametrize(
+    ("changes", "looks"),
+    [({"typical": 40.0}, 2), ({"diameter": 0.0, "typical": 0.0}, 1)],
+    ids=["two looks", "one look"],
+)
+def test_a_large_image_tells_how_far_it_is(changes, looks):
+    told = []
+    large = predictor(**changes)
+    assert isinstance(large, TellsTiles)
+    large.told = lambda done, total: told.append((done, total))
+    large.predict(disc_image((500, 500), 1, 3, (13, 17)).image)
+    first = [parts for parts in told if parts[1] == told[0][1]]
+    batches = first[0][1] // looks
+    assert batches > 1
+    assert first[:batches] == [(done, looks * batches) for done in range(1, batches + 1)]
+    assert told[-1][0] == told[-1][1]
+    assert all(done / total <= later / last for (done, total), (later, last) in pairwise(told))
+    told.clear()
+    large.predict(disc_image((100, 100), 1, 3, (13, 17)).image)
+    assert told == []
 
 
 def test_larger_tiles_give_the_same(state):

@@ -416,7 +416,7 @@ def test_a_defect_is_one_line_and_its_traceback_is_kept(home, cli, monkeypatch, 
     def broken(folders, **others):
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr("napari_seg_trainer.cli.data.examine", broken)
+    monkeypatch.setattr("napari_seg_trainer.cli.data.surveyed", broken)
     shown = cli("check", tmp_path)
     assert shown.status == 1
     check_line(shown.error, f"RuntimeError: first line. … defect of the program … {home / 'log.txt'}")

@@ -217,6 +217,22 @@ def test_good_data_passes_the_check(annotation_folder, cli):
     assert all(finding["severity"] == "info" for finding in answer["findings"])
 
 
+def test_the_check_lists_what_is_known_of_each_image(annotation_folder, cli):
+    folder = annotation_folder(images=2, channels=("dapi", "gfp"), pixel_size=0.25)
+    (folder / "cell_01_labelled.tif").write_bytes(b"")
+    (answer,) = lines(cli("check", folder, "--json").out)
+    (image,) = answer["images"]
+    pixels, labels = (tifffile.imread(folder / f"cell_00{ending}.tif") for ending in ("", "_labelled"))
+    assert (image["file"], image["channels"]) == (str(folder / "cell_00.tif"), ["dapi", "gfp"])
+    assert (image["shape"], image["dtype"], image["pixel_size"]) == ([2, 96, 96], "uint16", 0.25)
+    assert image["ranges"] == [[float(plane.min()), float(plane.max())] for plane in pixels]
+    assert image["objects"] == len(np.unique(labels)) - 1
+    shown = cli("check", folder, "--images").out
+    assert f"dapi {pixels[0].min()}–{pixels[0].max()}, gfp" in " ".join(shown.split())
+    assert "0.25 µm" in shown
+    assert "cell_00.tif" not in cli("check", folder).out
+
+
 def test_errors_in_the_data_are_exit_status_1(annotation_folder, cli):
     folder = annotation_folder(images=6)
     tifffile.imwrite(folder / "cell_03_labelled.tif", np.ones((50, 96), np.uint16))

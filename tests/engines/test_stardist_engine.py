@@ -14,6 +14,7 @@ from napari_seg_trainer.engines.registry import load_engine, parse_parameters
 from napari_seg_trainer.engines.stardist.design import farthest_pixel
 from napari_seg_trainer.engines.stardist.spec import SPEC
 from napari_seg_trainer.engines.stardist.targets import make_batch
+from napari_seg_trainer.engines.tiles import TellsTiles
 from napari_seg_trainer.errors import JobError, LibraryError
 from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.schema.job import Hyperparameters
@@ -88,7 +89,11 @@ class TestStarDist(EngineSuite):
         image = disc_image((150, 210), 1, 301).image
         whole = predictor.predict(image)
         monkeypatch.setattr("napari_seg_trainer.engines.stardist.engine.TILE", 64)
+        told = []
+        monkeypatch.setattr(predictor, "told", lambda *parts: told.append(parts))
+        assert isinstance(predictor, TellsTiles)
         tiled = predictor.predict(image)
+        assert told == [(done, 12) for done in range(1, 13)]
         (matching,) = match(whole, tiled, (0.99,))
         assert (matching.ap, matching.true_positive) == (1.0, whole.max())
 

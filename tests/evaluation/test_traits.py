@@ -16,7 +16,7 @@ from napari_seg_trainer.schema.model_card import ModelChannel
 def nuclei(part):
     for pair in AnnotationFolder.open(builtin_folder("nuclei_dsb2018", part)):
         annotated = pair.read()
-        image = prepare_image(annotated.image, (0,), (ModelChannel(name="dapi"),), 1.0)
+        image = prepare_image(annotated.image[:1], (ModelChannel(name="dapi"),), 1.0)
         yield PreparedImage(pair.stem, image, annotated.labels)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 from datetime import UTC, datetime
@@ -285,6 +286,22 @@ def test_stop_keeps_the_frames_that_are_done(segment, wilful_model, viewer, qtbo
     assert widget.button.isEnabled()
 
 
+def test_a_large_image_shows_how_far_it_is(segment, wilful_model, viewer, qtbot):
+    wilful_model()
+    viewer.add_image(discs(3), name="dapi")
+    widget = segment("wilful")
+    for name, value in (("seconds", "600"), ("tiles", "2000")):
+        widget.form.thresholds.fields.form.field(name).value = value
+    qtbot.mouseClick(widget.button, LEFT)
+    qtbot.waitUntil(lambda: re.fullmatch(r"Segmenting: \d+%, [\d:]+ left", widget.progress.line.text()) is not None)
+    before = widget.progress.bar.value()
+    assert 0 < before < widget.progress.bar.maximum()
+    qtbot.waitUntil(lambda: widget.progress.bar.value() > before)
+    qtbot.mouseClick(widget.stop_button, LEFT)
+    qtbot.waitUntil(widget.stop_button.isHidden)
+    assert widget.progress.bar.isHidden()
+
+
 def test_loading_can_be_stopped(segment, wilful_model, viewer, run, qtbot):
     wilful_model()
     viewer.add_image(discs(3), name="dapi")
@@ -434,23 +451,23 @@ def test_what_is_typed_counts_for_layers_and_for_all_files_of_a_folder(segment, 
     viewer.add_image(discs(1), name="dapi", scale=(0.5, 0.5), units="um")
     widget = segment("bright")
     size = widget.form.pixel_size
-    assert widget.form.task().pixel_size == 0.5
+    assert widget.form.task().request.pixel_size == 0.5
     size.number.native.clear()
     qtbot.keyClicks(size.number.native, "0.25")
-    assert (widget.form.task().pixel_size, size.unit.value) == (0.25, "µm")
+    assert (widget.form.task().request.pixel_size, size.unit.value) == (0.25, "µm")
     choose_folder(widget, write_images(tmp_path / "images", 1, pixel_size=0.4), qtbot)
     # the first file's own is shown, and holds for that file alone
-    assert (size.number.value, size.unit.value, widget.form.task().pixel_size) == ("0.4", "µm from files", None)
+    assert (size.number.value, size.unit.value, widget.form.task().request.pixel_size) == ("0.4", "µm from files", None)
     size.number.native.clear()
     qtbot.keyClicks(size.number.native, "0.3")
-    assert widget.form.task().pixel_size == 0.3
+    assert widget.form.task().request.pixel_size == 0.3
     size.number.native.clear()
-    assert widget.form.task().pixel_size is None
+    assert widget.form.task().request.pixel_size is None
     # of images that do not tell it, what was typed before is proposed, but each file's own counts
     choose_folder(widget, write_images(tmp_path / "others", 1, pixel_size=None), qtbot)
     size.number.value = "0.7"
     choose_folder(widget, write_images(tmp_path / "more", 1, pixel_size=None), qtbot)
-    assert (size.number.value, size.value(), widget.form.task().pixel_size) == ("0.7", 0.7, None)
+    assert (size.number.value, size.value(), widget.form.task().request.pixel_size) == ("0.7", 0.7, None)
 
 
 def test_files_whose_pixel_size_is_not_known_deserve_a_look(segment, toy_model, run, tmp_path, qtbot):

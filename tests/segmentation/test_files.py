@@ -6,7 +6,8 @@ import tifffile
 from PIL import Image
 
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.segmentation.files import segment_files, without_labels, write_labels
+from napari_seg_trainer.segmentation.files import count_objects, segment_files, without_labels, write_labels
+from napari_seg_trainer.segmentation.request import SegmentRequest
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_each_image_gives_a_label_file(toy_model, images, tmp_path):
 
 def test_the_files_pixel_size_counts_unless_another_is_given(toy_model, images, tmp_path):
     model = toy_model(pixel_size=0.25)
-    for result in segment_files(model, images, tmp_path / "wrong", pixel_size=1e7):
+    for result in segment_files(model, images, tmp_path / "wrong", SegmentRequest(pixel_size=1e7)):
         assert "1e+07" in result.problem
     (result, _) = segment_files(model, images, tmp_path / "right")
     assert tifffile.imread(result.labels).shape == (96, 96)
@@ -85,7 +86,10 @@ def test_a_missing_image_is_found_before_the_model_is_loaded(toy_model, images, 
     with pytest.raises(DataError, match=r"There is no image '.*nowhere\.tif'"):
         list(
             segment_files(
-                toy_model(), [*images, tmp_path / "nowhere.tif"], tmp_path / "out", ready=lambda: loaded.append(1)
+                toy_model(),
+                [*images, tmp_path / "nowhere.tif"],
+                tmp_path / "out",
+                progress=lambda _done: loaded.append(1),
             )
         )
     assert loaded == []
@@ -131,3 +135,20 @@ def test_more_than_65_535_labels_fit(tmp_path):
     labels = np.arange(300 * 300, dtype=np.int32).reshape(300, 300)
     write_labels(tmp_path / "labels.tif", labels)
     assert np.array_equal(tifffile.imread(tmp_path / "labels.tif"), labels)
+
+
+def test_how_far_it_is_counts_parts_of_an_image(wilful_model, annotation_folder, tmp_path):
+    folder = annotation_folder(images=2)
+    images = [folder / f"cell_{i:02}.tif" for i in range(2)]
+    told = []
+    request = SegmentRequest(settings={"tiles": 4})
+    list(segment_files(wilful_model(), images, tmp_path / "out", request, progress=told.append))
+    assert told == [0, 0.25, 0.5, 0.75, 1, 1, 1.25, 1.5, 1.75, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "count"),
+    [([[0, 0]], 0), ([[1, 2], [2, 0]], 2), ([[7, 7], [9, 2_000_000_000]], 3), ([[3, 1]], 2), (np.zeros((0, 4)), 0)],
+)
+def test_objects_are_counted_whatever_their_numbers(labels, count):
+    assert count_objects(np.array(labels, np.int32)) == count

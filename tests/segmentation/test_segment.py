@@ -4,7 +4,8 @@ import pytest
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.errors import DataError, EngineError, LibraryError
 from napari_seg_trainer.evaluation.matching import match
-from napari_seg_trainer.segmentation.segment import Segmenter, check_choices, size_warning
+from napari_seg_trainer.segmentation.request import SegmentRequest, check_choices
+from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 
 
 @pytest.fixture
@@ -19,14 +20,14 @@ def ap(image, labels, iou=0.9):
 
 
 def test_objects_are_found_on_the_images_own_grid(toy_model, bright):
-    labels = Segmenter(toy_model()).segment(bright.image, bright.channels)
+    labels = Segmenter(toy_model()).segment(bright.image, SegmentRequest(bright.channels))
     assert (labels.dtype, labels.shape) == (np.int32, (96, 96))
     assert ap(bright, labels) == 1
 
 
 @pytest.mark.parametrize("intensities", [lambda i: i, lambda i: i * 100.0, lambda i: (i / 4).astype(np.uint8)])
 def test_the_model_brings_its_normalization(toy_model, bright, intensities):
-    labels = Segmenter(toy_model()).segment(intensities(bright.image), bright.channels)
+    labels = Segmenter(toy_model()).segment(intensities(bright.image), SegmentRequest(bright.channels))
     assert ap(bright, labels) == 1
 
 
@@ -34,14 +35,14 @@ def test_an_image_with_pixels_that_are_no_numbers(toy_model, bright):
     image = bright.image.astype(np.float32)
     image[0, :3] = np.nan
     image[0, -1] = np.inf
-    labels = Segmenter(toy_model()).segment(image, bright.channels)
+    labels = Segmenter(toy_model()).segment(image, SegmentRequest(bright.channels))
     assert len(np.unique(labels)) == 17
     assert not labels[:3].any()
 
 
 @pytest.mark.parametrize("value", [0, 7, np.nan])
 def test_an_image_of_one_value_holds_nothing(toy_model, value):
-    labels = Segmenter(toy_model()).segment(np.full((1, 40, 30), value, np.float32), ["dapi"])
+    labels = Segmenter(toy_model()).segment(np.full((1, 40, 30), value, np.float32), SegmentRequest(["dapi"]))
     assert labels.shape == (40, 30)
     assert not labels.any()
 
@@ -55,7 +56,7 @@ def test_an_image_is_scaled_to_the_models_pixel_size_and_back(toy_model, bright,
     seen = []
     predict = segmenter._predictor.predict
     segmenter._predictor.predict = lambda image: predict(seen.append(image.shape) or image)
-    labels = segmenter.segment(bright.image, bright.channels, pixel_size=own)
+    labels = segmenter.segment(bright.image, SegmentRequest(bright.channels, pixel_size=own))
     side = 96 if abs(own - models) < 0.01 else round(96 * own / models)
     assert seen == [(1, side, side)]
     assert labels.shape == (96, 96)
@@ -64,7 +65,9 @@ def test_an_image_is_scaled_to_the_models_pixel_size_and_back(toy_model, bright,
 
 @pytest.mark.parametrize(("own", "models"), [(None, 0.25), (0.5, None), (None, None)])
 def test_without_both_pixel_sizes_nothing_is_scaled(toy_model, bright, own, models):
-    labels = Segmenter(toy_model(pixel_size=models)).segment(bright.image, bright.channels, pixel_size=own)
+    labels = Segmenter(toy_model(pixel_size=models)).segment(
+        bright.image, SegmentRequest(bright.channels, pixel_size=own)
+    )
     assert ap(bright, labels) == 1
 
 
@@ -72,7 +75,7 @@ def test_without_both_pixel_sizes_nothing_is_scaled(toy_model, bright, own, mode
 def test_an_impossible_pixel_size_is_refused(toy_model, bright, size):
     segmenter = Segmenter(toy_model(pixel_size=0.5))
     with pytest.raises(DataError) as error:
-        segmenter.segment(bright.image, bright.channels, pixel_size=size)
+        segmenter.segment(bright.image, SegmentRequest(bright.channels, pixel_size=size))
     assert f"{size:g}" in str(error.value)
 
 
@@ -88,14 +91,14 @@ def test_an_impossible_pixel_size_is_refused(toy_model, bright, size):
 )
 def test_a_wrong_number_of_channels_is_refused(toy_model, wanted, use, told):
     with pytest.raises(DataError) as error:
-        check_choices(toy_model(channels=wanted).card, None, use)
+        check_choices(toy_model(channels=wanted).card, SegmentRequest(use=use))
     assert told in str(error.value)
 
 
 def test_the_chosen_channel_is_the_one_that_is_looked_at(toy_model, bright):
     segmenter = Segmenter(toy_model())
-    with_noise = segmenter.segment(bright.image, ("red", "green"), use=["green"])
-    assert ap(bright, segmenter.segment(bright.image, ("red", "green"), use=["0"])) == 1
+    with_noise = segmenter.segment(bright.image, SegmentRequest(("red", "green"), use=["green"]))
+    assert ap(bright, segmenter.segment(bright.image, SegmentRequest(("red", "green"), use=["0"]))) == 1
     assert ap(bright, with_noise) == 0
 
 

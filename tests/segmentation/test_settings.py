@@ -10,6 +10,7 @@ from napari_seg_trainer.engines.registry import engine_spec, parse_settings
 from napari_seg_trainer.engines.stardist.spec import SPEC, StarDistSettings
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.segmentation.files import segment_files
+from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.segment import Segmenter
 from napari_seg_trainer.segmentation.service import SegmentationService
 
@@ -44,9 +45,9 @@ def test_an_engine_without_settings_is_asked_as_ever(toy_model, annotation_folde
     model = toy_model()
     segmenter = Segmenter(model)
     for none in ({}, None):
-        assert segmenter.segment(image.image, image.channels, settings=none).max() == 16
+        assert segmenter.segment(image.image, SegmentRequest(image.channels, settings=none)).max() == 16
     with pytest.raises(JobError, match=r"Toy: probability: .* Its settings: none\."):
-        segmenter.segment(image.image, image.channels, settings={"probability": 0.5})
+        segmenter.segment(image.image, SegmentRequest(image.channels, settings={"probability": 0.5}))
     assert engine_spec("toy").prediction.of_model(model.folder) == PredictionSettings()
 
 
@@ -54,7 +55,7 @@ def test_settings_reach_the_engine(wilful_model, annotation_folder, tmp_path):
     folder = annotation_folder(images=1)
     image, model = folder / "cell_00.tif", wilful_model()
     objects = [
-        next(iter(segment_files(model, [image], tmp_path / str(i), settings=settings))).objects
+        next(iter(segment_files(model, [image], tmp_path / str(i), SegmentRequest(settings=settings)))).objects
         for i, settings in enumerate([None, {"brightness": 0.5}, {"brightness": 2}])
     ]
     assert objects == [16, 16, 0]
@@ -82,7 +83,7 @@ def test_stardists_thresholds_can_be_set(stardist_training):
     segmenter = Segmenter(model)
 
     def segment(**settings):
-        return segmenter.segment(image.image, image.channels, settings=settings)
+        return segmenter.segment(image.image, SegmentRequest(image.channels, settings=settings))
 
     own = StarDistSettings.of_model(model.folder)
     found = segment()
@@ -93,6 +94,8 @@ def test_stardists_thresholds_can_be_set(stardist_training):
     assert segment(**loose).max() > segment(**tight).max()
     with SegmentationService() as service:
         for settings, labels in ((None, found), (loose, segment(**loose))):
-            assert np.array_equal(service.segment(model, image.image, image.channels, settings=settings), labels)
+            assert np.array_equal(
+                service.segment(model, image.image, SegmentRequest(image.channels, settings=settings)), labels
+            )
     with pytest.raises(TypeError, match="PredictionSettings"):
         segmenter._predictor.predict(np.zeros((1, 64, 64), np.float32), PredictionSettings())

@@ -8,6 +8,7 @@ import tifffile
 
 from napari_seg_trainer import suggest
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.service import SegmentationService
 from napari_seg_trainer.segmentation.suggest import (
     Suggestion,
@@ -101,7 +102,7 @@ def test_the_files_pixel_size_counts_unless_another_is_given(toy_model, folder):
     image.with_suffix(".json").write_text(json.dumps({"channels": ["dapi"], "spatial_calibration": 0.25}))
     (found,) = look_at_images(model, [image])
     assert (found.objects, found.problem) == (9, "")
-    (refused,) = look_at_images(model, [image], pixel_size=1e7)
+    (refused,) = look_at_images(model, [image], SegmentRequest(pixel_size=1e7))
     assert "1e+07" in refused.problem
 
 

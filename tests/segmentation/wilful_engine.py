@@ -29,6 +29,7 @@ FAILURES = {
 class WilfulSettings(PredictionSettings):
     brightness: float | None = None
     seconds: float = 0
+    tiles: int = 0
     says: str = ""
     failure: Literal["bug", "memory", "bad image"] | None = None
     exits: Literal["by itself", "killed", "segmentation fault"] | None = None
@@ -46,13 +47,20 @@ class WilfulEngine:
 
 
 class WilfulPredictor:
+    told = None
+
     def predict(self, image, settings):
         with (home() / "predictions.txt").open("a") as file:
             file.write(f"{os.getpid()}\n")
         print(settings.says, end="")
         os.write(1, settings.says.encode())
         print(settings.says, file=sys.stderr)
-        time.sleep(settings.seconds)
+        for done in range(1, settings.tiles + 1):
+            time.sleep(settings.seconds / settings.tiles)
+            if self.told is not None:
+                self.told(done, settings.tiles)
+        if not settings.tiles:
+            time.sleep(settings.seconds)
         if settings.failure:
             raise FAILURES[settings.failure]
         if settings.exits == "by itself":

@@ -172,8 +172,12 @@ def content_hash(image: NDArray[Any], labels: NDArray[Any]) -> str:
     labels : NDArray, axes YX
         Compared as int32, since files keep them in the smallest type that fits.
     """
-    both = pixel_hash(image) + pixel_hash(labels.astype(np.int32, copy=False))
-    return hashlib.sha256(both.encode()).hexdigest()
+    return combined_hash(pixel_hash(image), pixel_hash(labels.astype(np.int32, copy=False)))
+
+
+def combined_hash(image: str, labels: str) -> str:
+    """Return the `content_hash` of an image and its labels from the `pixel_hash` of each."""
+    return hashlib.sha256((image + labels).encode()).hexdigest()
 
 
 def _problems(item: AnnotatedImage) -> Iterable[str]:

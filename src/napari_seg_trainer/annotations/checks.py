@@ -35,7 +35,12 @@ def examine_image(image: AnnotatedImage, file: Path | None = None) -> list[Findi
     list of Finding
         Worst first.
     """
-    objects = find_objects(image.labels)
+    found = findings_of(image, find_objects(image.labels))
+    return found if file is None else [finding.replace(file=file) for finding in found]
+
+
+def findings_of(image: AnnotatedImage, objects: Objects) -> list[Finding]:
+    """Look at an annotated image whose objects were found; the worst finding comes first."""
     checks: tuple[Check, ...] = (_values, _negative)
     if not len(objects.labels):
         checks = (*checks, _empty)
@@ -44,8 +49,7 @@ def examine_image(image: AnnotatedImage, file: Path | None = None) -> list[Findi
     else:
         checks = (*checks, _pieces, _holes, _tiny, _forgotten, _cut)
     found = [finding for check in checks for finding in capped(list(check(image, objects)))]
-    placed = found if file is None else [finding.replace(file=file) for finding in found]
-    return sorted(placed, key=lambda finding: -finding.severity)
+    return sorted(found, key=lambda finding: -finding.severity)
 
 
 def _warning(code: str, message: str, label: int | None = None, position: Point | None = None) -> Finding:

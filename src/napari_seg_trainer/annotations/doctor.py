@@ -6,17 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, pixel_hash
 from napari_seg_trainer.annotations.checks import examine_image
+from napari_seg_trainer.annotations.facts import ImageFacts
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct
-from napari_seg_trainer.annotations.image_file import read_image, read_label_file
-from napari_seg_trainer.annotations.objects import find_objects
+from napari_seg_trainer.annotations.kept_facts import look_through
 from napari_seg_trainer.annotations.prepare import MAX_SCALE
-from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 
-__all__ = ["ENOUGH_IMAGES", "Finding", "Severity", "Survey", "examine", "examine_image", "survey"]
+__all__ = ["ENOUGH_IMAGES", "Finding", "Severity", "Survey", "examine", "examine_image", "survey", "surveyed"]
 
 ENOUGH_IMAGES = 5
 """With fewer images than this a model is unlikely to learn what varies between images."""
@@ -37,14 +35,7 @@ def examine(folders: Sequence[Path], *, progress: Callable[[int, int], None] | N
     list of Finding
         Worst first. Bad data raises nothing: it becomes a finding.
     """
-    steps = survey(folders)
-    while True:
-        try:
-            done, total = next(steps)
-        except StopIteration as end:
-            return list(end.value.findings)
-        if progress is not None:
-            progress(done, total)
+    return list(surveyed(folders, progress=progress).findings)
 
 
 @dataclass(frozen=True)
@@ -53,21 +44,42 @@ class Survey:
 
     Attributes
     ----------
-    images, objects : int
-        How many there are.
-    channels : tuple of tuple of str
-        Each set of channels that an image has; the first image's comes first.
-    pixel_size : float, optional
-        Median, µm per pixel; None where an image does not tell its own.
+    images : tuple of (Path, ImageFacts)
+        Those that can be read, with their image files.
     findings : tuple of Finding
         Worst first.
     """
 
-    images: int = 0
-    objects: int = 0
-    channels: tuple[tuple[str, ...], ...] = ()
-    pixel_size: float | None = None
+    images: tuple[tuple[Path, ImageFacts], ...] = ()
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def objects(self) -> int:
+        """How many there are in all images."""
+        return sum(facts.areas.size for _, facts in self.images)
+
+    @property
+    def channels(self) -> tuple[tuple[str, ...], ...]:
+        """Each set of channels that an image has; the first image's comes first."""
+        return tuple(dict.fromkeys(facts.channels for _, facts in self.images))
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Median, µm per pixel; None where an image does not tell its own."""
+        return usual_pixel_size([facts for _, facts in self.images])
+
+
+def surveyed(folders: Sequence[Path], *, progress: Callable[[int, int], None] | None = None) -> Survey:
+    """Look through annotation folders as `examine` does, and return all that is known of them."""
+    steps = survey(folders)
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as end:
+            found: Survey = end.value
+            return found
+        if progress is not None:
+            progress(done, total)
 
 
 def survey(folders: Sequence[Path]) -> Generator[tuple[int, int], None, Survey]:
@@ -83,8 +95,10 @@ def survey(folders: Sequence[Path]) -> Generator[tuple[int, int], None, Survey]:
             pairs.extend(opened.pairs)
             findings.extend(_unpaired(path) for path in opened.unpaired)
     summary = _Summary()
-    for done, pair in enumerate(pairs, start=1):
-        findings.extend(_examine_pair(pair, summary))
+    for done, looked in enumerate(look_through(pairs), start=1):
+        findings.extend(looked.findings())
+        if looked.facts is not None:
+            summary.add(looked.facts, looked.pair)
         yield done, len(pairs)
     if summary.groups or not findings:
         # of data that cannot be read at all, nothing more is to be said
@@ -104,62 +118,31 @@ def _unpaired(path: Path) -> Finding:
     return Finding(severity=Severity.WARNING, code="unpaired-file", message=message, file=path)
 
 
-def _examine_pair(pair: AnnotatedPair, summary: "_Summary") -> Iterator[Finding]:
-    # one file after the other, so that each can be told apart
-    code, file = "unreadable-image", pair.image
-    try:
-        image = read_image(pair.image)
-        code, file = "unusable-mask", pair.labels
-        labels = read_label_file(pair.labels)
-        code, file = "unusable-sidecar", pair.sidecar or pair.image
-        sidecar = read_sidecar(pair.sidecar)
-        same_size = image.data.shape[1:] == labels.labels.shape
-        code, file = "channel-mismatch" if same_size else "shape-mismatch", pair.image
-        annotated = pair.assemble(image, labels, sidecar)
-    except DataError as error:
-        yield _error(code, error, file)
-        return
-    if labels.stored.kind == "f":
-        message = (
-            f"{pair.labels.name!r} keeps its labels as decimal numbers. They are whole, so it can be used as it is."
-        )
-        yield Finding(severity=Severity.WARNING, code="decimal-labels", message=message, file=pair.labels)
-    summary.add(annotated, pair.image)
-    yield from examine_image(annotated, pair.image)
-
-
 @dataclass
 class _Summary:
     """What is kept of each image to compare it with the others."""
 
-    objects: int = 0
-    sizes: list[float | None] = field(default_factory=list)
+    images: list[tuple[Path, ImageFacts]] = field(default_factory=list)
     groups: Counter[str] = field(default_factory=Counter)
-    fields: dict[tuple[str, str], str] = field(default_factory=dict)
+    fields: dict[str, str] = field(default_factory=dict)
     channels: dict[tuple[str, ...], list[Path]] = field(default_factory=lambda: defaultdict(list))
     pixel_sizes: dict[float | None, list[Path]] = field(default_factory=lambda: defaultdict(list))
     same: dict[str, list[tuple[Path, str]]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, image: AnnotatedImage, file: Path) -> None:
-        self.objects += len(find_objects(image.labels).labels)
-        self.sizes.append(image.pixel_size)
-        pixels, labels = pixel_hash(image.image), pixel_hash(image.labels)
+    def add(self, facts: ImageFacts, pair: AnnotatedPair) -> None:
+        self.images.append((pair.image, facts))
         # copies of one image are of one field of view, whatever their names
-        field_of_view = image.field_of_view or f"{file.parent}/{image.group}"
-        self.groups[self.fields.setdefault((pixels, labels), field_of_view)] += 1
-        self.channels[image.channels].append(file)
-        self.pixel_sizes[image.pixel_size and float(f"{image.pixel_size:.4g}")].append(file)
-        self.same[pixels].append((file, labels))
+        self.groups[self.fields.setdefault(facts.content, facts.field(pair))] += 1
+        self.channels[facts.channels].append(pair.image)
+        self.pixel_sizes[facts.pixel_size and float(f"{facts.pixel_size:.4g}")].append(pair.image)
+        self.same[facts.image_hash].append((pair.image, facts.labels_hash))
 
     def survey(self, findings: Sequence[Finding]) -> Survey:
-        known = [size for size in self.sizes if size is not None]
-        return Survey(
-            images=len(self.sizes),
-            objects=self.objects,
-            channels=tuple(self.channels),
-            pixel_size=median(known) if known and len(known) == len(self.sizes) else None,
-            findings=tuple(findings),
-        )
+        return Survey(tuple(self.images), tuple(findings))
+
+    @property
+    def objects(self) -> int:
+        return sum(facts.areas.size for _, facts in self.images)
 
     def findings(self) -> Iterator[Finding]:
         yield from self._too_few()
@@ -215,7 +198,7 @@ class _Summary:
 
     def _odd_pixel_sizes(self, known: dict[float, list[Path]]) -> Iterator[Finding]:
         """Find what training refuses where the job gives no pixel size: an image scaled to the usual one in excess."""
-        usual = median(each for each in self.sizes if each is not None)
+        usual = median(facts.pixel_size for _, facts in self.images if facts.pixel_size is not None)
         for size, files in known.items():
             if not 1 / MAX_SCALE <= size / usual <= MAX_SCALE:
                 message = (
@@ -234,6 +217,12 @@ class _Summary:
                     "Keep one of them: copies may end up in both training and validation."
                 )
                 yield Finding(severity=Severity.WARNING, code="duplicate", message=message, file=file)
+
+
+def usual_pixel_size(images: Sequence[ImageFacts]) -> float | None:
+    """Return the median, µm per pixel; None where an image does not tell its own."""
+    known = [facts.pixel_size for facts in images if facts.pixel_size is not None]
+    return float(median(known)) if known and len(known) == len(images) else None
 
 
 def _named(files: Sequence[Path]) -> str:

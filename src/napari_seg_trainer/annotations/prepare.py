@@ -17,13 +17,16 @@ MAX_SCALE = 20.0
 _WIDE = 1e30
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
+Planes = NDArray[Any] | Sequence[NDArray[Any]]
+"""An image's channels, each with axes YX."""
 
-def normalize(image: NDArray[Any], normalizations: Sequence[Normalization]) -> NDArray[np.float32]:
+
+def normalize(image: Planes, normalizations: Sequence[Normalization]) -> NDArray[np.float32]:
     """Scale each channel's intensities.
 
     Parameters
     ----------
-    image : NDArray, axes CYX
+    image : NDArray, axes CYX, or sequence of NDArray, axes YX
         Any real dtype. Pixels that are not finite are left out of the percentiles and become what 0 stands for.
     normalizations : sequence of Normalization, one a channel
 
@@ -31,31 +34,58 @@ def normalize(image: NDArray[Any], normalizations: Sequence[Normalization]) -> N
     -------
     NDArray of float32, axes CYX
     """
-    return np.stack([_normalize_channel(*pair) for pair in zip(image, normalizations, strict=True)])
+    scaled = np.empty((len(normalizations), *image[0].shape), np.float32)
+    for target, channel, how in zip(scaled, image, normalizations, strict=True):
+        # limits that lie too close together, or values that are too large, for single precision
+        with np.errstate(over="ignore", invalid="ignore"):
+            _normalize_channel(channel, how, target)
+    return scaled
 
 
-def _normalize_channel(channel: NDArray[Any], how: Normalization) -> NDArray[np.float32]:
-    # limits that lie too close together, or values that are too large, for single precision
-    with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(channel)
-        # of values so far apart, 32 bits could not hold the difference
-        is_wide = channel.dtype.kind == "f" and np.abs(channel).max(where=finite, initial=0.0) > _WIDE
-        values: NDArray[Any] = channel.astype(np.float64 if is_wide else np.float32)
-        all_finite = bool(finite.all())
-        low, high = how.low, how.high
-        if how.mode == "percentile":
-            inside = values if all_finite else values[finite]
-            low, high = (float(v) for v in np.percentile(inside, (how.low, how.high))) if inside.size else (0.0, 0.0)
-            if inside.size and low == high:  # nearly all of it is background, with a few bright pixels
-                low, high = float(inside.min()), float(inside.max())
-        # a constant channel holds nothing to scale: it becomes 0
-        scaled = (values - low) / (high - low) if high - low > _SMALLEST else np.zeros_like(values)
-        if not all_finite:
-            scaled = np.where(finite, scaled, 0.0)
-        if how.clip:
-            scaled = np.clip(scaled, 0.0, 1.0)
-        found: NDArray[np.float32] = scaled.astype(np.float32)
-    return found if np.isfinite(found).all() else np.nan_to_num(found)
+def _normalize_channel(channel: NDArray[Any], how: Normalization, target: NDArray[np.float32]) -> None:
+    """Fill `target` with what the intensities become, with as few copies of an image as can be."""
+    if channel.dtype.kind == "b":
+        channel = channel.view(np.uint8)  # NumPy knows no percentiles of truth
+    finite = np.isfinite(channel) if channel.dtype.kind == "f" else None
+    if finite is not None and finite.all():
+        finite = None
+    low, high = how.low, how.high
+    if how.mode == "percentile":
+        low, high = _limits(channel if finite is None else channel[finite], how)
+    if not high - low > _SMALLEST:  # a constant channel holds nothing to scale
+        target[...] = 0
+        return
+    values = target if not _is_wide(channel, finite) else np.empty(channel.shape, np.float64)
+    values[...] = channel
+    values -= low
+    values /= high - low
+    if finite is not None:
+        values[~finite] = 0
+    if how.clip:
+        np.clip(values, 0, 1, out=values)
+    if values is not target:
+        target[...] = values
+    if not np.isfinite(target).all():
+        np.nan_to_num(target, copy=False)
+
+
+def _limits(values: NDArray[Any], how: Normalization) -> tuple[float, float]:
+    """Return the intensities at the percentiles of finite values."""
+    if not values.size:
+        return 0.0, 0.0
+    low, high = (float(value) for value in np.percentile(values, (how.low, how.high)))
+    if low == high:  # nearly all of it is background, with a few bright pixels
+        return float(values.min()), float(values.max())
+    return low, high
+
+
+def _is_wide(channel: NDArray[Any], finite: NDArray[np.bool_] | None) -> bool:
+    """Whether values are so far apart that 32 bits could not hold the difference."""
+    if channel.dtype.kind != "f":
+        return False
+    where = np.True_ if finite is None else finite
+    extremes = channel.max(where=where, initial=0.0), channel.min(where=where, initial=0.0)
+    return any(abs(value) > _WIDE for value in extremes)
 
 
 def rescaled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
@@ -70,8 +100,10 @@ def rescale_image(image: NDArray[np.float32], factor: float) -> NDArray[np.float
     shape = rescaled_shape((image.shape[1], image.shape[2]), factor)
     if shape == image.shape[1:]:
         return image
-    planes = [resize(plane, shape, order=1, mode="reflect", anti_aliasing=factor < 1) for plane in image]
-    return np.stack(planes).astype(np.float32)
+    scaled = np.empty((len(image), *shape), np.float32)
+    for target, plane in zip(scaled, image, strict=True):
+        target[...] = resize(plane, shape, order=1, mode="reflect", anti_aliasing=factor < 1)
+    return scaled
 
 
 def resize_labels(labels: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -108,17 +140,13 @@ def check_scale(factor: float, image: float | None, model: float | None, where: 
         )
 
 
-def prepare_image(
-    image: NDArray[Any], places: Sequence[int], channels: Sequence[ModelChannel], factor: float
-) -> NDArray[np.float32]:
-    """Pick channels, normalize and rescale.
+def prepare_image(planes: Planes, channels: Sequence[ModelChannel], factor: float) -> NDArray[np.float32]:
+    """Normalize and rescale.
 
     Parameters
     ----------
-    image : NDArray, axes CYX
-        As read.
-    places : sequence of int
-        Which of its channels feed the model's inputs.
+    planes : sequence of NDArray, axes YX
+        Intensities as read, of what feeds each of the model's inputs.
     channels : sequence of ModelChannel
         The model's inputs.
     factor : float
@@ -128,8 +156,7 @@ def prepare_image(
     -------
     NDArray of float32, axes CYX
     """
-    picked = normalize(image[list(places)], [channel.normalization for channel in channels])
-    return rescale_image(picked, factor)
+    return rescale_image(normalize(planes, [channel.normalization for channel in channels]), factor)
 
 
 @dataclass(frozen=True, eq=False)

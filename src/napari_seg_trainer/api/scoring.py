@@ -17,7 +17,8 @@ from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.loop import Done, work_through
-from napari_seg_trainer.segmentation.segment import Segmenter, check_choices
+from napari_seg_trainer.segmentation.request import SegmentRequest, check_choices
+from napari_seg_trainer.segmentation.segment import Segmenter
 
 
 def evaluate(
@@ -78,7 +79,7 @@ def scored(
     """Yield what becomes of each annotated image in turn, scores or a problem; `progress` is as for `evaluate`."""
     pairs = open_folders(folders)
     segmenter = Segmenter(model)
-    check_choices(model.card, None, use)
+    check_choices(model.card, SegmentRequest(use=use))
     progress(0, len(pairs))
     for place, done in enumerate(score_pairs(segmenter.segment, pairs, use), 1):
         yield done
@@ -95,7 +96,7 @@ def score_pairs(
 
     def compute(given: tuple[str, AnnotatedImage]) -> NDArray[np.int32]:
         name, image = given
-        return segment(image.image, image.channels, pixel_size=image.pixel_size, use=use, name=name)
+        return segment(image.image, SegmentRequest(image.channels, image.pixel_size, use, name))
 
     def score(pair: AnnotatedPair, given: tuple[str, AnnotatedImage], labels: NDArray[np.int32]) -> Scored:
         _, image = given
@@ -164,7 +165,7 @@ def compared(
     if twice is not None:
         raise LibraryError(f"Two of these models are named {twice!r}, so nobody can tell them apart. Rename one.")
     for model in chosen:
-        check_choices(model.card, None, use)
+        check_choices(model.card, SegmentRequest(use=use))
     pairs, steps = open_folders(paths_of(folders)), count(1)
     found = SideBySide(names, pairs)
     for engine in dict.fromkeys(model.card.engine for model in chosen):

@@ -16,6 +16,7 @@ from napari_seg_trainer.api.arguments import Progress, StrPath, opened, paths_of
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.runs.late import late_checkpoint
+from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 from napari_seg_trainer.segmentation.suggest import Suggestion, look_at_images, rank, unannotated
 
@@ -28,6 +29,7 @@ def segment(
     pixel_size: float | None = None,
     use: Sequence[str] = (),
     settings: Mapping[str, JsonValue] | None = None,
+    progress: Progress = say_nothing,
 ) -> NDArray[np.int32]:
     """Return the instances that a model finds in an image, computed in this process.
 
@@ -45,6 +47,8 @@ def segment(
         Names or numbers of the channels that feed the model, where the names differ.
     settings : mapping, optional
         Of the prediction, such as ``{"probability": 0.6}`` for StarDist; the model's own where not given.
+    progress : callable, optional
+        Told how many tiles of a large image are done, and how many there are.
 
     Returns
     -------
@@ -66,7 +70,8 @@ def segment(
     doubt = size_warning(chosen.card, pixel_size)
     if doubt:
         warnings.warn(doubt, stacklevel=2)
-    return Segmenter(chosen).segment(pixels, names, pixel_size=pixel_size, use=use, settings=settings)
+    request = SegmentRequest(names, pixel_size, use, settings=settings)
+    return Segmenter(chosen).segment(pixels, request, progress)
 
 
 def suggest(
@@ -116,7 +121,8 @@ def looked_at(
 ) -> Iterator[Suggestion]:
     """Yield how sure a model is of each image, as they come; the parameters are those of `suggest`."""
     images = unannotated(places)
-    looks = look_at_images(model, images, checkpoint=late_checkpoint(model.card), pixel_size=pixel_size, use=use)
+    request = SegmentRequest(pixel_size=pixel_size, use=use)
+    looks = look_at_images(model, images, request, checkpoint=late_checkpoint(model.card))
     for done, suggestion in enumerate(looks, 1):
         yield suggestion
         progress(done, len(images))

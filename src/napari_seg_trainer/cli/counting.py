@@ -9,7 +9,9 @@ from napari_seg_trainer.cli.console import err, out
 
 
 @contextmanager
-def counting(what: str, before: str = "loading the model", parts: bool = False) -> Iterator[Callable[[int, int], None]]:
+def counting(
+    what: str, before: str = "loading the model", parts: bool = False
+) -> Iterator[Callable[[float, int], None]]:
     """Show a bar while something goes on; nothing is shown where there is no screen.
 
     Parameters
@@ -19,12 +21,12 @@ def counting(what: str, before: str = "loading the model", parts: bool = False) 
     before : str
         What is done until the first call.
     parts : bool
-        Show percent instead of how many, as of bytes.
+        Show percent instead of how many, as of bytes; so it is for a single one, too.
 
     Yields
     ------
     callable
-        To be told how many are done, and how many there are.
+        To be told how many are done, parts of one included, and how many there are.
     """
     columns = (TextColumn("{task.description}…"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
     # lines that are printed meanwhile stand above the bar, if they go through the same console
@@ -39,8 +41,8 @@ def counting(what: str, before: str = "loading the model", parts: bool = False) 
     ) as progress:
         task = progress.add_task(before, total=None, note="")
 
-        def tell(done: int, total: int) -> None:
-            note = f"{done / max(total, 1):.0%}" if parts else f"{done} of {total}"
+        def tell(done: float, total: int) -> None:
+            note = f"{done / max(total, 1):.0%}" if parts or total == 1 else f"{int(done)} of {total}"
             progress.update(task, description=what, completed=done, total=total, note=note)
 
         yield tell

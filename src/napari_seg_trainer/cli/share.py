@@ -7,9 +7,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.channels import input_places
 from napari_seg_trainer.annotations.image_file import read_image
-from napari_seg_trainer.annotations.prepare import check_scale, rescale_image, scale_factor
+from napari_seg_trainer.annotations.prepare import rescale_image
 from napari_seg_trainer.cli.console import AsJson, err, print_json, say
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.cli.use import Channels, Model
@@ -17,7 +16,7 @@ from napari_seg_trainer.library.bioimageio.export import export_bioimageio as wr
 from napari_seg_trainer.library.bioimageio.process import LICENSES
 from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.schema.model_card import ModelCard
-from napari_seg_trainer.segmentation.segment import check_choices
+from napari_seg_trainer.segmentation.request import SegmentRequest, fit
 
 
 def export_bioimageio(
@@ -52,9 +51,6 @@ def export_bioimageio(
 def _example(card: ModelCard, path: Path, use: tuple[str, ...], pixel_size: float | None) -> NDArray[Any]:
     """Return the model's channels of an image (CYX), at the model's pixel size."""
     image = read_image(path)
-    check_choices(card, pixel_size, use)
-    places = input_places([each.name for each in card.channels], image.channels, str(path), use)
     size = image.pixel_size if pixel_size is None else pixel_size
-    factor = scale_factor(size, card.pixel_size)
-    check_scale(factor, size, card.pixel_size, str(path))
-    return rescale_image(image.data[list(places)].astype(np.float32), factor)
+    how = fit(card, image.data, SegmentRequest(image.channels, size, use, str(path)))
+    return rescale_image(image.data[list(how.places)].astype(np.float32), how.factor)

@@ -18,6 +18,7 @@ from napari_seg_trainer.evaluation.comparison import tell_difference
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.segmentation.files import SegmentedFile, segment_files, without_labels
+from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.suggest import rank
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the library, or a model folder.")]
@@ -66,15 +67,12 @@ def segment(
             opened,
             todo,
             output,
-            pixel_size=pixel_size,
-            use=channel or (),
-            settings=chosen,
+            SegmentRequest(pixel_size=pixel_size, use=channel or (), settings=chosen),
             overwrite=overwrite,
-            ready=lambda: progress(0, len(todo)),
+            progress=lambda done: progress(done, len(todo)),
         )
         doubtful, problems = [], []
-        for done, result in enumerate(results, 1):
-            progress(done, len(todo))
+        for result in results:
             _tell_file(result, json)
             doubtful += [result] if result.warning else []
             problems += [result.problem] if result.problem else []

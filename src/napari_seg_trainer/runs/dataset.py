@@ -1,17 +1,20 @@
 """From a job's folders to what an engine learns from."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, content_hash
+from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.builtin import builtin_folder
-from napari_seg_trainer.annotations.doctor import Severity, examine_image
+from napari_seg_trainer.annotations.doctor import Severity, usual_pixel_size
+from napari_seg_trainer.annotations.facts import ImageFacts, Looked, is_same, stamps_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, named, open_folders
+from napari_seg_trainer.annotations.kept_facts import look_through
 from napari_seg_trainer.annotations.objects import find_objects
 from napari_seg_trainer.annotations.prepare import (
     PreparedImage,
@@ -31,36 +34,58 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class ImageFacts:
-    """What a first look at an annotated image tells.
+class DatasetImage:
+    """An annotated image of a job, and what is known of it.
 
     Attributes
     ----------
     name : str
         Folder and stem, unique in the dataset.
-    pair : AnnotatedPair
-    field : str
-        Its field of view.
-    channels : tuple of str
-    pixel_size : float, optional
-        µm per pixel.
+    looked : Looked
+    facts : ImageFacts
     content : str
         SHA-256 of pixels and labels.
-    warnings : int
-        How many things the data check warns of.
-    diameters, extents : NDArray of float64
-        Of its objects: diameter of the circle of equal area, longer side of the bounding box, in its own pixels.
+    field : str
+        Its field of view.
     """
 
     name: str
-    pair: AnnotatedPair
-    field: str
-    channels: tuple[str, ...]
-    pixel_size: float | None
+    looked: Looked
+    facts: ImageFacts
     content: str
-    warnings: int
-    diameters: NDArray[np.float64]
-    extents: NDArray[np.float64]
+    field: str
+
+    @classmethod
+    def of(cls, name: str, looked: Looked) -> Self:
+        """Name an image that was looked at.
+
+        Raises
+        ------
+        DataError
+            If no training can use it.
+        """
+        facts = looked.usable()
+        return cls(name, looked, facts, facts.content, facts.field(looked.pair))
+
+    def warnings(self) -> int:
+        """Return how many things the data check warns of."""
+        return sum(finding.severity == Severity.WARNING for finding in self.looked.findings())
+
+    def read(self) -> AnnotatedImage:
+        """Read it.
+
+        Raises
+        ------
+        DataError
+            If its files are no longer those that were looked at.
+        """
+        pair = self.looked.pair
+        annotated = pair.read()
+        if not is_same(stamps_of(pair), self.looked.stamps):
+            raise DataError(
+                f"Image '{pair.image}' or its mask was changed while the training began. Start the training again."
+            )
+        return annotated
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +94,7 @@ class Dataset:
 
     Attributes
     ----------
-    images : tuple of ImageFacts
+    images : tuple of DatasetImage
     split : Split
     channels : tuple of ModelChannel
         The model's inputs.
@@ -77,32 +102,32 @@ class Dataset:
         The same, with the index where the user chose one.
     pixel_size : float, optional
         µm per pixel that images are brought to.
-    held_out : tuple of ImageFacts
+    held_out : tuple of DatasetImage
         The images of the job's test data, which are on no side of the split.
     """
 
-    images: tuple[ImageFacts, ...]
+    images: tuple[DatasetImage, ...]
     split: Split
     channels: tuple[ModelChannel, ...]
     inputs: tuple[ChannelInput, ...]
     pixel_size: float | None
-    held_out: tuple[ImageFacts, ...] = ()
+    held_out: tuple[DatasetImage, ...] = ()
 
-    def side(self, names: Sequence[str]) -> list[ImageFacts]:
+    def side(self, names: Sequence[str]) -> list[DatasetImage]:
         """Return the images of one side of the split."""
         wanted = set(names)
-        return [facts for facts in self.images if facts.name in wanted]
+        return [image for image in self.images if image.name in wanted]
 
-    def factor(self, facts: ImageFacts) -> float:
+    def factor(self, image: DatasetImage) -> float:
         """Return by how much an image is scaled."""
-        return scale_factor(facts.pixel_size, self.pixel_size)
+        return scale_factor(image.facts.pixel_size, self.pixel_size)
 
     def object_sizes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return diameters and extents of the training objects, in the model's pixels."""
         training = self.side(self.split.training)
         return (
-            np.concatenate([facts.diameters * self.factor(facts) for facts in training]),
-            np.concatenate([facts.extents * self.factor(facts) for facts in training]),
+            np.concatenate([image.facts.diameters * self.factor(image) for image in training]),
+            np.concatenate([image.facts.extents * self.factor(image) for image in training]),
         )
 
     def prepare(self, names: Sequence[str], folder: Path, progress: Progress) -> PreparedImages:
@@ -113,20 +138,21 @@ class Dataset:
         """Write the test images as the network takes them."""
         return self._write(self.held_out, folder, progress)
 
-    def _write(self, side: Sequence[ImageFacts], folder: Path, progress: Progress) -> PreparedImages:
+    def _write(self, side: Sequence[DatasetImage], folder: Path, progress: Progress) -> PreparedImages:
         return PreparedImages.write(
             folder, self._prepared(side), lambda done: progress("preparing images", done, len(side))
         )
 
-    def _prepared(self, side: Iterable[ImageFacts]) -> Iterator[PreparedImage]:
-        for facts in side:
-            annotated = facts.pair.read()
-            places = places_of_inputs(facts.channels, self.inputs, facts.name)
-            image = prepare_image(annotated.image, places, self.channels, self.factor(facts))
-            shape = (image.shape[1], image.shape[2])
+    def _prepared(self, side: Iterable[DatasetImage]) -> Iterator[PreparedImage]:
+        for image in side:
+            annotated = image.read()
+            places = places_of_inputs(image.facts.channels, self.inputs, image.name)
+            planes = [annotated.image[place] for place in places]
+            pixels = prepare_image(planes, self.channels, self.factor(image))
+            shape = (pixels.shape[1], pixels.shape[2])
             # numbered without gaps: for a label of a thousand million, engines would make tables of that size
-            labels = find_objects(annotated.labels).image
-            yield PreparedImage(facts.name, image, resize_labels(labels, shape))
+            labels = annotated.labels if image.facts.numbered else find_objects(annotated.labels).image
+            yield PreparedImage(image.name, pixels, resize_labels(labels, shape))
 
 
 def open_dataset(
@@ -161,11 +187,11 @@ def open_dataset(
     everything = tuple(_look([*training, *validation, *test], progress))
     images, held_out = everything[: len(everything) - len(test)], everything[len(everything) - len(test) :]
     _refuse_leak(images, held_out, "Test")
-    if not any(facts.diameters.size for facts in images[: len(training)]):
+    if not any(image.facts.areas.size for image in images[: len(training)]):
         raise DataError(f"All {len(training)} masks in '{folders[0]}' are empty. Draw the objects first, then train.")
     inputs = _inputs(job, parent, images[0], most_channels)
-    for facts in everything:
-        places_of_inputs(facts.channels, inputs, facts.name)
+    for image in everything:
+        places_of_inputs(image.facts.channels, inputs, image.name)
     dataset = Dataset(
         images=images,
         split=_split(job, images, len(training)),
@@ -174,82 +200,58 @@ def open_dataset(
         pixel_size=_pixel_size(job, parent, images),
         held_out=held_out,
     )
-    for facts in everything:
-        check_scale(dataset.factor(facts), facts.pixel_size, dataset.pixel_size, facts.name)
+    for image in everything:
+        check_scale(dataset.factor(image), image.facts.pixel_size, dataset.pixel_size, image.name)
     if not dataset.object_sizes()[0].size:
         raise DataError("None of the training images has an object. Annotate more images, or choose another seed.")
     return dataset
 
 
-def _look(pairs: Sequence[AnnotatedPair], progress: Progress) -> Iterator[ImageFacts]:
-    for i, (name, pair) in enumerate(named(pairs), 1):
-        annotated = pair.read()
-        yield _facts(name, pair, annotated, _warnings(pair, annotated))
-        progress("reading images", i, len(pairs))
-
-
-def _warnings(pair: AnnotatedPair, annotated: AnnotatedImage) -> int:
-    """Return how many warnings the data check has; its errors are raised."""
-    findings = examine_image(annotated, pair.image)
-    error = next((finding for finding in findings if finding.severity == Severity.ERROR), None)
-    if error is not None:
-        raise DataError(f"'{pair.labels}': {error.message}")
-    return sum(finding.severity == Severity.WARNING for finding in findings)
-
-
-def _facts(name: str, pair: AnnotatedPair, annotated: AnnotatedImage, warnings: int) -> ImageFacts:
-    objects = find_objects(annotated.labels)
-    boxes = ndimage.find_objects(objects.image)
-    return ImageFacts(
-        name=name,
-        pair=pair,
-        # a stem tells a field of view apart in its own folder only
-        field=annotated.field_of_view or f"{pair.image.parent}/{annotated.group}",
-        channels=annotated.channels,
-        pixel_size=annotated.pixel_size,
-        content=content_hash(annotated.image, annotated.labels),
-        warnings=warnings,
-        diameters=np.sqrt(objects.areas * 4 / np.pi),
-        extents=np.array([max(side.stop - side.start for side in box) for box in boxes if box], np.float64),
-    )
+def _look(pairs: Sequence[AnnotatedPair], progress: Progress) -> Iterator[DatasetImage]:
+    names = [name for name, _ in named(pairs)]
+    with closing(look_through(pairs)) as looks:
+        for done, (name, looked) in enumerate(zip(names, looks, strict=True), 1):
+            yield DatasetImage.of(name, looked)
+            progress("reading images", done, len(pairs))
 
 
 def _inputs(
-    job: TrainingJob, parent: ModelCard | None, first: ImageFacts, most_channels: int | None
+    job: TrainingJob, parent: ModelCard | None, first: DatasetImage, most_channels: int | None
 ) -> tuple[ChannelInput, ...]:
     if not job.channels:
-        return default_inputs(first.channels, parent, most_channels)
-    places = places_of_inputs(first.channels, job.channels, first.name)
-    return tuple(given.replace(name=first.channels[place]) for given, place in zip(job.channels, places, strict=True))
+        return default_inputs(first.facts.channels, parent, most_channels)
+    names = first.facts.channels
+    places = places_of_inputs(names, job.channels, first.name)
+    return tuple(given.replace(name=names[place]) for given, place in zip(job.channels, places, strict=True))
 
 
-def _split(job: TrainingJob, images: Sequence[ImageFacts], training: int) -> Split:
-    names = [facts.name for facts in images]
+def _split(job: TrainingJob, images: Sequence[DatasetImage], training: int) -> Split:
+    names = [image.name for image in images]
     if job.validation_data:
         _refuse_leak(images[:training], images[training:], "Validation")
         return Split(seed=job.seed, training=tuple(names[:training]), validation=tuple(names[training:]))
     # copies of one image, whatever their names, must not part either
-    fields = {facts.content: facts.field for facts in reversed(images)}
-    return Split.draw(names, [fields[facts.content] for facts in images], job.validation_split, job.seed)
+    fields = {image.content: image.field for image in reversed(images)}
+    return Split.draw(names, [fields[image.content] for image in images], job.validation_split, job.seed)
 
 
-def _refuse_leak(known: Sequence[ImageFacts], others: Sequence[ImageFacts], what: str) -> None:
+def _refuse_leak(known: Sequence[DatasetImage], others: Sequence[DatasetImage], what: str) -> None:
     """Refuse images that were seen before: the same pixels, or others of the same field of view."""
-    contents, fields = ({getattr(facts, key): facts.name for facts in known} for key in ("content", "field"))
-    for facts in others:
+    contents = {image.content: image.name for image in known}
+    fields = {image.field: image.name for image in known}
+    for image in others:
         way_out = f"Remove it from one of the folders, or the {what.lower()} tells nothing."
-        if facts.content in contents:
-            same = contents[facts.content]
-            raise DataError(f"{what} image {facts.name!r} is the same as the training image {same!r}. {way_out}")
-        if what == "Test" and facts.field in fields:
-            same = fields[facts.field]
-            raise DataError(f"{what} image {facts.name!r} shows the same field of view as {same!r}. {way_out}")
+        if image.content in contents:
+            same = contents[image.content]
+            raise DataError(f"{what} image {image.name!r} is the same as the training image {same!r}. {way_out}")
+        if what == "Test" and image.field in fields:
+            same = fields[image.field]
+            raise DataError(f"{what} image {image.name!r} shows the same field of view as {same!r}. {way_out}")
 
 
-def _pixel_size(job: TrainingJob, parent: ModelCard | None, images: Sequence[ImageFacts]) -> float | None:
+def _pixel_size(job: TrainingJob, parent: ModelCard | None, images: Sequence[DatasetImage]) -> float | None:
     if job.pixel_size is not None:
         return job.pixel_size
     if parent is not None and parent.pixel_size is not None:
         return parent.pixel_size
-    known = [facts.pixel_size for facts in images if facts.pixel_size is not None]
-    return float(np.median(known)) if len(known) == len(images) else None
+    return usual_pixel_size([image.facts for image in images])

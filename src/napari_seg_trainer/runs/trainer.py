@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_seg_trainer.annotations.patches import samples_per_epoch
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
-from napari_seg_trainer.errors import JobError, LibraryError, RunError, SegTrainerError
+from napari_seg_trainer.errors import DataError, JobError, LibraryError, RunError, SegTrainerError
 from napari_seg_trainer.evaluation.advice import worst_images
 from napari_seg_trainer.evaluation.course import course_of
 from napari_seg_trainer.evaluation.learning_curve import LearningCurve
@@ -94,7 +94,7 @@ class _Training:
         dataset = open_dataset(self.job, parent.card if parent else None, early.progress, self._free_channels())
         self._check_channels(dataset)
         self._check_split(dataset)
-        warnings = sum(facts.warnings for facts in dataset.images)
+        warnings = sum(image.warnings() for image in dataset.images)
         if warnings:
             early.log(f"The data check has {warnings} warning(s); 'napari-seg-trainer check' lists them.", "warning")
         write_text(self.run.folder / "split.json", dataset.split.model_dump_json(indent=2))
@@ -239,7 +239,11 @@ class _Training:
         """Score the model on the test images, if there are any; nothing is chosen by it."""
         if not dataset.held_out:
             return Scores.of(())
-        images = dataset.prepare_held_out(self.run.folder / "prepared" / "test", context.progress)
+        try:
+            images = dataset.prepare_held_out(self.run.folder / "prepared" / "test", context.progress)
+        except DataError as error:  # hours may have passed since they were looked at; the model is not lost by that
+            context.log(f"The model is not scored on the test images: {error}", "warning")
+            return Scores.of(())
         scores, _ = score_model(engine, folder, images, partial(context.progress, "scoring test images"))
         self.run.append(Evaluated(dataset="test", images=len(scores.images), scores=scores.told))
         return scores
@@ -263,7 +267,7 @@ class _Training:
             hyperparameters=context.hyperparameters,
             seed=self.job.seed,
             versions=dict(_versions()),
-            data={facts.name: facts.content for facts in dataset.images},
+            data={image.name: image.content for image in dataset.images},
         )
 
 

@@ -1,17 +1,17 @@
 """Image files in, label files out."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.image_file import ImageFile, read_image
 from napari_seg_trainer.annotations.sidecar import read_sidecar
@@ -20,7 +20,8 @@ from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.segmentation.loop import work_through
-from napari_seg_trainer.segmentation.segment import Segmenter, check_choices, size_warning
+from napari_seg_trainer.segmentation.request import SegmentRequest, check_choices
+from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 
 if TYPE_CHECKING:
     from napari_seg_trainer.segmentation.service import SegmentationService
@@ -56,13 +57,11 @@ def segment_files(
     model: LibraryModel,
     images: Sequence[Path],
     output: Path,
+    request: SegmentRequest | None = None,
     *,
-    pixel_size: float | None = None,
-    use: Sequence[str] = (),
-    settings: Mapping[str, JsonValue] | None = None,
     overwrite: bool = False,
     service: "SegmentationService | None" = None,
-    ready: Callable[[], None] = lambda: None,
+    progress: Callable[[float], object] = lambda done: None,
 ) -> Iterator[SegmentedFile]:
     """Segment image files one after the other; go on after one that cannot be segmented.
 
@@ -73,16 +72,15 @@ def segment_files(
         TIFF or PNG files, 2D with any number of channels.
     output : Path
         Folder for the label files, ``STEM_labelled.tif`` (int32, axes YX).
-    pixel_size : float, optional
-        µm per pixel, where the files do not tell it or are wrong; it counts for all.
-    use, settings
-        As for `Segmenter.segment`.
+    request : SegmentRequest, optional
+        What holds for all of them.
     overwrite : bool
         Replace label files that are there.
     service : SegmentationService, optional
         Segment in its process; in this one where not given.
-    ready : callable
-        Called before the first image is read; by then the model is in memory, if it is to be in this process's.
+    progress : callable
+        Told how many images are computed, parts of one included; first 0, before the first image is read. By then the
+        model is in memory, if it is to be in this process's.
 
     Yields
     ------
@@ -94,26 +92,31 @@ def segment_files(
     SegTrainerError
         If the model cannot be used, an image is not there, or a file may not or cannot be written.
     """
-    check_choices(model.card, pixel_size, use)
+    request = request or SegmentRequest()
+    check_choices(model.card, request)
     check_unlike(images, output)
     _check_targets(images, output, overwrite)
     with explained(output, DataError):
         output.mkdir(parents=True, exist_ok=True)
     segment = Segmenter(model).segment if service is None else partial(service.segment, model)
+    before = count()
 
     def compute(given: tuple[Path, ImageFile]) -> NDArray[np.int32]:
         path, image = given
-        size = image.pixel_size if pixel_size is None else pixel_size
-        return segment(image.data, image.channels, pixel_size=size, use=use, name=str(path), settings=settings)
+        place = next(before)
+        own = request.of(image.channels, image.pixel_size, str(path))
+        labels = segment(image.data, own, told=lambda done, total: progress(place + done / max(total, 1)))
+        progress(place + 1)
+        return labels
 
     def finish(path: Path, given: tuple[Path, ImageFile], labels: NDArray[np.int32]) -> SegmentedFile:
         target = label_file(path, output)
         write_labels(target, labels)
         own = given[1].pixel_size
-        warning = size_warning(model.card, own if pixel_size is None else pixel_size)
+        warning = size_warning(model.card, own if request.pixel_size is None else request.pixel_size)
         return SegmentedFile(path, target, count_objects(labels), warning)
 
-    ready()
+    progress(0)
     for done in work_through(images, lambda path: (path, open_image(path)), compute, finish):
         if done.result is None:
             yield SegmentedFile(done.item, label_file(done.item, output), problem=done.problem, seconds=done.seconds)
@@ -123,9 +126,13 @@ def segment_files(
 
 def count_objects(labels: NDArray[np.int32]) -> int:
     """Return how many different numbers other than 0 there are."""
-    if labels.max(initial=0) <= labels.size:  # much faster than sorting
-        return int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
-    return int(np.count_nonzero(np.unique(labels)))
+    highest = int(labels.max(initial=0))
+    if highest > labels.size:  # too sparse for a table
+        return int(np.count_nonzero(np.unique(labels)))
+    there = np.zeros(highest + 1, bool)
+    for row in labels:  # all at once, NumPy would make a table of places of twice the size
+        there[row] = True
+    return int(np.count_nonzero(there[1:]))
 
 
 def without_labels(images: Sequence[Path], output: Path) -> list[Path]:
@@ -166,7 +173,7 @@ def open_image(path: Path) -> ImageFile:
 def write_labels(path: Path, labels: NDArray[np.int32]) -> None:
     """Write labels (YX) as a compressed TIFF; 32 bits, so that napari opens it as a Labels layer."""
     buffer = BytesIO()
-    tifffile.imwrite(buffer, labels.astype(np.int32), compression="zlib", metadata={"axes": "YX"})
+    tifffile.imwrite(buffer, labels.astype(np.int32, copy=False), compression="zlib", metadata={"axes": "YX"})
     with explained(path.parent, DataError):
         write_bytes(path, buffer.getvalue())
 

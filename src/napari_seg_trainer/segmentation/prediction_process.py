@@ -6,13 +6,14 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from appose import NDArray as SharedArray
-from appose.service import Service, TaskStatus
+from appose.service import Service, TaskEvent, TaskStatus
 
 from napari_seg_trainer.files import make_temporary_folder, temporary_variables
 
@@ -71,8 +72,10 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
             shutil.rmtree(self._temporary, ignore_errors=True)
             raise problem
 
-    def ask(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, inputs: dict[str, Any], told: Callable[[int, int], object] | None = None) -> dict[str, Any]:
         """Return the worker's answer; it waits for it as long as the process lives.
+
+        Meanwhile `told` is called with how many parts are done, and of how many.
 
         Raises
         ------
@@ -82,7 +85,7 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
         task = self.task("segment", inputs)
         try:
             # the listeners are called after the outputs are there; Task.wait_for may return before
-            task.listen(lambda event: done.set() if event.response_type.is_terminal() else None)
+            task.listen(partial(_hear, done, told))
             task.start()
             done.wait()
         except (OSError, RuntimeError) as error:  # what is no longer there takes no task
@@ -103,6 +106,13 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
                 pipe.close()
         shutil.rmtree(self._temporary, ignore_errors=True)
         return _in_words(code)
+
+
+def _hear(done: threading.Event, told: Callable[[int, int], object] | None, event: TaskEvent) -> None:
+    if event.response_type.is_terminal():
+        done.set()
+    elif told is not None and event.current is not None and event.maximum is not None:
+        told(event.current, event.maximum)
 
 
 def _in_words(code: int) -> str:

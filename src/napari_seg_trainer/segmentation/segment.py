@@ -1,31 +1,27 @@
 """The contract between a model and an image: channels, normalization, pixel size, and back to the image's grid."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
-from napari_seg_trainer.annotations.channels import input_places
-from napari_seg_trainer.annotations.prepare import (
-    check_scale,
-    prepare_image,
-    resize_labels,
-    scale_factor,
-)
+from napari_seg_trainer.annotations.prepare import prepare_image, resize_labels
 from napari_seg_trainer.engines.checkpoints import LoadsCheckpoints
-from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_settings
-from napari_seg_trainer.errors import DataError, EngineError
+from napari_seg_trainer.engines.registry import engine_spec, load_engine
+from napari_seg_trainer.engines.tiles import TellsTiles
+from napari_seg_trainer.errors import EngineError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.segmentation.request import Fit, SegmentRequest, Told, fit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_seg_trainer.engines.protocol import AdjustablePredictor, Engine, PredictionSettings, Predictor
 
-MAX_PIXELS = 2**31
 MUCH = 4.0
 """From this ratio of pixel sizes on, it is worth a look whether both are right."""
 
@@ -55,14 +51,7 @@ class Segmenter:
         self._predictor: Predictor = _load(load_engine(self._spec), model, checkpoint)
 
     def segment(
-        self,
-        image: NDArray[Any],
-        channels: Sequence[str],
-        *,
-        pixel_size: float | None = None,
-        use: Sequence[str] = (),
-        name: str = "image",
-        settings: Mapping[str, JsonValue] | None = None,
+        self, image: NDArray[Any], request: SegmentRequest | None = None, told: Told | None = None
     ) -> NDArray[np.int32]:
         """Return the instances in an image.
 
@@ -70,17 +59,10 @@ class Segmenter:
         ----------
         image : NDArray, axes CYX
             Intensities as they are; NaN counts as dark.
-        channels : sequence of str
-            The image's channel names.
-        pixel_size : float, optional
-            µm per pixel; the image is scaled to the model's pixel size where both are known.
-        use : sequence of str
-            Which channels feed the model's inputs, in their order; by default those with the model's names.
-        name : str
-            For messages.
-        settings : mapping, optional
-            The engine's prediction settings, such as ``{"probability": 0.4}``; what is not given, or None, is the
-            model's own.
+        request : SegmentRequest, optional
+            Without one, the channels are the model's, and the image is taken as it is.
+        told : callable, optional
+            Told how many parts of the image are done, where the engine computes it in parts.
 
         Returns
         -------
@@ -89,21 +71,44 @@ class Segmenter:
 
         Raises
         ------
-        DataError
-            If the image is none, a channel is missing, the pixel size is impossible, or the scaled image would be too
-            large.
-        JobError
-            If a setting is unknown or impossible.
+        DataError, JobError
+            As for `fit`.
         """
-        chosen = parse_settings(self._spec, settings or {})
-        fit = fit_image(self.card, image, channels, pixel_size=pixel_size, use=use, name=name)
-        prepared = prepare_image(image, fit.places, self.card.channels, fit.factor)
-        return resize_labels(self._predict(prepared, chosen), (image.shape[1], image.shape[2]))
+        how = fit(self.card, image, request or SegmentRequest())
+        return self.compute([image[place] for place in how.places], how, told)
+
+    def compute(self, planes: Sequence[NDArray[Any]], how: Fit, told: Told | None = None) -> NDArray[np.int32]:
+        """Return the instances in an image that fits.
+
+        Parameters
+        ----------
+        planes : sequence of NDArray, axes YX
+            What feeds each of the model's inputs.
+        how : Fit
+        told : callable, optional
+            As for `segment`.
+        """
+        shape = (planes[0].shape[0], planes[0].shape[1])
+        prepared = prepare_image(planes, self.card.channels, how.factor)
+        with _telling(self._predictor, told):
+            return resize_labels(self._predict(prepared, how.settings), shape)
 
     def _predict(self, image: NDArray[np.float32], settings: "PredictionSettings") -> NDArray[np.int32]:
         if not self._spec.prediction.model_fields:
             return self._predictor.predict(image)
         return cast("AdjustablePredictor", self._predictor).predict(image, settings)
+
+
+@contextmanager
+def _telling(predictor: "Predictor", told: Told | None) -> "Iterator[None]":
+    if told is None or not isinstance(predictor, TellsTiles):
+        yield
+        return
+    predictor.told = told
+    try:
+        yield
+    finally:
+        predictor.told = None
 
 
 def _load(engine: "Engine", model: LibraryModel, checkpoint: Path | None) -> "Predictor":
@@ -112,71 +117,6 @@ def _load(engine: "Engine", model: LibraryModel, checkpoint: Path | None) -> "Pr
     if not isinstance(engine, LoadsCheckpoints):
         raise EngineError(f"The engine {model.card.engine!r} uses no weights of other epochs.")
     return engine.load_checkpoint(checkpoint, model.folder)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How an image comes to what a model takes.
-
-    Attributes
-    ----------
-    places : tuple of int
-        Which of the image's channels feed the model's inputs.
-    factor : float
-        By how much the image is scaled.
-    """
-
-    places: tuple[int, ...]
-    factor: float
-
-
-def fit_image(
-    card: ModelCard,
-    image: NDArray[Any],
-    channels: Sequence[str],
-    *,
-    pixel_size: float | None = None,
-    use: Sequence[str] = (),
-    name: str = "image",
-) -> Fit:
-    """Check that a model can segment an image, and return how; the parameters are those of `Segmenter.segment`.
-
-    Raises
-    ------
-    DataError
-        If it cannot.
-    """
-    _check_image(image, channels, name)
-    check_choices(card, pixel_size, use)
-    places = input_places([channel.name for channel in card.channels], channels, name, use)
-    factor = scale_factor(pixel_size, card.pixel_size)
-    check_scale(factor, pixel_size, card.pixel_size, name)
-    pixels = image.shape[1] * factor * image.shape[2] * factor
-    if pixels > MAX_PIXELS:
-        scaled = "" if factor == 1 else f" scaled {factor:.3g}-fold to the model's {card.pixel_size:g} µm"
-        raise DataError(
-            f"Image {name!r}{scaled} has {pixels:.3g} pixels, the most is {MAX_PIXELS:.3g}. "
-            "Check its pixel size, or segment it in parts."
-        )
-    return Fit(places, factor)
-
-
-def check_choices(card: ModelCard, pixel_size: float | None, use: Sequence[str]) -> None:
-    """Check what is chosen for all images alike; the parameters are those of `Segmenter.segment`.
-
-    Raises
-    ------
-    DataError
-        If the pixel size is impossible, or the number of channels is not the model's.
-    """
-    if pixel_size is not None and not pixel_size > 0:
-        raise DataError(f"Pixel size {pixel_size:g} µm is impossible. Give a number above 0, or leave it out.")
-    wanted = [channel.name for channel in card.channels]
-    if use and len(use) != len(wanted):
-        raise DataError(
-            f"Model {card.name!r} takes {len(wanted)} channel(s) ({', '.join(wanted)}), not {len(use)}. "
-            "Name one for each."
-        )
 
 
 def size_warning(card: ModelCard, pixel_size: float | None) -> str:
@@ -191,14 +131,3 @@ def size_warning(card: ModelCard, pixel_size: float | None) -> str:
         return ""
     how = "enlarged" if pixel_size > model else "shrunk"
     return f"The model was trained at {model:.3g} µm: the image is {how} {ratio:.3g}-fold. Are both right?"
-
-
-def _check_image(image: NDArray[Any], channels: Sequence[str], name: str) -> None:
-    if image.ndim != 3:
-        raise DataError(f"Image {name!r} has {image.ndim} axes, not three (channels, rows, columns).")
-    if image.size == 0:
-        raise DataError(f"Image {name!r} has no pixels.")
-    if image.dtype.kind not in "buif":
-        raise DataError(f"Image {name!r} holds {image.dtype}, not intensities. Convert it to whole or decimal numbers.")
-    if len(channels) != len(image):
-        raise DataError(f"Image {name!r} has {len(image)} channel(s), but {len(channels)} name(s) are given.")

@@ -2,7 +2,7 @@
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -11,16 +11,15 @@ from typing import Any, Self
 import numpy as np
 from appose import NDArray as SharedArray
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from napari_seg_trainer import errors
 from napari_seg_trainer.engines.protocol import EngineSpec
-from napari_seg_trainer.engines.registry import check_installed, engine_spec, parse_settings
+from napari_seg_trainer.engines.registry import check_installed, engine_spec
 from napari_seg_trainer.errors import DataError, EngineError, SegTrainerError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.paths import home
 from napari_seg_trainer.segmentation.prediction_process import PredictionProcess, ProcessEndedError, shared_array
-from napari_seg_trainer.segmentation.segment import fit_image
+from napari_seg_trainer.segmentation.request import SegmentRequest, Told, fit
 
 
 class CancelledError(SegTrainerError):
@@ -35,7 +34,7 @@ class SegmentationService:
 
     >>> with SegmentationService() as service:  # doctest: +SKIP
     ...     for image in images:
-    ...         labels = service.segment(model, image, ["nuclei"])
+    ...         labels = service.segment(model, image)
     """
 
     def __init__(self) -> None:
@@ -58,13 +57,10 @@ class SegmentationService:
         self,
         model: LibraryModel,
         image: NDArray[Any],
-        channels: Sequence[str],
+        request: SegmentRequest | None = None,
         *,
-        pixel_size: float | None = None,
-        use: Sequence[str] = (),
-        name: str = "image",
-        settings: Mapping[str, JsonValue] | None = None,
         checkpoint: Path | None = None,
+        told: Told | None = None,
     ) -> NDArray[np.int32]:
         """Return the instances in an image; wait until they are found.
 
@@ -73,10 +69,12 @@ class SegmentationService:
         Parameters
         ----------
         model : LibraryModel
-        image, channels, pixel_size, use, name, settings
+        image, request
             As for `Segmenter.segment`.
         checkpoint : Path, optional
             As for `Segmenter`.
+        told : callable, optional
+            As for `Segmenter.segment`; called in a thread of its own, a few times a second at most.
 
         Returns
         -------
@@ -92,18 +90,18 @@ class SegmentationService:
         SegTrainerError
             If the image or the model cannot be used, or a setting is impossible.
         """
+        request = request or SegmentRequest()
         engine = self._engine(model.card.engine)
-        chosen = parse_settings(engine.spec, settings or {})
-        fit = fit_image(model.card, image, channels, pixel_size=pixel_size, use=use, name=name)
-        request = {
+        how = fit(model.card, image, request)
+        asked = {
             "folder": str(model.folder.absolute()),
             "card": model.card.model_dump_json(exclude={"data"}),  # which may be long
-            "pixel_size": None if pixel_size is None else float(pixel_size),
-            "name": name,
-            "settings": chosen.model_dump(mode="json"),
+            "factor": how.factor,
+            "settings": how.settings.model_dump(mode="json"),
+            "name": request.name,
             "checkpoint": None if checkpoint is None else str(checkpoint.absolute()),
         }
-        return engine.segment([image[place] for place in fit.places], request)
+        return engine.segment([image[place] for place in how.places], asked, told)
 
     def cancel(self) -> None:
         """Make all calls of `segment` that run or wait end soon, with a `CancelledError`.
@@ -148,11 +146,11 @@ class _Engine:
         self._cancellations = 0
         self._open = True
 
-    def segment(self, planes: Sequence[NDArray[Any]], request: dict[str, Any]) -> NDArray[np.int32]:
+    def segment(self, planes: Sequence[NDArray[Any]], request: dict[str, Any], told: Told | None) -> NDArray[np.int32]:
         """Have the process segment these channels, each YX."""
         ticket = self._cancellations
         with self._turn, _shared(planes, request["name"]) as (image, labels):
-            self._ask(request | {"image": image, "labels": labels}, ticket)
+            self._ask(request | {"image": image, "labels": labels}, ticket, told)
             found: NDArray[np.int32] = labels.ndarray().copy()
             return found
 
@@ -172,10 +170,10 @@ class _Engine:
         with self._turn:
             self._end()
 
-    def _ask(self, request: dict[str, Any], ticket: int) -> None:
+    def _ask(self, request: dict[str, Any], ticket: int, told: Told | None) -> None:
         process = self._begin(ticket)
         try:
-            answer = process.ask(request)
+            answer = process.ask(request, told)
         except ProcessEndedError as error:
             how = self._end()
             self._check(ticket)

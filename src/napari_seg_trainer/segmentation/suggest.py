@@ -6,7 +6,7 @@ unsure of (query by committee: Seung, Opper and Sompolinsky 1992; here the commi
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -25,7 +25,8 @@ from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.files import open_image
 from napari_seg_trainer.segmentation.loop import work_through
-from napari_seg_trainer.segmentation.segment import Segmenter, check_choices
+from napari_seg_trainer.segmentation.request import SegmentRequest, check_choices
+from napari_seg_trainer.segmentation.segment import Segmenter
 
 if TYPE_CHECKING:
     from napari_seg_trainer.segmentation.service import SegmentationService
@@ -165,10 +166,9 @@ def unannotated(places: Sequence[Path]) -> list[Path]:
 def look_at_images(
     model: LibraryModel,
     images: Sequence[Path],
+    request: SegmentRequest | None = None,
     *,
     checkpoint: Path | None = None,
-    pixel_size: float | None = None,
-    use: Sequence[str] = (),
     service: "SegmentationService | None" = None,
 ) -> Iterator[Suggestion]:
     """Find out how sure a model is, of one image after the other.
@@ -178,12 +178,10 @@ def look_at_images(
     model : LibraryModel
     images : sequence of Path
         TIFF or PNG files, 2D with any number of channels.
+    request : SegmentRequest, optional
+        What holds for all of them.
     checkpoint : Path, optional
         Weights of another late epoch of the model's training.
-    pixel_size : float, optional
-        µm per pixel, where the files do not tell it or are wrong; it counts for all.
-    use : sequence of str
-        As for `Segmenter.segment`.
     service : SegmentationService, optional
         Segment in its process; in this one where not given.
 
@@ -197,14 +195,14 @@ def look_at_images(
     EngineError, LibraryError
         If the model cannot be used; an image that cannot be used is told of instead.
     """
-    check_choices(model.card, pixel_size, use)
+    request = request or SegmentRequest()
+    check_choices(model.card, request)
     segments = _segments(model, checkpoint, service)
 
     def look(given: tuple[Path, ImageFile]) -> Suggestion:
         path, image = given
-        size = image.pixel_size if pixel_size is None else pixel_size
-        told = {"pixel_size": size, "use": use, "name": str(path)}
-        return _look(path, image.data, [partial(_call, segment, image.channels, told) for segment in segments])
+        own = request.of(image.channels, image.pixel_size, str(path))
+        return _look(path, image.data, [partial(_call, segment, own) for segment in segments])
 
     for done in work_through(images, lambda path: (path, open_image(path)), look, lambda _path, _given, found: found):
         yield done.result or Suggestion(done.item, problem=done.problem)
@@ -226,13 +224,8 @@ def _segments(
     return [partial(service.segment, model, checkpoint=one) for one in weights]
 
 
-def _call(
-    segment: Callable[..., NDArray[np.int32]],
-    channels: Sequence[str],
-    told: Mapping[str, Any],
-    image: NDArray[Any],
-) -> NDArray[np.int32]:
-    return segment(image, channels, **told)
+def _call(segment: Callable[..., NDArray[np.int32]], request: SegmentRequest, image: NDArray[Any]) -> NDArray[np.int32]:
+    return segment(image, request)
 
 
 def _look(path: Path, image: NDArray[Any], segments: Sequence[_Segment]) -> Suggestion:

@@ -7,6 +7,7 @@ Here one thread does one thing after the other.
 """
 
 import logging
+import math
 import os
 import shutil
 import signal
@@ -14,7 +15,9 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,13 +26,17 @@ from appose.python_worker import Worker
 from appose.util.message import decode, encode
 
 from napari_seg_trainer import errors
+from napari_seg_trainer.engines.registry import engine_spec, parse_settings
 from napari_seg_trainer.errors import DataError, LibraryError, SegTrainerError
 from napari_seg_trainer.library.model_folder import LibraryModel, read_model
 from napari_seg_trainer.priority import yield_to_others
 from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.segmentation.request import Fit, Told
 from napari_seg_trainer.segmentation.segment import Segmenter
 
 MAX_MODELS = 3
+TELL_EVERY = 0.2
+"""Seconds."""
 _log = logging.getLogger(__name__)
 
 
@@ -49,13 +56,31 @@ def main() -> None:
     try:
         for line in requests:
             request = decode(line)
-            outputs = answer(models, request["inputs"])
-            answers.write(encode({"task": request["task"], "responseType": "COMPLETION", "outputs": outputs}) + "\n")
-            answers.flush()
+            tell = partial(_tell, answers, request["task"])
+            tell("COMPLETION", outputs=answer(models, request["inputs"], NowAndThen(partial(tell, "UPDATE"))))
     except BrokenPipeError:  # who asked has gone meanwhile
         pass
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _tell(answers: IO[str], task: str, kind: str, **fields: Any) -> None:
+    answers.write(encode({"task": task, "responseType": kind, **fields}) + "\n")
+    answers.flush()
+
+
+class NowAndThen:
+    """Passes on how many parts are done, a few times a second at most."""
+
+    def __init__(self, tell: Callable[..., None]) -> None:
+        self._tell, self._last = tell, -math.inf
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take note of it."""
+        now = time.monotonic()
+        if now - self._last >= TELL_EVERY:
+            self._last = now
+            self._tell(current=done, maximum=total)
 
 
 def _take_pipes(log: Path) -> tuple[IO[str], IO[str]]:
@@ -82,7 +107,7 @@ def _leave_after(pid: int, temporary: str) -> None:
     os._exit(1)
 
 
-def answer(models: "Models", inputs: dict[str, Any]) -> dict[str, str]:
+def answer(models: "Models", inputs: dict[str, Any], told: Told | None = None) -> dict[str, str]:
     """Segment an image of shared memory into labels in shared memory.
 
     Parameters
@@ -90,8 +115,10 @@ def answer(models: "Models", inputs: dict[str, Any]) -> dict[str, str]:
     models : Models
     inputs : dict
         ``folder`` and ``card`` (JSON) of the model; ``image`` (CYX, one channel for each of the model's inputs) and
-        ``labels`` (YX, to be filled), both `appose.NDArray`; ``pixel_size``, ``name`` and ``settings`` as for
-        `Segmenter.segment`; ``checkpoint`` as for `Segmenter`.
+        ``labels`` (YX, to be filled), both `appose.NDArray`; ``factor`` and ``settings`` of the `Fit`; the image's
+        ``name``; ``checkpoint`` as for `Segmenter`.
+    told : callable, optional
+        As for `Segmenter.segment`.
 
     Returns
     -------
@@ -102,13 +129,9 @@ def answer(models: "Models", inputs: dict[str, Any]) -> dict[str, str]:
     try:
         model = LibraryModel(Path(inputs["folder"]), ModelCard.model_validate_json(inputs["card"]))
         checkpoint = None if inputs["checkpoint"] is None else Path(inputs["checkpoint"])
-        labels.ndarray()[...] = models.get(model, checkpoint).segment(
-            image.ndarray().copy(),
-            [channel.name for channel in model.card.channels],
-            pixel_size=inputs["pixel_size"],
-            name=inputs["name"],
-            settings=inputs["settings"],
-        )
+        settings = parse_settings(engine_spec(model.card.engine), inputs["settings"])
+        how = Fit(tuple(range(len(model.card.channels))), inputs["factor"], settings)
+        labels.ndarray()[...] = models.get(model, checkpoint).compute(image.ndarray(), how, told)
     except SegTrainerError as error:
         return {"error": _kind(error), "message": str(error)}
     except MemoryError:

@@ -18,7 +18,7 @@ from cellpose.dynamics import masks_to_flows_gpu
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
-from napari_seg_trainer.files import write_bytes
+from napari_seg_trainer.files import prune, write_bytes
 from napari_seg_trainer.paths import cache_folder
 
 MAX_BYTES = 4 << 30
@@ -122,14 +122,7 @@ class _Cache:
     def prune(self) -> None:
         """Remove the flows that were not used for longest, beyond the limit; never those of this training."""
         with suppress(OSError):
-            kept = sorted(self.folder.glob("*.npy"), key=lambda path: path.stat().st_mtime)
-            excess = sum(path.stat().st_size for path in kept) - MAX_BYTES
-            for path in kept:
-                if excess <= 0:
-                    break
-                if path not in self._used:
-                    excess -= path.stat().st_size
-                    path.unlink()
+            prune(self.folder, "*.npy", MAX_BYTES, self._used)
 
     def _keep(self, labels: NDArray[np.int32]) -> Path | NDArray[np.float16]:
         """Return the file with the flows, or the flows themselves where they cannot be kept."""

@@ -1,7 +1,9 @@
 """A Cellpose network in memory, with cellpose's own tiles and dynamics."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,7 @@ class Network:
         self._network = computing.place(network).eval()
         self._computing = computing
         self.device = computing.device
+        self.told: Callable[[], object] | None = None
 
     def eval(self) -> None:
         """Do nothing: it never trains."""
@@ -48,11 +51,13 @@ class Network:
         """Return flows and probability (BCYX), and the style (BC)."""
         with self._computing.precision():
             answer, style = self._network(self._computing.take(images))[:2]
+        if self.told is not None:
+            self.told()
         return answer.float(), style.float()
 
 
 class CellposePredictor:
-    """A model in memory.
+    """A model in memory; it is also a `tiles.TellsTiles`.
 
     Parameters
     ----------
@@ -86,6 +91,7 @@ class CellposePredictor:
         self._channels, self._blocks = channels, range(block, largest_block + 1, BLOCK_STEP)
         self._diameter, self._typical = diameter, typical
         self._own = settings
+        self.told: Callable[[int, int], object] | None = None
 
     def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
         """Return the instances (YX) of a normalized image (CYX); it goes through the network in tiles.
@@ -102,22 +108,26 @@ class CellposePredictor:
         """Return what the network says of an image (YXC, see `answer`), and by how much the image was scaled for it."""
         given = settings.diameter or self._own.diameter
         factor = self._factor(given or self._typical)
-        answer = self.answer(image, factor)
         if not self._diameter or given:
-            return answer, factor
+            return self.answer(image, factor), factor
+        answer = self.answer(image, factor, (0, 2))
         ratio = typical_diameter(self.masks(answer, factor, settings)) / self._typical
         if not ratio or 1 / ALIKE <= ratio <= ALIKE:
             return answer, factor
         factor /= float(np.clip(ratio, 1 / FARTHEST, FARTHEST))
-        return self.answer(image, factor), factor
+        return self.answer(image, factor, (1, 2)), factor
 
-    def answer(self, image: NDArray[np.float32], factor: float = 1.0) -> NDArray[np.float32]:
+    def answer(
+        self, image: NDArray[np.float32], factor: float = 1.0, look: tuple[int, int] = (0, 1)
+    ) -> NDArray[np.float32]:
         """Return what the network says of an image that is scaled for it, on the image's own grid.
 
         Parameters
         ----------
         image : NDArray, axes CYX
         factor : float
+        look : (int, int)
+            Which look at the image it is, from 0, and of how many.
 
         Returns
         -------
@@ -129,14 +139,17 @@ class CellposePredictor:
         full[..., : len(image)] = np.moveaxis(image, 0, -1)
         scale = [max(factor, 1.0 / length) for length in shape]
         is_scaled = any(abs(value - 1.0) > 1e-3 for value in scale)
-        answer, _ = run_net(
-            self._network,
-            full[np.newaxis],
-            batch_size=BATCH,
-            tile_overlap=TILE_OVERLAP,
-            bsize=cheapest_block([length * value for length, value in zip(shape, scale, strict=True)], self._blocks),
-            rsz=[scale[0] + 1e-9, scale[1] + 1e-9] if is_scaled else None,
-        )
+        scaled = [length * value for length, value in zip(shape, scale, strict=True)]
+        block = cheapest_block(scaled, self._blocks)
+        with self._counting(-(-tile_count(scaled, block) // BATCH), look):
+            answer, _ = run_net(
+                self._network,
+                full[np.newaxis],
+                batch_size=BATCH,
+                tile_overlap=TILE_OVERLAP,
+                bsize=block,
+                rsz=[scale[0] + 1e-9, scale[1] + 1e-9] if is_scaled else None,
+            )
         if is_scaled:
             answer = resize_image(answer, *shape)
         return np.asarray(answer[0], np.float32)
@@ -156,6 +169,17 @@ class CellposePredictor:
         )
         return np.asarray(labels, np.int32)
 
+    @contextmanager
+    def _counting(self, batches: int, look: tuple[int, int]) -> Iterator[None]:
+        """Tell how many batches of tiles the network has seen, where there are several."""
+        told, done, (place, looks) = self.told, count(1), look
+        if told is not None and batches > 1:
+            self._network.told = lambda: told(place * batches + min(next(done), batches), looks * batches)
+        try:
+            yield
+        finally:
+            self._network.told = None
+
     def _factor(self, diameter: float) -> float:
         if not diameter:
             return 1.0
@@ -168,13 +192,13 @@ SAM_DIAMETER = 30.0
 
 def cheapest_block(shape: Sequence[float], blocks: Iterable[int]) -> int:
     """Return the side of cellpose's tiles with which the fewest pixels are computed for an image (YX)."""
+    return min(blocks, key=lambda block: tile_count(shape, block) * block**2)
 
-    def pixels(block: int) -> int:
-        padded = [BLOCK_STEP * (math.ceil(length / BLOCK_STEP) + 1) for length in shape]
-        tiles = [1 if length <= block else math.ceil((1 + 2 * TILE_OVERLAP) * length / block) for length in padded]
-        return math.prod(tiles) * block**2
 
-    return min(blocks, key=pixels)
+def tile_count(shape: Sequence[float], block: int) -> int:
+    """Return into how many tiles of the side `block` cellpose cuts an image (YX), pixels."""
+    padded = [BLOCK_STEP * (math.ceil(length / BLOCK_STEP) + 1) for length in shape]
+    return math.prod(1 if length <= block else math.ceil((1 + 2 * TILE_OVERLAP) * length / block) for length in padded)
 
 
 def typical_diameter(labels: NDArray[Any]) -> float:

@@ -1,7 +1,8 @@
 """StarDist as an `Engine`, on the real `stardist` package."""
 
 import json
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -93,10 +94,11 @@ class StarDistEngine:
 
 
 class StarDistPredictor:
-    """A StarDist model in memory."""
+    """A StarDist model in memory; it is also a `tiles.TellsTiles`."""
 
     def __init__(self, model: StarDist2D) -> None:
         self.model = model
+        self.told: Callable[[int, int], object] | None = None
 
     def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
         """Return the instances (YX) of a normalized image (CYX); images over 1024 pixels go through in tiles."""
@@ -104,15 +106,23 @@ class StarDistPredictor:
         if not isinstance(chosen, StarDistSettings):
             raise TypeError(f"StarDist cannot predict with {type(chosen).__name__}")
         pixels = np.moveaxis(image, 0, -1)
-        labels, _ = self.model.predict_instances(
+        tiles, done = _tiles(pixels.shape), 0
+        # what `predict_instances` runs through: a word for each tile, and the result in the end
+        steps = self.model._predict_instances_generator(  # noqa: SLF001
             pixels,
             axes="YXC",
-            n_tiles=_tiles(pixels.shape),
+            n_tiles=tiles,
             show_tile_progress=False,
             prob_thresh=chosen.probability,
             nms_thresh=chosen.overlap,
         )
-        return np.asarray(labels, np.int32)
+        result = None
+        for result in steps:
+            if isinstance(result, str) and result == "tile" and tiles is not None and self.told is not None:
+                done += 1
+                self.told(done, math.prod(tiles))
+        assert isinstance(result, tuple), "the last is the result"
+        return np.asarray(result[0], np.int32)
 
 
 class _LearningPredictor:

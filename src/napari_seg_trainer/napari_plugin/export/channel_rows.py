@@ -1,16 +1,16 @@
 """Which image layers become channels, and what each is called."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
 from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.napari_plugin.export.defaults import channel_name, usual_names
+from napari_seg_trainer.napari_plugin.layers.channel_choice import Offer, layer_offers
 from napari_seg_trainer.napari_plugin.layers.planes import Source
 from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
 
@@ -18,14 +18,6 @@ _TICK_TIP = "Tick the images that show what is labelled. Each becomes a channel 
 _NAME_TIP = (
     "What the channel shows, such as the stain. Name the same stain alike in all images: models find it by name."
 )
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A channel that can be chosen, or in `misfit` why it cannot."""
-
-    source: Source
-    misfit: str = ""
 
 
 class ChannelRows(QWidget):
@@ -52,7 +44,7 @@ class ChannelRows(QWidget):
 
     def chosen(self) -> tuple[tuple[Source, str], ...]:
         """Return the ticked channels and their names."""
-        return tuple((row.offer.source, row.name.text().strip()) for row in self._rows if row.ticked)
+        return tuple((row.source, row.name.text().strip()) for row in self._rows if row.ticked)
 
     def reason(self) -> str:
         """Return what is wrong with the choice; empty if nothing is."""
@@ -60,7 +52,7 @@ class ChannelRows(QWidget):
         if not self._rows:
             return "Open the image that the labels belong to."
         if not chosen:
-            misfits = [row.offer.misfit for row in self._rows]
+            misfits = [row.misfit for row in self._rows]
             return misfits[0] if all(misfits) else "Tick at least one image."
         for source, name in chosen:
             if not name:
@@ -73,16 +65,17 @@ class ChannelRows(QWidget):
         self._known = tuple(names)
         self._propose_names()
 
-    def offer(self, offers: Sequence[Offer]) -> None:
-        """Show these channels."""
+    def offer(self, layers: Sequence[Image], misfit: Callable[[Image], str]) -> None:
+        """Show the channels of these layers; `misfit` tells why those of a layer cannot be chosen, if so."""
+        offers = layer_offers(layers)
         kept = {row.key: row for row in self._rows}
-        keys = [_key(offer.source) for offer in offers]
-        rows = [kept.get(key) or _Row(self._edited) for key in keys]
-        for key in kept.keys() - set(keys):
+        rows = [kept.get(offer.key) or _Row(self._edited) for offer in offers]
+        for key in kept.keys() - {offer.key for offer in offers}:
             kept[key].leave()
-        single = any(not offer.misfit and offer.source.component is None for offer in offers)
-        for row, offer in zip(rows, offers, strict=True):
-            row.show_offer(offer, ticked=offer.source.component is None or not single)
+        misfits = [misfit(offer.source.layer) if offer.source else "" for offer in offers]
+        single = any(not why and not offer.alias for offer, why in zip(offers, misfits, strict=True))
+        for row, offer, why in zip(rows, offers, misfits, strict=True):
+            row.show_offer(offer, why, ticked=not offer.alias or not single)
         if rows != self._rows:
             self._rows = rows
             self._arrange()
@@ -91,7 +84,7 @@ class ChannelRows(QWidget):
     def tick(self, layers: Sequence[Layer]) -> None:
         """Tick the channels of these layers, and no others."""
         for row in self._rows:
-            row.decide(row.offer.source.layer in layers)
+            row.decide(row.source.layer in layers)
         self._propose_names()
         self.changed.emit()
 
@@ -101,7 +94,7 @@ class ChannelRows(QWidget):
 
     def _propose_names(self) -> None:
         ticked = [row for row in self._rows if row.ticked]
-        proposals = usual_names([channel_name(row.offer.source) for row in ticked], self._known)
+        proposals = usual_names([channel_name(row.source) for row in ticked], self._known)
         for row, name in zip(ticked, channel_names(proposals, len(ticked)), strict=True):
             row.propose(name)
 
@@ -124,23 +117,29 @@ class _Row:
         self.name.textEdited.connect(self._typed)
 
     @property
-    def key(self) -> tuple[int, int | None]:
-        return _key(self.offer.source)
+    def key(self) -> Hashable:
+        return self.offer.key
+
+    @property
+    def source(self) -> Source:
+        assert self.offer.source is not None, "layers offer it"
+        return self.offer.source
 
     @property
     def ticked(self) -> bool:
         return self.box.isChecked()
 
-    def show_offer(self, offer: Offer, *, ticked: bool) -> None:
+    def show_offer(self, offer: Offer, misfit: str, *, ticked: bool) -> None:
         self.offer = offer
-        self.box.set_text(offer.source.name)
-        self.box.setToolTip(f"{offer.source.name}: {offer.misfit or _TICK_TIP}")
-        self.box.setEnabled(not offer.misfit)
-        if offer.misfit or not self._decided:
-            self._tick(ticked and not offer.misfit)
+        self.misfit = misfit
+        self.box.set_text(offer.name)
+        self.box.setToolTip(f"{offer.name}: {misfit or _TICK_TIP}")
+        self.box.setEnabled(not misfit)
+        if misfit or not self._decided:
+            self._tick(ticked and not misfit)
 
     def decide(self, ticked: bool) -> None:
-        if not self.offer.misfit:
+        if not self.misfit:
             self._decided = True
             self._tick(ticked)
 
@@ -189,7 +188,3 @@ class _Box(QCheckBox):
     def _fit(self) -> None:
         room = self.width() - 28  # of the box and its margins
         self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, room))
-
-
-def _key(source: Source) -> tuple[int, int | None]:
-    return id(source.layer), source.component

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_seg_trainer.napari_plugin.export.channel_rows import ChannelRows, Offer
+from napari_seg_trainer.napari_plugin.export.channel_rows import ChannelRows
 from napari_seg_trainer.napari_plugin.export.defaults import (
     FolderContent,
     Peek,
@@ -24,7 +25,7 @@ from napari_seg_trainer.napari_plugin.export.frames_and_crops import FramesAndCr
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
 from napari_seg_trainer.napari_plugin.layers.folders import PREFIX
 from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by
-from napari_seg_trainer.napari_plugin.layers.planes import deepest, sources
+from napari_seg_trainer.napari_plugin.layers.planes import deepest
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
 from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField
@@ -170,7 +171,7 @@ class ExportForm(QWidget):
 
     def _follow_layers(self, labels: Labels) -> None:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        self.channels.offer([Offer(source, misfit(labels, source.layer)) for source in sources(images)])
+        self.channels.offer(images, partial(misfit, labels))
         chosen = self._chosen_layers()
         self._propose(self.folder.line_edit, "folder", str(experiment_folder([*chosen, labels])))
         self._propose(self.population, "population", population_of(labels))

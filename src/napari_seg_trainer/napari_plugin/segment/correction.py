@@ -13,11 +13,12 @@ from napari_seg_trainer.annotations.layouts import stem_of
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel, job_of
+from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, match_offers
 from napari_seg_trainer.napari_plugin.layers.folders import FOLDER
 from napari_seg_trainer.napari_plugin.layers.planes import ORIGINS, Origin, Source
 from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, channel_look, open_pairs
-from napari_seg_trainer.napari_plugin.segment.inputs import file_offers, match_offers
 from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
+from napari_seg_trainer.segmentation.request import SegmentRequest
 
 CONTOUR = 2
 """Width of the outlines of what was drawn before, screen pixels."""
@@ -73,7 +74,7 @@ class Correction:
         for drawn in added:
             if isinstance(drawn, Labels):  # to be compared with, below what is corrected
                 drawn.contour = CONTOUR
-        return LayerTask(self.model, sources, (0,), self.pixel_size)
+        return LayerTask(self.model, sources, (0,), SegmentRequest(pixel_size=self.pixel_size))
 
     def finish(self, viewer: Viewer, labels: Labels, task: LayerTask) -> list[Layer]:
         """Have what was found lead back to the annotation folder; return the layers to export."""

@@ -8,6 +8,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, layer_offers
 from napari_seg_trainer.napari_plugin.layers.grids import shape_of
 from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by
 from napari_seg_trainer.napari_plugin.layers.planes import (
@@ -15,7 +16,6 @@ from napari_seg_trainer.napari_plugin.layers.planes import (
     deepest,
     frame_count,
     shown_frame,
-    sources,
 )
 from napari_seg_trainer.napari_plugin.models.summary import ListedModel
 from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
@@ -24,10 +24,11 @@ from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField, To
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
 from napari_seg_trainer.napari_plugin.segment.folders import FolderFields
 from napari_seg_trainer.napari_plugin.segment.frames import ALL, FOLDER, SHOWN, FramesChoice
-from napari_seg_trainer.napari_plugin.segment.inputs import InputFields, file_offers, layer_offers
+from napari_seg_trainer.napari_plugin.segment.inputs import InputFields
 from napari_seg_trainer.napari_plugin.segment.labels import memory_problem
 from napari_seg_trainer.napari_plugin.segment.settings import SettingsSection
 from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, LayerTask, Task, frames_misfit
+from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.segment import size_warning
 
 NO_IMAGE = "Open an image first, or try File > Open Sample."
@@ -105,7 +106,7 @@ class SegmentForm(QWidget):
         """Choose the images among these layers, as far as it is clear what they show."""
         if self.frames.value() == FOLDER:
             self.frames.choose(SHOWN)
-        self.inputs.prefer(layer_offers(sources([layer for layer in self._images() if layer in layers])))
+        self.inputs.prefer(layer_offers([layer for layer in self._images() if layer in layers]))
 
     def follow(self, _change: object = None) -> None:
         """Follow the viewer's layers, and what the user chose."""
@@ -116,7 +117,7 @@ class SegmentForm(QWidget):
             told = None if size is None else Told(size, "files", "From the folder's first image; each has its own.")
         else:
             active = [layer for layer in self._images() if layer == self._viewer.layers.selection.active]
-            self.inputs.offer(layer_offers(sources(self._images())), layer_offers(sources(active)))
+            self.inputs.offer(layer_offers(self._images()), layer_offers(active))
             layers = [source.layer for source in self._sources()]
             images = tuple(layer.unique_id for layer in layers)
             told = told_by([deepest(layers)] if layers else [])
@@ -135,16 +136,15 @@ class SegmentForm(QWidget):
         assert listed is not None, "there was no reason against it"
         settings = self.thresholds.value()
         if self.frames.value() == FOLDER:
-            names = self.inputs.use()
             typed = self.pixel_size.typed()  # else each file's own counts
-            return FolderTask(
-                listed.model, self.folders.content.images, self.folders.output_path(), names, typed, settings
-            )
+            request = SegmentRequest(pixel_size=typed, use=self.inputs.use(), settings=settings)
+            return FolderTask(listed.model, self.folders.content.images, self.folders.output_path(), request)
         chosen = self._sources()
         reference = deepest([source.layer for source in chosen])
         every = self.frames.value() == ALL
         frames = range(frame_count(reference)) if every else (shown_frame(self._viewer, reference),)
-        return LayerTask(listed.model, chosen, tuple(frames), self.pixel_size.value(), settings)
+        request = SegmentRequest(pixel_size=self.pixel_size.value(), settings=settings)
+        return LayerTask(listed.model, chosen, tuple(frames), request)
 
     def _same(self, before: ListedModel | None) -> str | None:
         """Return what a model is called now; somebody may have renamed it."""

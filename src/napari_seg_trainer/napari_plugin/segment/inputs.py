@@ -1,65 +1,13 @@
-"""Which channels feed a model's inputs. The matching knows no Qt, the fields are magicgui's."""
+"""Which channels feed a model's inputs."""
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from magicgui.widgets import ComboBox
-
-from napari_seg_trainer.annotations.channels import match
-from napari_seg_trainer.napari_plugin.layers.planes import Source
-from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
+from napari_seg_trainer.napari_plugin.layers.channel_choice import ChannelChoice, Offer, match_offers
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
 
-_COLOURS = ("red", "green", "blue")
 _TIP = "The image, or the channel of it, that shows what the model calls {name!r}."
-
-
-@dataclass(frozen=True)
-class Offer:
-    """Something that can feed an input.
-
-    Attributes
-    ----------
-    name : str
-        What a user reads.
-    key : hashable
-        Stays the same when the name changes.
-    alias : str
-        Another name by which an input may know it.
-    source : Source, optional
-        Where it comes from, if that is a layer.
-    """
-
-    name: str
-    key: Hashable
-    alias: str = ""
-    source: Source | None = None
-
-
-def layer_offers(sources: Sequence[Source]) -> tuple[Offer, ...]:
-    """Return what layers offer; a colour is also known by its own name."""
-    return tuple(
-        Offer(
-            source.name,
-            (id(source.layer), source.component),
-            "" if source.component is None else _COLOURS[source.component],
-            source,
-        )
-        for source in sources
-    )
-
-
-def file_offers(channels: Sequence[str]) -> tuple[Offer, ...]:
-    """Return what the channels of image files offer."""
-    return tuple(Offer(name, name) for name in channels)
-
-
-def match_offers(inputs: Sequence[str], offers: Sequence[Offer]) -> list[Offer | None]:
-    """Return what feeds each input by its name; None where that is not clear."""
-    places = match(inputs, [tuple(filter(None, (offer.name, offer.alias))) for offer in offers])
-    return [None if place is None else offers[place] for place in places]
 
 
 class InputFields:
@@ -80,7 +28,7 @@ class InputFields:
         self._form, self._after, self._changed = form, after, changed
         self._inputs: tuple[str, ...] = ()
         self._offers: tuple[Offer, ...] = ()
-        self._fields: list[_InputField] = []
+        self._fields: list[ChannelChoice] = []
 
     def show_inputs(self, inputs: Sequence[str]) -> None:
         """Show fields for these inputs."""
@@ -89,11 +37,15 @@ class InputFields:
         for field in self._fields:
             self._form.drop(field.name)
         self._inputs = tuple(inputs)
-        self._fields = [_InputField(f"input_{i}", name, self._changed) for i, name in enumerate(inputs)]
+        self._fields = [self._field(i, name) for i, name in enumerate(inputs)]
         for field in reversed(self._fields):
             self._form.add(field, after=self._after)
         self._form.align_labels()
         self.offer(self._offers)
+
+    def _field(self, number: int, name: str) -> ChannelChoice:
+        tip = _TIP.format(name=name)
+        return ChannelChoice(f"input_{number}", self._changed, label=name, tooltip=tip, none="choose…")
 
     def offer(self, offers: Sequence[Offer], likely: Sequence[Offer] = ()) -> None:
         """Offer these channels, and no others; a model with one input takes one of the `likely` where no name fits."""
@@ -131,40 +83,3 @@ class InputFields:
             for field in self._fields
             if field.value is None and self._offers
         }
-
-
-class _InputField(ComboBox):
-    null_string = "choose…"
-
-    def __init__(self, name: str, label: str, chosen: Callable[[], None]) -> None:
-        self._offers: tuple[Offer, ...] = ()
-        self._decided: Hashable = None
-        super().__init__(
-            choices=lambda _field: [(offer.name, offer) for offer in self._offers],
-            nullable=True,
-            name=name,
-            label=label,
-            tooltip=_TIP.format(name=label),
-        )
-
-        tame(self.native)
-
-        def decide(offer: Offer | None) -> None:
-            self._decided = None if offer is None else offer.key
-            chosen()
-
-        self.changed.connect(decide)
-
-    def offer(self, offers: tuple[Offer, ...], named: Offer | None, guess: Offer | None) -> None:
-        """Offer these; what the user decided comes first, then what has the name, what is chosen now, what is likely.
-
-        All of them are among the offers.
-        """
-        there = {offer.key: offer for offer in offers}
-        shown = None if self.value is None else self.value.key
-        with self.changed.blocked():
-            if offers != self._offers:
-                self._offers = offers
-                self.native.clear()  # magicgui would keep the order and the choice by their names
-                self.reset_choices()
-            self.value = there.get(self._decided) or named or there.get(shown) or guess

@@ -78,8 +78,8 @@ def provenance(task: LayerTask) -> dict[str, Any]:
         "channels": {name: source.name for name, source in zip(names, task.inputs, strict=True)},
         "images": {name: None if path is None else str(path) for name, path in zip(names, paths, strict=True)},
         "frames": [],
-        "pixel_size": task.pixel_size,
-        "settings": dict(task.settings),
+        "pixel_size": task.request.pixel_size,
+        "settings": dict(task.request.settings or {}),
         "version": version("napari-seg-trainer"),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }

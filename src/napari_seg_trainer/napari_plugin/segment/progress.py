@@ -4,6 +4,7 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.clock import clock
@@ -12,6 +13,10 @@ from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_t
 from napari_seg_trainer.napari_plugin.segment.suggesting import SuggestTask
 from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, LayerTask, Step, Task
 
+PARTS = 1000
+"""Of the bar, for each step."""
+PAUSE = 250
+"""Milliseconds after which the bar is drawn again: what computes tells it from another thread."""
 _RECENT = 9
 
 
@@ -30,6 +35,8 @@ class Tally:
         What is done.
     stopped : bool
         Whether the user stopped it.
+    computed : float
+        How many steps are computed, parts of one included.
     """
 
     task: Task | SuggestTask
@@ -37,20 +44,44 @@ class Tally:
     began: float = field(default_factory=time.monotonic)
     steps: list[Step] = field(default_factory=list)
     stopped: bool = False
+    computed: float = 0.0
+    _first: tuple[float, float] | None = None  # when so many were computed
+
+    def tell(self, computed: float) -> None:
+        """Take note of how many steps are computed; from any thread."""
+        if computed > 0:  # until then the model may have been loaded
+            self._first = self._first or (time.monotonic(), computed)
+        self.computed = computed
+
+    def done(self) -> float:
+        """Return how many steps are done, parts of one included."""
+        return max(self.computed, len(self.steps))
 
     @property
     def _what(self) -> str:
         return "frame" if isinstance(self.task, LayerTask) else "image"
 
     def progress(self) -> str:
-        """Return what is being done, and from the third step on how long it will still take."""
-        done, total = len(self.steps), self.task.steps
-        if not done and self.loading:
+        """Return what is being done, and how long it will still take as soon as that is known."""
+        part, total = self.done(), self.task.steps
+        if not part and self.loading:
             return "Loading the model…"
         verb = "Looking at" if isinstance(self.task, SuggestTask) else "Segmenting"
-        text = "Segmenting…" if total == 1 else f"{verb} {self._what} {min(done + 1, total)} of {total}"
+        text = "Segmenting…" if total == 1 else f"{verb} {self._what} {min(int(part) + 1, total)} of {total}"
+        if part % 1:  # an image of several tiles
+            text = f"Segmenting: {part:.0%}" if total == 1 else f"{text} ({part % 1:.0%})"
+        each = self._seconds_each()
+        return text if each is None else f"{text}, {clock(each * (total - part))} left"
+
+    def _seconds_each(self) -> float | None:
+        """Return how long a step takes; None as long as that is not known."""
         seconds = [step.seconds for step in self.steps[1:]][-_RECENT:]  # the first one may have loaded the model
-        return f"{text}, {clock(statistics.median(seconds) * (total - done))} left" if seconds else text
+        if seconds:
+            return statistics.median(seconds)
+        if self._first is None or self.computed <= self._first[1]:
+            return None
+        began, before = self._first
+        return (time.monotonic() - began) / (self.computed - before)
 
     def outcome(self) -> str:
         """Return what came of it."""
@@ -97,6 +128,9 @@ class SegmentProgress(QWidget):
         self._problem = self._warning = ""
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
+        self._timer = QTimer(self)
+        self._timer.setInterval(PAUSE)
+        self._timer.timeout.connect(self._look)
         self.line, self.problem = wrap(QLabel()), wrap(QLabel())
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -106,10 +140,13 @@ class SegmentProgress(QWidget):
         on_theme_change(self, self._paint)
 
     def show_tally(self, tally: Tally) -> None:
-        """Show how far it is."""
-        total = tally.task.steps
-        self.bar.setRange(0, total if total > 1 and (tally.steps or not tally.loading) else 0)  # 0 means "busy"
-        self.bar.setValue(len(tally.steps))
+        """Show how far it is, until there is an outcome."""
+        self._tally = tally
+        self._timer.start()
+        total, done = tally.task.steps, tally.done()
+        is_known = done > 0 or (total > 1 and not tally.loading)
+        self.bar.setRange(0, total * PARTS if is_known else 0)  # 0 means "busy"
+        self.bar.setValue(round(done * PARTS))
         self.bar.show()
         self.line.setText(tally.progress())
         self.line.show()
@@ -119,6 +156,7 @@ class SegmentProgress(QWidget):
 
     def show_outcome(self, tally: Tally, problem: str) -> None:
         """Show what came of it, and what went wrong."""
+        self._timer.stop()
         self.bar.hide()
         self.line.setText(tally.outcome() if tally.steps or tally.stopped else "")
         self.line.setVisible(bool(self.line.text()))
@@ -128,6 +166,7 @@ class SegmentProgress(QWidget):
 
     def show_problem(self, problem: str) -> None:
         """Show why nothing was begun."""
+        self._timer.stop()
         self.bar.hide()
         self.line.hide()
         self._problem, self._warning = problem, ""
@@ -137,6 +176,10 @@ class SegmentProgress(QWidget):
     def advise(self, text: str) -> None:
         """Say what to do now, behind what came of it."""
         self.line.setText(f"{self.line.text()} {text}")
+
+    def _look(self) -> None:
+        if self._tally is not None:
+            self.show_tally(self._tally)
 
     def _paint(self) -> None:
         parts = ((self._problem, colours().error), (self._warning, colours().warning))

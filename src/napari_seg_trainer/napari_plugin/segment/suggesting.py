@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Steps
+from napari_seg_trainer.segmentation.request import SegmentRequest
 
 if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
     from napari_seg_trainer.segmentation.suggest import Suggestion
@@ -30,19 +31,18 @@ class SuggestTask:
 
     Attributes
     ----------
-    model, images, use, pixel_size
+    model, images, request
         As for `FolderTask`.
     """
 
     model: LibraryModel
     images: tuple[Path, ...]
-    use: tuple[str, ...] = ()
-    pixel_size: float | None = None
+    request: SegmentRequest
 
     @classmethod
     def of(cls, task: FolderTask) -> "SuggestTask":
         """Return the task for the images of a folder that have no masks beside them."""
-        return cls(task.model, tuple(without_masks(task.images)), task.use, task.pixel_size)
+        return cls(task.model, tuple(without_masks(task.images)), task.request)
 
     @property
     def steps(self) -> int:
@@ -65,9 +65,8 @@ def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event) 
     looks = look_at_images(
         task.model,
         task.images,
+        replace(task.request, settings=None),
         checkpoint=late_checkpoint(task.model.card),
-        pixel_size=task.pixel_size,
-        use=task.use,
         service=warm.get(),
     )
     began = time.monotonic()

@@ -2,21 +2,22 @@
 
 import threading
 import time
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.annotated_image import size_text
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.layers.grids import plane_shape
 from napari_seg_trainer.napari_plugin.layers.planes import Source, deepest, frame_count, plane
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
+from napari_seg_trainer.segmentation.request import SegmentRequest
 
 if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
     from napari_seg_trainer.segmentation.suggest import Suggestion
@@ -33,17 +34,14 @@ class LayerTask:
         What feeds the model, in the order of its inputs.
     frames : tuple of int
         Which planes, counted in `reference`.
-    pixel_size : float, optional
-        µm per pixel.
-    settings : mapping
-        The engine's prediction settings that the user gave.
+    request : SegmentRequest
+        What holds for all of them.
     """
 
     model: LibraryModel
     inputs: tuple[Source, ...]
     frames: tuple[int, ...]
-    pixel_size: float | None = None
-    settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    request: SegmentRequest = field(default_factory=SegmentRequest)
 
     @property
     def reference(self) -> Image:
@@ -66,20 +64,14 @@ class FolderTask:
     images : tuple of Path
     output : Path
         Folder of the label files.
-    use : tuple of str
-        The channels that feed the model.
-    pixel_size : float, optional
-        µm per pixel of all of them; by default what each file tells.
-    settings : mapping
-        As for `LayerTask`.
+    request : SegmentRequest
+        What holds for all of them.
     """
 
     model: LibraryModel
     images: tuple[Path, ...]
     output: Path
-    use: tuple[str, ...] = ()
-    pixel_size: float | None = None
-    settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    request: SegmentRequest = field(default_factory=SegmentRequest)
 
     @property
     def steps(self) -> int:
@@ -140,10 +132,14 @@ class Step:
 
 
 Steps = Generator[Step, None, None]
+Tell = Callable[[float], object]
+"""Called in the thread that computes."""
 
 
-def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event) -> Steps:
+def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event, tell: Tell) -> Steps:
     """Segment one plane after the other, until all are done or `stop` is set.
+
+    `tell` is called with how many planes are done, parts of one included.
 
     Raises
     ------
@@ -153,23 +149,28 @@ def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event) ->
     from napari_seg_trainer.segmentation.files import count_objects
     from napari_seg_trainer.segmentation.service import CancelledError
 
-    service, names = warm.get(), [channel.name for channel in task.model.card.channels]
-    for frame in task.frames:
+    service, request = warm.get(), replace(task.request, name=task.reference.name)
+    for place, frame in enumerate(task.frames):
         if stop.is_set():
             return
         began = time.monotonic()
         image = np.stack([plane(source, frame) for source in task.inputs])
+        told = partial(_tell_part, tell, place)
         try:
-            labels = service.segment(
-                task.model, image, names, pixel_size=task.pixel_size, name=task.reference.name, settings=task.settings
-            )
+            labels = service.segment(task.model, image, request, told=told)
         except CancelledError:
             return
         yield Step(frame, count_objects(labels), time.monotonic() - began, labels)
 
 
-def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event) -> Steps:
+def _tell_part(tell: Tell, place: int, done: int, total: int) -> None:
+    tell(place + done / max(total, 1))
+
+
+def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event, tell: Tell) -> Steps:
     """Segment one file after the other, also after one that cannot be, until all are done or `stop` is set.
+
+    `tell` is called with how many files are computed, parts of one included.
 
     Raises
     ------
@@ -183,11 +184,10 @@ def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event) -
         task.model,
         task.images,
         task.output,
-        pixel_size=task.pixel_size,
-        use=task.use,
-        settings=task.settings,
+        task.request,
         overwrite=True,
         service=warm.get(),
+        progress=tell,
     )
     try:
         for place, file in enumerate(files):

@@ -35,6 +35,7 @@ from napari_seg_trainer.napari_plugin.segment.tasks import (
     Step,
     Steps,
     Task,
+    Tell,
     segment_folder,
     segment_layers,
 )
@@ -216,7 +217,7 @@ class SegmentWidget(Panel):
         self.stop_button.show()
         self.suggestions.hide()
         self._describe()
-        steps = partial(_steps, self._warm, task, self._warm.begin())
+        steps = partial(_steps, self._warm, task, self._warm.begin(), self._tally.tell)
         step_by_step(self, steps, self._step, self._done, self._failed)
 
     def _step(self, step: Step) -> None:
@@ -270,11 +271,11 @@ def _read(model: str, image: Path | str) -> Correction:
     return read_validated(model, image) if isinstance(image, str) else read_correction(model, image)
 
 
-def _steps(warm: WarmService, task: Task | SuggestTask, stop: Event) -> Steps:
+def _steps(warm: WarmService, task: Task | SuggestTask, stop: Event, tell: Tell) -> Steps:
     with lent_thread():
         if isinstance(task, SuggestTask):
             yield from suggest_images(warm, task, stop)
         elif isinstance(task, FolderTask):
-            yield from segment_folder(warm, task, stop)
+            yield from segment_folder(warm, task, stop, tell)
         else:
-            yield from segment_layers(warm, task, stop)
+            yield from segment_layers(warm, task, stop, tell)

@@ -1,13 +1,14 @@
 """One input of the model: its channel, and how its intensities are scaled."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit
 from pydantic import JsonValue
 from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.errors import JobError
+from napari_seg_trainer.napari_plugin.layers.channel_choice import ChannelChoice, Offer
 from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.parameters import plain, problems
@@ -46,10 +47,9 @@ class ChannelRow:
     """
 
     def __init__(self, edited: Callable[[], None]) -> None:
-        self.channel = ComboBox(name="channel", choices=[("none", NONE)], tooltip=_CHANNEL)
+        self.channel = ChannelChoice("channel", edited, label="Channel", tooltip=_CHANNEL)
         self.mode = ComboBox(name="mode", label="Scale by", choices=_MODES, tooltip=_MODE)
-        for box in (self.channel, self.mode):
-            tame(box.native)
+        tame(self.mode.native)
         self.low = LineEdit(name="low", tooltip=_LOW)
         self.high = LineEdit(name="high", tooltip=_HIGH)
         self.clip = CheckBox(name="clip", text="clip", tooltip=_CLIP)
@@ -64,14 +64,13 @@ class ChannelRow:
         self.form = Form(self.channel, self.mode, self.limits)
         self._name = ""
         self.show(ChannelInput(name="none"), NONE)
-        for field in (self.channel, self.mode, self.low, self.high, self.clip):
+        for field in (self.mode, self.low, self.high, self.clip):
             field.changed.connect(lambda _value: edited())
 
     @property
     def key(self) -> Key:
         """The channel, or `NONE`."""
-        chosen: Key = self.channel.value
-        return chosen
+        return cast("Key", self.channel.key)
 
     def value(self) -> ChannelInput:
         """Return the input.
@@ -101,19 +100,14 @@ class ChannelRow:
             (self.high, plain(how.high)),
             (self.clip, how.clip),
         ]
-        self.offer([key])
+        self.channel.show_only(_offer(key))
         for field, value in fields:
             with field.changed.blocked():
                 field.value = value
 
     def offer(self, keys: Sequence[Key]) -> None:
         """Offer these channels; what is chosen stays."""
-        chosen = self.channel.value
-        with self.channel.changed.blocked():
-            self.channel.choices = ()  # or else magicgui keeps the order of those before
-            self.channel.choices = [(_worded(key), key) for key in keys]
-            if chosen in keys:
-                self.channel.value = chosen
+        self.channel.offer([_offer(key) for key in keys])
 
     def entitle(self, title: str) -> None:
         """Show what the input is called."""
@@ -136,8 +130,8 @@ class ChannelRow:
         return {"mode": self.mode.value, "low": low, "high": high, "clip": self.clip.value}
 
 
-def _worded(key: Key) -> str:
+def _offer(key: Key) -> Offer:
     name, index = key
     if key == NONE:
-        return "none"
-    return name if index is None else f"{name} (always channel number {index + 1})"
+        return Offer("none", NONE)
+    return Offer(name if index is None else f"{name} (always channel number {index + 1})", key)
