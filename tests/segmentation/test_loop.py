@@ -10,7 +10,8 @@ from testkit.patience import SECONDS
 
 
 def told(items, read=lambda item: item, compute=lambda given: given, finish=lambda item, given, found: found):
-    return [(done.item, done.result, done.problem) for done in work_through(items, read, compute, finish)]
+    work = work_through(items, read, lambda given, _told: compute(given), finish)
+    return [(done.item, done.result, done.problem) for done in work]
 
 
 def failing(error, at):
@@ -41,11 +42,25 @@ def test_it_goes_on_after_one_that_fails(step, at, error):
 
 @pytest.mark.parametrize("step", ["read", "compute"])
 def test_what_concerns_all_ends_it_after_those_before(step):
-    steps = {"read": abs, "compute": abs, "finish": max} | {step: failing(LibraryError("The model is gone."), 3)}
+    steps = {"read": abs, "compute": lambda given, _told: given, "finish": max} | {
+        step: failing(LibraryError("The model is gone."), 3)
+    }
     done = []
     with pytest.raises(LibraryError):
         done.extend(one.item for one in work_through([1, 2, 3], **steps))
     assert done == [1, 2]
+
+
+def test_how_far_it_is_counts_parts_and_what_fails():
+    def compute(given, told):
+        told(1, 2)
+        return failing(DataError("broken."), 2)(given)
+
+    far = []
+    list(work_through([1, 2, 3], failing(DataError("gone."), 1), compute, max, far.append))
+    assert far == [0, 1, 1.5, 2, 2.5, 3]
+    list(work_through([], abs, compute, max, far.append))
+    assert far[6:] == [0]
 
 
 def test_what_cannot_be_written_ends_it():
@@ -74,7 +89,7 @@ def test_the_next_is_read_and_the_last_finished_meanwhile():
 
 def test_no_more_than_one_is_read_ahead():
     reads = []
-    work = work_through(range(9), reads.append, lambda given: given, lambda *three: three[0])
+    work = work_through(range(9), reads.append, lambda given, _told: given, lambda *three: three[0])
     next(work)
     assert len(reads) <= 3
     work.close()

@@ -197,3 +197,10 @@ def test_a_service_is_asked_the_same(toy_model, folder, checkpoint):
     with SegmentationService() as service:
         found = list(look_at_images(model, images, checkpoint=checkpoint, service=service))
     assert found == list(look_at_images(model, images, checkpoint=checkpoint))
+
+
+def test_how_far_it_is_counts_each_look_at_an_image(toy_model, annotation_folder):
+    folder = annotation_folder(images=2)
+    far = []
+    list(look_at_images(toy_model(), sorted(folder.glob("cell_0?.tif")), progress=far.append))
+    assert far == pytest.approx([0, 1 / 3, 2 / 3, 1, 1, 4 / 3, 5 / 3, 2, 2])

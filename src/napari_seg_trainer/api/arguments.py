@@ -8,10 +8,11 @@ from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.library.model_folder import LibraryModel
 
 StrPath = str | PathLike[str]
-Progress = Callable[[int, int], object]
+Progress = Callable[[float, int], object]
+"""Told how many images are done, parts of one included, and how many there are."""
 
 
-def say_nothing(done: int, total: int) -> None:
+def say_nothing(done: float, total: int) -> None:
     """Take note of how far it is."""
 
 

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.loop import Done, work_through
-from napari_seg_trainer.segmentation.request import SegmentRequest, check_choices
+from napari_seg_trainer.segmentation.request import SegmentRequest, Told, check_choices
 from napari_seg_trainer.segmentation.segment import Segmenter
 
 
@@ -39,7 +38,7 @@ def evaluate(
     use : sequence of str
         As for `segment`.
     progress : callable, optional
-        Told how many images are done, and how many there are.
+        Told how many images are done, parts of one included, and how many there are.
 
     Returns
     -------
@@ -80,29 +79,29 @@ def scored(
     pairs = open_folders(folders)
     segmenter = Segmenter(model)
     check_choices(model.card, SegmentRequest(use=use))
-    progress(0, len(pairs))
-    for place, done in enumerate(score_pairs(segmenter.segment, pairs, use), 1):
-        yield done
-        progress(place, len(pairs))
+    yield from score_pairs(segmenter.segment, pairs, use, lambda done: progress(done, len(pairs)))
 
 
 def score_pairs(
-    segment: Callable[..., NDArray[np.int32]], pairs: Sequence[AnnotatedPair], use: Sequence[str] = ()
+    segment: Callable[..., NDArray[np.int32]],
+    pairs: Sequence[AnnotatedPair],
+    use: Sequence[str] = (),
+    progress: Callable[[float], object] = lambda done: None,
 ) -> Iterator[Done[AnnotatedPair, Scored]]:
     """Yield what becomes of each annotated image; `segment` is a `Segmenter`'s, or a service's with its model."""
 
     def read(pair: AnnotatedPair) -> tuple[str, AnnotatedImage]:
         return str(pair.image), pair.read()
 
-    def compute(given: tuple[str, AnnotatedImage]) -> NDArray[np.int32]:
+    def compute(given: tuple[str, AnnotatedImage], told: Told) -> NDArray[np.int32]:
         name, image = given
-        return segment(image.image, SegmentRequest(image.channels, image.pixel_size, use, name))
+        return segment(image.image, SegmentRequest(image.channels, image.pixel_size, use, name), told=told)
 
     def score(pair: AnnotatedPair, given: tuple[str, AnnotatedImage], labels: NDArray[np.int32]) -> Scored:
         _, image = given
         return Scored(image, labels, score_image(pair.stem, image.labels, labels))
 
-    return work_through(pairs, read, compute, score)
+    return work_through(pairs, read, compute, score, progress)
 
 
 def _warn_of(problems: Sequence[str]) -> None:
@@ -166,15 +165,21 @@ def compared(
         raise LibraryError(f"Two of these models are named {twice!r}, so nobody can tell them apart. Rename one.")
     for model in chosen:
         check_choices(model.card, SegmentRequest(use=use))
-    pairs, steps = open_folders(paths_of(folders)), count(1)
+    pairs = open_folders(paths_of(folders))
+    before, total = 0, len(chosen) * len(pairs)
     found = SideBySide(names, pairs)
     for engine in dict.fromkeys(model.card.engine for model in chosen):
         with SegmentationService() as service:  # one engine's memory at a time
             for model in (model for model in chosen if model.card.engine == engine):
-                for done in score_pairs(partial(service.segment, model), pairs, use):
+                step = partial(_further, progress, before, total)
+                for done in score_pairs(partial(service.segment, model), pairs, use, step):
                     found.add(model.name, done)
-                    progress(next(steps), len(chosen) * len(pairs))
+                before += len(pairs)
     return found.scores(), found.problems()
+
+
+def _further(progress: Progress, before: int, total: int, done: float) -> None:
+    progress(before + done, total)
 
 
 class SideBySide:

@@ -122,10 +122,13 @@ def looked_at(
     """Yield how sure a model is of each image, as they come; the parameters are those of `suggest`."""
     images = unannotated(places)
     request = SegmentRequest(pixel_size=pixel_size, use=use)
-    looks = look_at_images(model, images, request, checkpoint=late_checkpoint(model.card))
-    for done, suggestion in enumerate(looks, 1):
-        yield suggestion
-        progress(done, len(images))
+    yield from look_at_images(
+        model,
+        images,
+        request,
+        checkpoint=late_checkpoint(model.card),
+        progress=lambda done: progress(done, len(images)),
+    )
 
 
 def load_annotations(folders: StrPath | Sequence[StrPath]) -> list[AnnotatedImage]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.segmentation.loop import work_through
-from napari_seg_trainer.segmentation.request import SegmentRequest, check_choices
+from napari_seg_trainer.segmentation.request import SegmentRequest, Told, check_choices
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 
 if TYPE_CHECKING:
@@ -99,15 +98,10 @@ def segment_files(
     with explained(output, DataError):
         output.mkdir(parents=True, exist_ok=True)
     segment = Segmenter(model).segment if service is None else partial(service.segment, model)
-    before = count()
 
-    def compute(given: tuple[Path, ImageFile]) -> NDArray[np.int32]:
+    def compute(given: tuple[Path, ImageFile], told: Told) -> NDArray[np.int32]:
         path, image = given
-        place = next(before)
-        own = request.of(image.channels, image.pixel_size, str(path))
-        labels = segment(image.data, own, told=lambda done, total: progress(place + done / max(total, 1)))
-        progress(place + 1)
-        return labels
+        return segment(image.data, request.of(image.channels, image.pixel_size, str(path)), told=told)
 
     def finish(path: Path, given: tuple[Path, ImageFile], labels: NDArray[np.int32]) -> SegmentedFile:
         target = label_file(path, output)
@@ -116,8 +110,7 @@ def segment_files(
         warning = size_warning(model.card, own if request.pixel_size is None else request.pixel_size)
         return SegmentedFile(path, target, count_objects(labels), warning)
 
-    progress(0)
-    for done in work_through(images, lambda path: (path, open_image(path)), compute, finish):
+    for done in work_through(images, lambda path: (path, open_image(path)), compute, finish, progress):
         if done.result is None:
             yield SegmentedFile(done.item, label_file(done.item, output), problem=done.problem, seconds=done.seconds)
         else:

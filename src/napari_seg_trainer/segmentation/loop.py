@@ -8,6 +8,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from napari_seg_trainer.errors import DataError, EngineError, SegTrainerError
+from napari_seg_trainer.segmentation.request import Told
 
 Item = TypeVar("Item")
 Given = TypeVar("Given")
@@ -28,8 +29,9 @@ class Done(Generic[Item, Result]):
 def work_through(
     items: Sequence[Item],
     read: Callable[[Item], Given],
-    compute: Callable[[Given], Found],
+    compute: Callable[[Given, Told], Found],
     finish: Callable[[Item, Given, Found], Result],
+    progress: Callable[[float], object] = lambda done: None,
 ) -> Iterator[Done[Item, Result]]:
     """Take items through three steps, and go on after one that cannot be read or computed.
 
@@ -41,8 +43,11 @@ def work_through(
     read : callable
         From an item to what is computed on.
     compute : callable
+        From that to what is found; it may call its second argument with how many parts are done, and of how many.
     finish : callable
         From an item, what was read and what was found to the result; writes it, for example.
+    progress : callable, optional
+        Told how many items are computed, parts of one included; first 0.
 
     Yields
     ------
@@ -55,6 +60,7 @@ def work_through(
         What `finish` raises, as a full disk will not take the next one either, and what `read` and `compute` raise
         apart from a `DataError` and an `EngineError`. All items before are told first.
     """
+    progress(0)
     if not items:
         return
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "finish") as finisher:
@@ -69,13 +75,14 @@ def work_through(
                 given = ahead.result()
                 following = _next(reader, read, items, place)
                 began = time.monotonic()
-                found = compute(given)
+                found = compute(given, partial(_part, progress, place))
                 now = partial(_done, item, finisher.submit(finish, item, given, found), time.monotonic() - began)
                 del given, found  # the finisher has them
             except (DataError, EngineError) as error:
                 now = partial(Done, item, None, str(error), time.monotonic() - began)
             except SegTrainerError as error:
                 failure = error
+            progress(place + 1)
             if following is ahead:
                 following = _next(reader, read, items, place)
             if before is not None:
@@ -85,6 +92,10 @@ def work_through(
             before = now
         if before is not None:
             yield before()
+
+
+def _part(progress: Callable[[float], object], place: int, done: int, total: int) -> None:
+    progress(place + done / max(total, 1))
 
 
 def _next(

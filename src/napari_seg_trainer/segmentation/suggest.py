@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.files import open_image
 from napari_seg_trainer.segmentation.loop import work_through
-from napari_seg_trainer.segmentation.request import SegmentRequest, check_choices
+from napari_seg_trainer.segmentation.request import SegmentRequest, Told, check_choices
 from napari_seg_trainer.segmentation.segment import Segmenter
 
 if TYPE_CHECKING:
@@ -170,6 +170,7 @@ def look_at_images(
     *,
     checkpoint: Path | None = None,
     service: "SegmentationService | None" = None,
+    progress: Callable[[float], object] = lambda done: None,
 ) -> Iterator[Suggestion]:
     """Find out how sure a model is, of one image after the other.
 
@@ -184,6 +185,8 @@ def look_at_images(
         Weights of another late epoch of the model's training.
     service : SegmentationService, optional
         Segment in its process; in this one where not given.
+    progress : callable
+        As for `work_through`.
 
     Yields
     ------
@@ -199,12 +202,23 @@ def look_at_images(
     check_choices(model.card, request)
     segments = _segments(model, checkpoint, service)
 
-    def look(given: tuple[Path, ImageFile]) -> Suggestion:
+    def look(given: tuple[Path, ImageFile], told: Told) -> Suggestion:
         path, image = given
         own = request.of(image.channels, image.pixel_size, str(path))
-        return _look(path, image.data, [partial(_call, segment, own) for segment in segments])
+        answers, asked = len(segments) + len(_MIRRORS), count()
 
-    for done in work_through(images, lambda path: (path, open_image(path)), look, lambda _path, _given, found: found):
+        def ask(segment: Callable[..., NDArray[np.int32]], pixels: NDArray[Any]) -> NDArray[np.int32]:
+            before = next(asked)
+            labels = segment(pixels, own, told=lambda done, total: told(before * total + done, answers * total))
+            told(before + 1, answers)
+            return labels
+
+        return _look(path, image.data, [partial(ask, segment) for segment in segments])
+
+    def open_it(path: Path) -> tuple[Path, ImageFile]:
+        return path, open_image(path)
+
+    for done in work_through(images, open_it, look, lambda _path, _given, found: found, progress):
         yield done.result or Suggestion(done.item, problem=done.problem)
 
 
@@ -222,10 +236,6 @@ def _segments(
     if service is None:
         return [Segmenter(model, one).segment for one in weights]
     return [partial(service.segment, model, checkpoint=one) for one in weights]
-
-
-def _call(segment: Callable[..., NDArray[np.int32]], request: SegmentRequest, image: NDArray[Any]) -> NDArray[np.int32]:
-    return segment(image, request)
 
 
 def _look(path: Path, image: NDArray[Any], segments: Sequence[_Segment]) -> Suggestion:

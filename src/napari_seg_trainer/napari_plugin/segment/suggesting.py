@@ -15,7 +15,7 @@ from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Steps
+from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Steps, Tell
 from napari_seg_trainer.segmentation.request import SegmentRequest
 
 if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
@@ -50,8 +50,10 @@ class SuggestTask:
         return len(self.images)
 
 
-def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event) -> Steps:
+def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event, tell: Tell) -> Steps:
     """Look at one image after the other, until all are done or `stop` is set.
+
+    `tell` is called with how many are looked at, parts of one included.
 
     Raises
     ------
@@ -68,6 +70,7 @@ def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event) 
         replace(task.request, settings=None),
         checkpoint=late_checkpoint(task.model.card),
         service=warm.get(),
+        progress=tell,
     )
     began = time.monotonic()
     try:

@@ -274,7 +274,7 @@ def _read(model: str, image: Path | str) -> Correction:
 def _steps(warm: WarmService, task: Task | SuggestTask, stop: Event, tell: Tell) -> Steps:
     with lent_thread():
         if isinstance(task, SuggestTask):
-            yield from suggest_images(warm, task, stop)
+            yield from suggest_images(warm, task, stop, tell)
         elif isinstance(task, FolderTask):
             yield from segment_folder(warm, task, stop, tell)
         else:
