@@ -4,10 +4,13 @@ import itertools
 import logging
 import time
 
+import pytest
 from magicgui.widgets import LineEdit
+from napari.qt.threading import FunctionWorker
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.parts import background
 from napari_seg_trainer.napari_plugin.parts.background import in_background, step_by_step
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
@@ -60,6 +63,31 @@ def test_work_in_the_background_returns_and_fails_in_one_line(docked, qtbot, cap
     qtbot.waitUntil(lambda: len(problems) == 2)
     assert problems[1].startswith("ZeroDivisionError: division by zero. This is a defect")
     assert "Traceback" in caplog.text
+
+
+def test_a_worker_that_outlives_the_program_says_nothing(qtbot):
+    """Qt deletes what workers tell their news with, when napari ends; a worker may begin or end after that."""
+    sip = pytest.importorskip("qtpy.sip", exc_type=ImportError)
+
+    def steps():
+        yield 1
+
+    for worker in (background._Function(lambda: 1), background._Generator(steps)):
+        sip.delete(worker.signals)
+        worker.run()
+    working = background._Function(lambda: 1)
+    working.started.connect(lambda: 1)
+    working.work = lambda: sip.delete(working.signals)
+    working.run()
+
+
+def test_a_defect_of_a_worker_is_not_hidden(qtbot, monkeypatch):
+    def broken(_worker):
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(FunctionWorker, "run", broken)
+    with pytest.raises(RuntimeError, match="no such thing"):
+        background._Function(lambda: 1).run()
 
 
 def test_steps_are_told_until_the_worker_is_to_quit(docked, qtbot):

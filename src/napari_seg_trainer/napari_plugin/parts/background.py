@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from napari.qt.threading import FunctionWorker, GeneratorWorker
-from qtpy.QtCore import QThreadPool
+from qtpy.compat import isalive
+from qtpy.QtCore import QObject, QThreadPool
 from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.errors import SegTrainerError
@@ -42,7 +43,7 @@ def in_background(
         except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a line and the log gets the rest
             return _explained(error)
 
-    worker = FunctionWorker(guarded)
+    worker = _Function(guarded)
     _connect(worker, owner, done, failed)
     return worker
 
@@ -65,10 +66,31 @@ def step_by_step(
         except Exception as error:  # noqa: BLE001 - as above
             return _explained(error)
 
-    worker = GeneratorWorker(guarded)
+    worker = _Generator(guarded)
     worker.yielded.connect(step)
     _connect(worker, owner, done, failed)
     return worker
+
+
+class _Leaving:
+    """Ends in silence where the program has ended meanwhile, and with it those who would be told."""
+
+    signals: QObject
+
+    def run(self) -> None:
+        try:
+            super().run()  # type: ignore[misc]  # the worker's, into which this is mixed
+        except RuntimeError:
+            if isalive(self.signals):  # type: ignore[no-untyped-call]
+                raise
+
+
+class _Function(_Leaving, FunctionWorker[Any]):  # type: ignore[misc]  # napari's types are not looked at
+    pass
+
+
+class _Generator(_Leaving, GeneratorWorker[Any, Any, Any]):  # type: ignore[misc]
+    pass
 
 
 @contextmanager
