@@ -12,6 +12,8 @@ from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.api import wait_for
 from napari_seg_trainer.engines.registry import engine_specs, load_engine
 from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.archive import import_model
+from napari_seg_trainer.library.foreign import is_model_folder
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.schema.events import EpochEnded, Finished
@@ -89,6 +91,30 @@ def test_a_job_becomes_a_model(installed, job):
     assert model.card.scores["ap50"] > 0.9
     labels = load_engine(SPEC).load(model.folder).predict(disc_image((60, 90), 1, 99).image)
     assert labels.max() > 0
+
+
+def test_it_brings_a_model_to_start_from_and_what_is_to_be_cited(installed, job):
+    run = launch(job.replace(pretrained="half", hyperparameters={"epochs": 2, "batch_size": 2}))
+    wait_for(run)
+    assert isinstance(run.events()[-1], Finished), (run.folder / "log.txt").read_text(encoding="utf-8")
+    model = ModelLibrary().get("discs")
+    assert model.card.parent == "half"
+    assert set(model.card.versions) >= {"threshold-engine", "scipy", "numpy"}
+    assert "Cox DR. The regression analysis" in (model.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_without_a_card_is_imported(installed, tmp_path):
+    for name in ("bare", "named"):
+        (tmp_path / name).mkdir()
+        Threshold(sigma=1.0, softness=0.1, level=0.3).save(tmp_path / name)
+    assert is_model_folder(tmp_path / "bare")
+    assert import_model(tmp_path / "bare").card.engine == "threshold"
+    model = import_model(tmp_path / "named" / "threshold.json")
+    assert (model.name, os.listdir(model.folder)) != ("", [])
+    assert Threshold.read(model.folder).level == 0.3
+    (tmp_path / "bare" / "threshold.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(LibraryError, match="level"):
+        import_model(tmp_path / "bare")
 
 
 @pytest.mark.parametrize("text", [None, "", "[1]", '{"level": 1}', '{"colour": 1, "sigma": 1, "softness": 1}'])

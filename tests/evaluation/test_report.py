@@ -1,11 +1,13 @@
 import base64
 import re
 from datetime import UTC, datetime
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.evaluation.report import Example, write_report
 from napari_seg_trainer.evaluation.report_page import methods
 from napari_seg_trainer.evaluation.scores import Scores, score_image
@@ -47,7 +49,8 @@ def written(tmp_path_factory, labels):
     ]
     empty = np.zeros((4, 4), int)
     scores = Scores.of([score_image(HOSTILE, labels, prediction), score_image("void", empty, empty)])
-    write_report(folder, CARD, epochs, [Example(HOSTILE, labels * 20, labels, prediction)], scores)
+    examples, citations = [Example(HOSTILE, labels * 20, labels, prediction)], engine_spec(CARD.engine).citations
+    write_report(folder, CARD, epochs, examples, scores, citations=citations)
     return folder
 
 
@@ -135,11 +138,11 @@ def test_page_tells(written, fact):
     assert fact in (written / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("engine", "source"), [("cellpose-cnn", "Nature Methods"), ("other", None)])
-def test_citation_goes_with_the_engine(tmp_path, engine, source):
-    card = CARD.replace(engine=engine)
-    page = write_report(tmp_path, card, [], [], Scores.of([])).read_text(encoding="utf-8")
-    assert (source in page) if source else ("How to cite" not in page)
+@pytest.mark.parametrize("sources", [("A. Author & co. 2020.", "B. Other 2021."), ()])
+def test_what_is_to_be_cited_is_told(tmp_path, sources):
+    page = write_report(tmp_path, CARD, [], [], Scores.of([]), citations=sources).read_text(encoding="utf-8")
+    assert ("How to cite" in page) == bool(sources)
+    assert all(f"<li>{escape(source)}</li>" in page for source in sources)
     assert "No images were scored." in page
 
 

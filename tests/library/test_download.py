@@ -13,7 +13,7 @@ import pytest
 
 from napari_seg_trainer.errors import DownloadError
 from napari_seg_trainer.library.download import download
-from napari_seg_trainer.library.pretrained import BUILTIN_MODELS
+from napari_seg_trainer.library.pretrained import builtin_models
 
 CONTENT = os.urandom(300_000)
 
@@ -194,9 +194,11 @@ def test_a_server_that_nobody_vouches_for_is_not_trusted(target, certificate):
 
 
 def test_built_in_models_are_fetched_over_https_and_nearly_all_of_them_have_a_hash():
-    assert all(model.url.startswith("https://") for model in BUILTIN_MODELS)
-    assert all(model.checksum is None or model.checksum.startswith("sha256:") for model in BUILTIN_MODELS)
-    unknown = {model.engine for model in BUILTIN_MODELS if model.checksum is None}
+    found = builtin_models().values()
+    assert len(found) > 15
+    assert all(model.url.startswith("https://") for _, model in found)
+    assert all(model.checksum is None or model.checksum.startswith("sha256:") for _, model in found)
+    unknown = {spec.id for spec, model in found if model.checksum is None}
     assert unknown == {"cellpose"}  # whose weights are read as numbers only
 
 

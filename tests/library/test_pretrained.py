@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from napari_seg_trainer.engines.pretrained import PretrainedModel
+from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import DownloadError, LibraryError
 from napari_seg_trainer.library import pretrained
-from napari_seg_trainer.library.pretrained import BUILTIN_MODELS, PretrainedModel, fetch, resolve_pretrained
+from napari_seg_trainer.library.pretrained import fetch, resolve_pretrained
+
+STARDIST, CELLPOSE = engine_spec("stardist"), engine_spec("cellpose")
 
 
 @pytest.fixture
@@ -17,12 +21,11 @@ def builtin(server, stardist_zip, monkeypatch, tmp_path):
     model = PretrainedModel(
         name="2D_test",
         title="A test",
-        engine="stardist",
         url=f"{server.url}/2D_test.zip",
         checksum=f"sha256:{hashlib.sha256(stardist_zip).hexdigest()}",
         channels=("DNA",),
     )
-    monkeypatch.setattr(pretrained, "BUILTIN_MODELS", (model,))
+    monkeypatch.setattr(pretrained, "builtin_models", lambda: {model.name: (STARDIST, model)})
     monkeypatch.setenv("NAPARI_SEG_TRAINER_HOME", str(tmp_path / "home"))
     return model
 
@@ -32,9 +35,7 @@ def test_addresses_and_checksums_are_those_of_stardist():
     if spec is None or spec.origin is None:
         pytest.skip("stardist is not installed")
     registered = (Path(spec.origin).parent / "models" / "__init__.py").read_text()
-    for model in BUILTIN_MODELS:
-        if model.engine != "stardist":
-            continue
+    for model in STARDIST.pretrained:
         line = next(line for line in registered.splitlines() if f"'{model.name}', " in line)
         assert f"'{model.url}'" in line
         assert f"'{model.checksum.removeprefix('sha256:')}'" in line
@@ -61,7 +62,7 @@ def test_a_builtin_model_of_another_engine_is_not_fetched(builtin, server, libra
 def test_an_unexpected_archive_is_refused(builtin, server, tmp_path):
     server.content += b"!"
     with pytest.raises(DownloadError, match="not the expected file"):
-        fetch(builtin, tmp_path / "downloads")
+        fetch(builtin, STARDIST, tmp_path / "downloads")
     assert os.listdir(tmp_path / "downloads") == []
 
 
@@ -114,10 +115,8 @@ def test_another_file_is_no_model(tmp_path, library):
 def test_weights_of_cellpose_are_fetched_once(server, library, monkeypatch, tmp_path, cellpose_weights, pinned):
     server.content = cellpose_weights()
     checksum = f"sha256:{hashlib.sha256(server.content).hexdigest()}" if pinned else None
-    model = PretrainedModel(
-        name="cyto0", title="A test", engine="cellpose", url=f"{server.url}/cyto0", checksum=checksum, channels=("a",)
-    )
-    monkeypatch.setattr(pretrained, "BUILTIN_MODELS", (model,))
+    model = PretrainedModel(name="cyto0", title="A test", url=f"{server.url}/cyto0", checksum=checksum, channels=("a",))
+    monkeypatch.setattr(pretrained, "builtin_models", lambda: {model.name: (CELLPOSE, model)})
     monkeypatch.setenv("NAPARI_SEG_TRAINER_HOME", str(tmp_path / "home"))
     found = resolve_pretrained("cyto0", "cellpose", library)
     assert os.listdir(found.folder.parent) == ["cyto0"]
@@ -135,11 +134,9 @@ def test_a_download_without_a_known_hash_must_be_such_a_network(
     server, library, monkeypatch, tmp_path, cellpose_weights, content, told
 ):
     server.content = content if isinstance(content, bytes) else cellpose_weights(content)
-    model = PretrainedModel(
-        name="cyto0", title="A test", engine="cellpose", url=f"{server.url}/cyto0", checksum=None, channels=("a",)
-    )
+    model = PretrainedModel(name="cyto0", title="A test", url=f"{server.url}/cyto0", checksum=None, channels=("a",))
     with pytest.raises(LibraryError, match=told):
-        fetch(model, tmp_path / "downloads")
+        fetch(model, CELLPOSE, tmp_path / "downloads")
     assert os.listdir(tmp_path / "downloads") == []
 
 

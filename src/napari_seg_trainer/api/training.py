@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from napari_seg_trainer.engines.registry import describe, engine_spec, parse_parameters
+from napari_seg_trainer.engines.registry import DEFAULT_ENGINE, describe, engine_spec, parse_parameters
 from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
@@ -54,7 +54,7 @@ def read_job(path: StrPath) -> TrainingJob:
 
 
 def train(
-    data: StrPath | Sequence[StrPath], *, name: str, engine: str = "stardist", wait: bool = True, **fields: Any
+    data: StrPath | Sequence[StrPath], *, name: str, engine: str = DEFAULT_ENGINE, wait: bool = True, **fields: Any
 ) -> Run:
     """Train a model in a process of its own.
 

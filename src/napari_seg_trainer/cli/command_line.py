@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.channels import unnamed
-from napari_seg_trainer.cli.options import DEFAULT_ENGINE, parse_value
+from napari_seg_trainer.cli.options import parse_value
+from napari_seg_trainer.engines.registry import DEFAULT_ENGINE
 from napari_seg_trainer.schema.job import ChannelInput, Normalization, TrainingJob
 
 # hyperparameters with an option of their own, and what the option takes

@@ -12,7 +12,7 @@ from napari_seg_trainer.cli.console import AsJson, print_json, print_scores, say
 from napari_seg_trainer.cli.counting import counting
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.cli.watch import watch
-from napari_seg_trainer.engines.registry import engine_spec
+from napari_seg_trainer.engines.registry import DEFAULT_ENGINE, engine_spec
 from napari_seg_trainer.errors import DataError, RunError
 from napari_seg_trainer.evaluation.report import Example, write_report
 from napari_seg_trainer.evaluation.scores import Scores
@@ -25,23 +25,18 @@ from napari_seg_trainer.schema.events import Finished, Stopped
 from napari_seg_trainer.segmentation.files import write_labels
 
 DATASET = "nuclei_dsb2018"
-# small patches and a fast start: a usable model in few minutes without a GPU
-HYPERPARAMETERS = {
-    "stardist": {"epochs": 32, "batch_size": 4, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128},
-    "cellpose": {"epochs": 24, "batch_size": 8, "augmentation": 4.0, "patch_size": 128},
-}
 
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for labels and report.")] = Path("demo-output"),
-    engine: Annotated[str, typer.Option(help="What to train.")] = "stardist",
+    engine: Annotated[str, typer.Option(help="What to train.")] = DEFAULT_ENGINE,
     epochs: Annotated[int | None, typer.Option(help="Fewer for a quicker look, more for a better model.")] = None,
     json: AsJson = False,
 ) -> None:
     """Train on built-in images of real nuclei, segment images the model has not seen, and write a report."""
     name = ModelLibrary().free_name("demo-nuclei")
     spec = engine_spec(engine)
-    given = HYPERPARAMETERS.get(engine, {}) | ({} if epochs is None else {"epochs": epochs})
+    given = dict(spec.demo) | ({} if epochs is None else {"epochs": epochs})
     if not json:
         say(f"Training {spec.title} on built-in images of nuclei (2018 Data Science Bowl). This takes a few minutes.")
     run = launch(make_job(name=name, engine=engine, builtin=(DATASET,), hyperparameters=given))
@@ -59,7 +54,7 @@ def demo(
         for one in found:
             write_labels(output / f"{one.image.stem}_labelled.tif", one.labels)
         examples = [Example(one.image.stem, one.image.image[0], one.image.labels, one.labels) for one in found]
-        report = write_report(output, model.card, run.events(), examples[:6], scores)
+        report = write_report(output, model.card, run.events(), examples[:6], scores, citations=spec.citations)
     _conclude(json, scores, report, test, found[0].image.stem, output)
 
 

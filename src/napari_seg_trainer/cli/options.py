@@ -15,8 +15,6 @@ from napari_seg_trainer.engines.registry import describe
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.schema.job import ChannelInput, Normalization
 
-DEFAULT_ENGINE = "stardist"
-
 
 def read_channels(
     channels: Sequence[str], normalizations: Sequence[str], data: Sequence[Path], builtin: Sequence[str]

@@ -7,9 +7,10 @@ import typer
 
 from napari_seg_trainer.api import make_job, read_job
 from napari_seg_trainer.cli.console import AsJson, print_json, say
-from napari_seg_trainer.cli.options import DEFAULT_ENGINE, parse_settings, read_channels
+from napari_seg_trainer.cli.options import parse_settings, read_channels
 from napari_seg_trainer.cli.runs import Detach
 from napari_seg_trainer.cli.watch import watch
+from napari_seg_trainer.engines.registry import DEFAULT_ENGINE
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
@@ -21,7 +22,7 @@ Job = Annotated[Path | None, typer.Argument(metavar="[JOB.json]", help="A job fi
 Name = Annotated[str | None, typer.Option(help="Name of the new model.")]
 Data = Annotated[list[Path] | None, typer.Option(help="Annotation folder; may be given several times.")]
 Builtin = Annotated[list[str] | None, typer.Option(help="Built-in dataset, such as nuclei_dsb2018.")]
-EngineId = Annotated[str | None, typer.Option(help="What to train; stardist by default.")]
+EngineId = Annotated[str | None, typer.Option(help=f"What to train; {DEFAULT_ENGINE} by default.")]
 Channel = Annotated[
     list[str] | None,
     typer.Option(

@@ -6,13 +6,15 @@ A third party's engine is a package that implements `Engine` and names an `Engin
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
+from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.job import Hyperparameters
 
@@ -65,6 +67,17 @@ class EngineSpec:
     prediction : type of PredictionSettings
         The engine's pydantic model of what can be set for a prediction. Where it has fields, the engine's models are
         `AdjustablePredictor`.
+    pretrained : tuple of PretrainedModel
+        Its built-in models, which are fetched on first use.
+    foreign : str
+        ``"package.module:NAME"`` of the `foreign.ForeignReader` of models that the engine's own package made; its
+        module imports no framework. Empty where there are none.
+    packages : tuple of str
+        Names of the distributions whose versions the card of a model tells.
+    citations : tuple of str
+        What is to be cited where a model is used.
+    demo : mapping
+        Parameters with which the built-in images give a usable model in few minutes without a GPU.
     """
 
     id: str
@@ -80,6 +93,11 @@ class EngineSpec:
     single_files: bool = False
     base: str = ""
     prediction: type[PredictionSettings] = PredictionSettings
+    pretrained: tuple[PretrainedModel, ...] = ()
+    foreign: str = ""
+    packages: tuple[str, ...] = ()
+    citations: tuple[str, ...] = ()
+    demo: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,22 +8,30 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
+from napari_seg_trainer.engines.foreign import ForeignReader
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, PredictionSettings
 from napari_seg_trainer.errors import EngineError, JobError
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.job import Hyperparameters
 
 GROUP = "napari_seg_trainer.engines"
+DEFAULT_ENGINE = "stardist"
+"""What a training is of where nobody says."""
+
+_NOT_THERE = (ImportError, AttributeError, ValueError)
 _log = logging.getLogger(__name__)
 _Model = TypeVar("_Model", bound=FrozenModel)
 
 
 def engine_specs() -> dict[str, EngineSpec]:
-    """Return all usable engines by id, without importing any framework; what cannot be used is logged."""
+    """Return all usable engines by id, without importing any framework; what cannot be used is logged.
+
+    The default comes first, the others by their titles.
+    """
     return _find()[0]
 
 
@@ -65,7 +73,7 @@ def _find() -> tuple[dict[str, EngineSpec], dict[str, str]]:
             specs[spec.id] = spec
     for reason in broken.values():
         _log.warning(reason)
-    return specs, broken
+    return dict(sorted(specs.items(), key=lambda item: (item[0] != DEFAULT_ENGINE, item[1].title.casefold()))), broken
 
 
 @lru_cache(maxsize=1)
@@ -131,6 +139,45 @@ def missing(spec: EngineSpec) -> tuple[str, ...]:
     return tuple(name for name in spec.requires if not _is_installed(name))
 
 
+def foreign_readers() -> list[ForeignReader]:
+    """Return what reads the models that engines' own packages made; one that cannot be loaded is logged."""
+    found: list[ForeignReader] = []
+    for place in dict.fromkeys(spec.foreign for spec in engine_specs().values() if spec.foreign):
+        try:
+            found.append(_at(place))
+        except _NOT_THERE as error:
+            _log.warning("%s cannot be loaded: %s", place, error)
+    return found
+
+
+def foreign_reader(spec: EngineSpec) -> ForeignReader:
+    """Return what reads the models that an engine's own package made.
+
+    Raises
+    ------
+    EngineError
+        If it has none, or it cannot be loaded.
+    """
+    if not spec.foreign:
+        raise EngineError(f"{spec.title} reads no models of other programs.")
+    try:
+        reader: ForeignReader = _at(spec.foreign)
+    except _NOT_THERE as error:
+        raise _unloadable(spec, spec.foreign, error) from error
+    return reader
+
+
+def _at(place: str) -> Any:
+    """Return what stands at ``"package.module:NAME"``."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _unloadable(spec: EngineSpec, place: str, error: Exception) -> EngineError:
+    reason = str(error).splitlines()[0]
+    return EngineError(f"{spec.title} cannot be loaded from {place!r}: {reason}. Reinstall it.")
+
+
 def check_installed(spec: EngineSpec) -> None:
     """Raise an `EngineError` with the command that installs it if the engine lacks something; imports nothing of it."""
     lacking = missing(spec)
@@ -147,12 +194,10 @@ def load_engine(spec: EngineSpec) -> Engine:
         If what it needs is not installed; the message says which command installs it.
     """
     check_installed(spec)
-    module, _, name = spec.location.partition(":")
     try:
-        engine: Engine = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise EngineError(f"{spec.title} cannot be loaded from {spec.location!r}: {reason}. Reinstall it.") from error
+        engine: Engine = _at(spec.location)()
+    except _NOT_THERE as error:
+        raise _unloadable(spec, spec.location, error) from error
     return engine
 
 

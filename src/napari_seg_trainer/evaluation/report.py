@@ -30,6 +30,7 @@ def write_report(
     examples: Sequence[Example],
     scores: Scores,
     curve: LearningCurve | None = None,
+    citations: Sequence[str] = (),
 ) -> Path:
     """Write ``report.html``, ``report.pdf``, ``curves.png`` and ``examples.png`` into a folder.
 
@@ -49,6 +50,8 @@ def write_report(
         Of the validation images.
     curve : LearningCurve, optional
         How models of some of the training images do on them.
+    citations : sequence of str
+        What is to be cited where the model is used.
 
     Returns
     -------
@@ -73,7 +76,8 @@ def write_report(
     text = plot_text(card.name, [*verdict, "", methods(card)])
     write_bytes(folder / "report.pdf", _pdf([text, *(figure for _, _, figure in figures)]))
     target = folder / "report.html"
-    write_bytes(target, page(card, scores, [(title, png) for title, _, png in drawn], verdict, curve).encode("utf-8"))
+    shown = [(title, png) for title, _, png in drawn]
+    write_bytes(target, page(card, scores, shown, verdict, curve, citations).encode("utf-8"))
     return target
 
 

@@ -56,24 +56,6 @@ _WORDS = (
 )
 PACKAGE = "napari-seg-trainer"
 _NAMED = ("epochs", "batch_size", "learning_rate", "patch_size", "augmentation")
-_CITATIONS = {
-    "stardist": (
-        "Schmidt U, Weigert M, Broaddus C, Myers G. Cell Detection with Star-Convex Polygons. MICCAI 2018, 265-273. "
-        "doi:10.1007/978-3-030-00934-2_30",
-        "Weigert M, Schmidt U, Haase R, Sugawara K, Myers G. Star-convex Polyhedra for 3D Object Detection and "
-        "Segmentation in Microscopy. WACV 2020, 3655-3662. doi:10.1109/WACV45572.2020.9093435",
-    ),
-    "cellpose-sam": (
-        "Pachitariu M, Rariden M, Stringer C. Cellpose-SAM: superhuman generalization for cellular segmentation. "
-        "bioRxiv (2025). doi:10.1101/2025.04.28.651001",
-    ),
-    "cellpose": (
-        "Stringer C, Wang T, Michaelos M, Pachitariu M. Cellpose: a generalist algorithm for cellular segmentation. "
-        "Nature Methods 18, 100-106 (2021). doi:10.1038/s41592-020-01018-x",
-        "Pachitariu M, Stringer C. Cellpose 2.0: how to train your own model. Nature Methods 19, 1634-1641 (2022). "
-        "doi:10.1038/s41592-022-01663-4",
-    ),
-}
 
 
 def page(
@@ -82,6 +64,7 @@ def page(
     figures: Iterable[tuple[str, bytes]],
     verdict: Sequence[str] = (),
     curve: LearningCurve | None = None,
+    citations: Sequence[str] = (),
 ) -> str:
     """Return the report's HTML.
 
@@ -97,6 +80,8 @@ def page(
         In plain words, on the validation images.
     curve : LearningCurve, optional
         How models of some of the training images do.
+    citations : sequence of str
+        What is to be cited where the model is used.
     """
     sections = [
         *([("In plain words, on the validation images", _list(verdict))] if verdict else []),
@@ -107,7 +92,7 @@ def page(
         ("How it was made", _rows(_facts(card), "facts")),
         ("For the methods of a paper", f"<p>{escape(methods(card))}</p>"),
         ("What the words mean", f"<dl>{''.join(f'<dt>{word}</dt><dd>{text}</dd>' for word, text in _WORDS)}</dl>"),
-        *([("How to cite", _citations(card.engine))] if _sources(card.engine) else []),
+        *([("How to cite", _citations(citations))] if citations else []),
     ]
     return _PAGE.substitute(
         title=escape(card.name),
@@ -247,12 +232,8 @@ def _picture(title: str, png: bytes) -> str:
     return f'<img alt="{escape(title)}" src="data:image/png;base64,{b64encode(png).decode("ascii")}">'
 
 
-def _sources(engine: str) -> tuple[str, ...]:
-    return next((sources for name, sources in _CITATIONS.items() if engine.startswith(name)), ())
-
-
-def _citations(engine: str) -> str:
-    items = "".join(f"<li>{escape(source)}</li>" for source in _sources(engine))
+def _citations(sources: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(source)}</li>" for source in sources)
     return f"<p>If a figure of yours rests on this model, cite those who invented its method:</p><ul>{items}</ul>"
 
 

@@ -10,10 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import uuid4
 
-from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE, is_weights
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.bioimageio.description import DESCRIPTION, NO_MODEL_FILES
-from napari_seg_trainer.library.foreign import read_foreign
+from napari_seg_trainer.library.foreign import is_weights, read_foreign, weights_name
 from napari_seg_trainer.library.library import ModelLibrary, numbered
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model
 from napari_seg_trainer.library.pretrained import open_folder
@@ -190,7 +189,7 @@ def _weights(file: Path, staging: Path, progress: Progress | None) -> LibraryMod
     card = read_foreign(file)
     folder = staging / card.name
     folder.mkdir()
-    with _opened(file.parent, file.name) as source, (folder / WEIGHTS_FILE).open("xb") as copy:
+    with _opened(file.parent, file.name) as source, (folder / weights_name(file)).open("xb") as copy:
         copy_bytes(source, copy, _counted(progress, file.parent, [file.name]))
     return LibraryModel(folder, card)
 

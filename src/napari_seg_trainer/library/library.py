@@ -19,9 +19,10 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from napari_seg_trainer import paths
+from napari_seg_trainer.engines.foreign import first_problem
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model, write_card
-from napari_seg_trainer.library.problems import disk_problem, explained, first_problem
+from napari_seg_trainer.library.problems import disk_problem, explained
 from napari_seg_trainer.schema.model_card import ModelCard
 from napari_seg_trainer.schema.names import MAX_NAME_LENGTH, check_model_name
 

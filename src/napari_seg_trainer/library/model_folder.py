@@ -6,16 +6,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from napari_seg_trainer.engines.foreign import first_problem, read_description
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.files import write_text
-from napari_seg_trainer.library.problems import first_problem
 from napari_seg_trainer.library.safe_paths import is_hidden
 from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
 
 CARD_FILE, JOB_FILE = "model_card.json", "job.json"
-MAX_TEXT_BYTES = 16 << 20
-"""More than any description of a model has."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +76,6 @@ def read_model(folder: Path) -> LibraryModel:
         raise LibraryError(
             f"Model card '{path}' cannot be used ({first_problem(error)}). Restore it, or update this program."
         ) from error
-
-
-def read_description(path: Path) -> bytes:
-    """Return what a file that describes a model holds.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    LibraryError
-        If it is too large to be one.
-    """
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise LibraryError(f"'{path}' is larger than {MAX_TEXT_BYTES >> 20} MiB. Copy the model again from its origin.")
-    return path.read_bytes()
 
 
 def job_of(model: LibraryModel) -> TrainingJob | None:

@@ -6,7 +6,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from napari_seg_trainer import paths
-from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE, network_of
+from napari_seg_trainer.engines.foreign import ForeignReader
+from napari_seg_trainer.engines.pretrained import PretrainedModel
+from napari_seg_trainer.engines.protocol import EngineSpec
+from napari_seg_trainer.engines.registry import engine_specs, foreign_reader
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.download import Progress, download
 from napari_seg_trainer.library.foreign import read_foreign
@@ -14,128 +17,13 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, read_model
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.library.unpack import unpack_model
-from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.model_card import ModelChannel
 
-_STARDIST_MODELS = "https://github.com/stardist/stardist-models/releases/download/v0.1"
 
-
-class PretrainedModel(FrozenModel):
-    """A built-in model.
-
-    Attributes
-    ----------
-    name : str
-        What users call it.
-    title : str
-        What it is good for, in a few words.
-    engine : str
-        The engine that it is of.
-    url : str
-        Where its zip archive is, or its file of weights.
-    checksum : str
-        Of that file, such as ``"sha256:..."``; None where neither its makers nor others tell one.
-    channels : tuple of str
-        Names of its inputs.
-    """
-
-    name: str
-    title: str
-    engine: str
-    url: str
-    checksum: str | None
-    channels: tuple[str, ...]
-
-    @property
-    def is_archive(self) -> bool:
-        """Whether it comes as a zip archive."""
-        return self.url.endswith(".zip")
-
-
-_CELLPOSE_MODELS = "https://www.cellpose.org/models"
-_CELLPOSE_SAM = "https://huggingface.co/mouseland/cellpose-sam/resolve/main"
-
-
-def _cellpose(name: str, title: str, file: str, sha256: str | None = None) -> PretrainedModel:
-    """Describe weights of Cellpose 1 to 3; the hashes are those that users of the files have recorded."""
-    return PretrainedModel(
-        name=name,
-        title=title,
-        engine="cellpose",
-        url=f"{_CELLPOSE_MODELS}/{file}",
-        checksum=f"sha256:{sha256}" if sha256 else None,
-        channels=("channel 0",),
-    )
-
-
-BUILTIN_MODELS = (
-    PretrainedModel(
-        name="2D_versatile_fluo",
-        title="Fluorescent nuclei of many kinds",
-        engine="stardist",
-        url=f"{_STARDIST_MODELS}/python_2D_versatile_fluo.zip",
-        checksum="sha256:4ad678d0758eed6e55625f1b5ae30771e59adb79f1239e09b9772eac8846c3dd",
-        channels=("nuclei",),
-    ),
-    PretrainedModel(
-        name="2D_paper_dsb2018",
-        title="Fluorescent nuclei, as in the StarDist paper",
-        engine="stardist",
-        url=f"{_STARDIST_MODELS}/python_2D_paper_dsb2018.zip",
-        checksum="sha256:4c11cf68512341d9e8ce3d1278c64ceb8ac400582739f85fcab079a2e82840d2",
-        channels=("nuclei",),
-    ),
-    PretrainedModel(
-        name="2D_versatile_he",
-        title="Nuclei in H&E stained tissue (RGB images)",
-        engine="stardist",
-        url=f"{_STARDIST_MODELS}/python_2D_versatile_he.zip",
-        checksum="sha256:f1696ef0631bd7e1c0e5c0d3017e2b4c6a95e284c6aab9c22fc2f08317817b28",
-        channels=("red", "green", "blue"),
-    ),
-    _cellpose(
-        "cyto3",
-        "Whole cells of all kinds, also with a channel of nuclei (Cellpose 3)",
-        "cyto3",
-        "2dc3087a8abd7da46d1ab0ddd5824639933cc3ff63b382af3fa1939a392db93c",
-    ),
-    _cellpose("cyto2", "Whole cells, also with a channel of nuclei (Cellpose 2)", "cyto2torch_0"),
-    _cellpose(
-        "cyto",
-        "Whole cells, also with a channel of nuclei (Cellpose 1)",
-        "cytotorch_0",
-        "6a852487b98a3ad91e4e86c969cac520aaac13c609288aad8bd01d4cf76370c6",
-    ),
-    _cellpose(
-        "nuclei",
-        "Nuclei of all kinds",
-        "nucleitorch_0",
-        "89ca45e4a45048d5010d29621466b1274b91b3dcb9714dce9f9e90a9a8671303",
-    ),
-    _cellpose("livecell", "Cells in phase contrast", "livecell_cp3"),
-    _cellpose("tissuenet", "Cells in tissue, fluorescence", "tissuenet_cp3"),
-    _cellpose("bact_phase", "Bacteria in phase contrast", "bact_phase_cp3"),
-    _cellpose("bact_fluor", "Bacteria in fluorescence", "bact_fluor_cp3"),
-    _cellpose("deepbacs", "Bacteria", "deepbacs_cp3"),
-    _cellpose("yeast_PhC", "Yeast in phase contrast", "yeast_PhC_cp3"),
-    _cellpose("yeast_BF", "Yeast in bright field", "yeast_BF_cp3"),
-    PretrainedModel(
-        name="cpsam_v2",
-        title="Cells and nuclei of all kinds and sizes (1.2 GB to fetch)",
-        engine="cellpose-sam",
-        url=f"{_CELLPOSE_SAM}/cpsam_v2",
-        checksum="sha256:0f1cc3f7ecdd8a037a57c6c48d9d8921391be4cbce3fa9f13c3e3a2e1253c667",
-        channels=("channel 0",),
-    ),
-    PretrainedModel(
-        name="cpsam",
-        title="The first version of the same (1.2 GB to fetch)",
-        engine="cellpose-sam",
-        url=f"{_CELLPOSE_SAM}/cpsam",
-        checksum="sha256:e1440429eb384f95afe32bcba6510f90d518eaedc917ede549bed6804004abe2",
-        channels=("channel 0",),
-    ),
-)
+def builtin_models(spec: EngineSpec | None = None) -> dict[str, tuple[EngineSpec, PretrainedModel]]:
+    """Return the built-in models of an engine, or of all, by name."""
+    specs = engine_specs().values() if spec is None else [spec]
+    return {model.name: (spec, model) for spec in specs for model in spec.pretrained}
 
 
 def resolve_pretrained(
@@ -163,7 +51,7 @@ def resolve_pretrained(
         If a built-in model cannot be fetched.
     """
     library = ModelLibrary() if library is None else library
-    builtin = next((model for model in BUILTIN_MODELS if model.name == text), None)
+    builtin = builtin_models().get(text)
     if text in library:
         found = library.get(text)
     elif text and os.path.isdir(_path(text)):
@@ -171,8 +59,9 @@ def resolve_pretrained(
     elif text and os.path.isfile(_path(text)):
         found = LibraryModel(_path(text), read_foreign(_path(text)))
     elif builtin is not None:
-        _check_engine(text, builtin.engine, engine)  # before a download in vain
-        found = fetch(builtin, progress=progress)
+        spec, model = builtin
+        _check_engine(text, spec.id, engine)  # before a download in vain
+        found = fetch(model, spec, progress=progress)
     else:
         raise LibraryError(_unknown(text, library))
     _check_engine(text, found.card.engine, engine)
@@ -190,13 +79,17 @@ def open_folder(folder: Path) -> LibraryModel:
     return read_model(folder) if (folder / CARD_FILE).is_file() else LibraryModel(folder, read_foreign(folder))
 
 
-def fetch(model: PretrainedModel, folder: Path | None = None, progress: Progress | None = None) -> LibraryModel:
+def fetch(
+    model: PretrainedModel, spec: EngineSpec, folder: Path | None = None, progress: Progress | None = None
+) -> LibraryModel:
     """Return a built-in model, fetched if it is not there yet.
 
     Parameters
     ----------
     model : PretrainedModel
         Which one.
+    spec : EngineSpec
+        The engine that it is of.
     folder : Path, optional
         The folder of all downloads; the user's if not given.
     progress : callable, optional
@@ -211,13 +104,12 @@ def fetch(model: PretrainedModel, folder: Path | None = None, progress: Progress
     """
     target = (paths.downloads_folder() if folder is None else folder) / model.name
     if not target.is_dir():
-        name = f"{model.name}.zip" if model.is_archive else f"{model.name}.pth"
-        file = download(model.url, target.with_name(name), checksum=model.checksum, progress=progress)
+        file = _file_of(model, target, progress)
         try:
             if model.is_archive:
                 _unpack_once(file, target)
             else:
-                _place_once(file, target)
+                _place_once(file, target, foreign_reader(spec))
         finally:
             file.unlink(missing_ok=True)
     try:
@@ -227,6 +119,18 @@ def fetch(model: PretrainedModel, folder: Path | None = None, progress: Progress
     scaling = card.channels[0].normalization
     channels = tuple(ModelChannel(name=name, normalization=scaling) for name in model.channels)
     return LibraryModel(target, card.replace(name=model.name, channels=channels))
+
+
+def _file_of(model: PretrainedModel, target: Path, progress: Progress | None) -> Path:
+    """Return a model's file, fetched or copied to where it can be moved."""
+    place = target.with_name(f"{model.name}{'.zip' if model.is_archive else '.weights'}")
+    there = model.file()
+    if there is None:
+        return download(model.url, place, checksum=model.checksum, progress=progress)
+    with explained(target.parent):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(there, place)
+    return place
 
 
 def _path(text: str) -> Path:
@@ -241,14 +145,14 @@ def _unpack_once(archive: Path, target: Path) -> None:
             raise
 
 
-def _place_once(file: Path, target: Path) -> None:
+def _place_once(file: Path, target: Path, reader: ForeignReader) -> None:
     """Move a file of weights into a folder of its own, which appears with the file in it."""
-    network_of(file)
+    reader.read(file)
     unfinished = target.with_name(f".placing-{uuid4().hex}")
     with explained(target.parent):
         unfinished.mkdir(parents=True)
         try:
-            os.replace(file, unfinished / WEIGHTS_FILE)
+            os.replace(file, unfinished / reader.file_name)
             os.rename(unfinished, target)
         except OSError:
             if not target.is_dir():  # else another process was faster
@@ -267,8 +171,8 @@ def _check_engine(text: str, found: str, wanted: str) -> None:
 
 def _unknown(text: str, library: ModelLibrary) -> str:
     own = ", ".join(library.names()) or "none yet"
-    builtin = ", ".join(model.name for model in BUILTIN_MODELS)
+    builtin = ", ".join(builtin_models())
     return (
         f"There is no pretrained model '{text}'. In the library: {own}. Built in: {builtin}. "
-        "A model folder, or Cellpose's file of weights, can be given too."
+        "A model folder, or a file of weights, can be given too."
     )

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from napari_seg_trainer.errors import LibraryError, SegTrainerError
 from napari_seg_trainer.paths import HOME_VARIABLE
 
@@ -33,11 +31,3 @@ def explained(folder: Path, kind: type[SegTrainerError] = LibraryError) -> Itera
         yield
     except OSError as error:
         raise kind(disk_problem(error, folder)) from error
-
-
-def first_problem(error: ValidationError) -> str:
-    """Return the first thing that pydantic found wrong, in one line without a full stop."""
-    item = error.errors()[0]
-    place = ".".join(str(part) for part in item["loc"])
-    what = item["msg"].removeprefix("Value error, ").splitlines()[0].rstrip(".")
-    return f"{place}: {what}" if place else what

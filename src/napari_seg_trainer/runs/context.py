@@ -22,8 +22,6 @@ if TYPE_CHECKING:  # docks read what is here, and need no scores
     from napari_seg_trainer.runs.scoring import Scoring
 
 PROGRESS_SECONDS = 0.5
-PATCH_SIZE = 256
-"""Side of what a network is taken to learn from, pixels, where its engine does not tell."""
 
 
 class Cancelled(BaseException):
@@ -74,8 +72,7 @@ class RunContext:
         self._parameters = parameters
         self.hyperparameters = parameters.model_dump(mode="json")
         if self._scoring is not None:
-            side = getattr(parameters, "patch_size", None) or PATCH_SIZE
-            self._scoring.plan(parameters.epochs, steps_per_epoch * parameters.batch_size * side**2)
+            self._scoring.plan(parameters.epochs, steps_per_epoch * parameters.batch_size * parameters.patch_side**2)
         training, validation = self._images
         self._run.append(
             Started(

@@ -3,7 +3,7 @@
 import logging
 import shutil
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -38,8 +38,6 @@ from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
 
 _log = logging.getLogger(__name__)
-
-_PACKAGES = ("napari-seg-trainer", "stardist", "csbdeep", "tensorflow", "keras", "cellpose", "torch", "numpy")
 
 
 def train_run(run: Run) -> Event:
@@ -202,7 +200,7 @@ class _Training:
         )
         write_text(folder / "job.json", self.job.model_dump_json(indent=2))
         write_text(folder / "split.json", dataset.split.model_dump_json(indent=2))
-        write_report(folder, card, self.run.events(), examples, scores, curve)
+        write_report(folder, card, self.run.events(), examples, scores, curve, self.spec.citations)
         stopped = context.obey()
         try:
             model = self.library.register(folder, card)
@@ -266,15 +264,14 @@ class _Training:
             scores=scores.told,
             hyperparameters=context.hyperparameters,
             seed=self.job.seed,
-            versions=dict(_versions()),
+            versions=_versions(self.spec),
             data={image.name: image.content for image in dataset.images},
         )
 
 
-@cache
-def _versions() -> dict[str, str]:
+def _versions(spec: EngineSpec) -> dict[str, str]:
     found = {}
-    for package in _PACKAGES:
+    for package in ("napari-seg-trainer", *spec.packages, "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

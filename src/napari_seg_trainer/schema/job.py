@@ -86,6 +86,11 @@ class Hyperparameters(FrozenModel):
         json_schema_extra={"empty": "never"},
     )
 
+    @property
+    def patch_side(self) -> int:
+        """Side, in pixels, of what a network learns from at a time; an engine that lets the user choose tells it."""
+        return 256
+
 
 class TrainingJob(FrozenModel):
     """One training, complete: the same job gives the same model.

@@ -2,6 +2,7 @@
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.schema.job import Hyperparameters
 
@@ -30,4 +31,20 @@ SPEC = EngineSpec(
     parameters=ThresholdParameters,
     channels=(1, None),
     location="threshold_engine.engine:ThresholdEngine",
+    pretrained=(
+        PretrainedModel(
+            name="half",
+            title="What is brighter than half",
+            url="package:threshold_engine/half.json",
+            checksum=None,
+            channels=("channel 0",),
+        ),
+    ),
+    foreign="threshold_engine.foreign:READER",
+    packages=("threshold-engine", "scipy"),
+    citations=(
+        "Cox DR. The regression analysis of binary sequences. Journal of the Royal Statistical Society B 20 (1958). "
+        "doi:10.1111/j.2517-6161.1958.tb00292.x",
+    ),
+    demo={"epochs": 10, "batch_size": 4},
 )

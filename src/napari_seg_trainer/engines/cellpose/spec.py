@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, ValidationError
 
+from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat
 
@@ -60,6 +61,11 @@ class CellposeParameters(_Parameters):
         description="How a step is made: SGD as in Cellpose 1 and 2, or AdamW as in Cellpose 3, at a lower rate.",
     )
 
+    @property
+    def patch_side(self) -> int:
+        """Side of the samples, in pixels."""
+        return self.patch_size
+
 
 class CellposeSamParameters(_Parameters):
     """Parameters of Cellpose-SAM; None means chosen by itself."""
@@ -85,6 +91,11 @@ class CellposeSamParameters(_Parameters):
         title="Save memory",
         description="Computes parts of the network twice, to keep less in memory: slower by a third.",
     )
+
+    @property
+    def patch_side(self) -> int:
+        """Side of the samples, in pixels."""
+        return SAM_BLOCK
 
 
 class CellposeSettings(PredictionSettings):
@@ -128,6 +139,73 @@ class CellposeSettings(PredictionSettings):
             return cls()
 
 
+def _of_cellpose(name: str, title: str, file: str, sha256: str | None = None) -> PretrainedModel:
+    """Describe weights of Cellpose 1 to 3; the hashes are those that users of the files have recorded."""
+    return PretrainedModel(
+        name=name,
+        title=title,
+        url=f"https://www.cellpose.org/models/{file}",
+        checksum=f"sha256:{sha256}" if sha256 else None,
+        channels=("channel 0",),
+    )
+
+
+_SAM_MODELS = "https://huggingface.co/mouseland/cellpose-sam/resolve/main"
+_PRETRAINED = (
+    _of_cellpose(
+        "cyto3",
+        "Whole cells of all kinds, also with a channel of nuclei (Cellpose 3)",
+        "cyto3",
+        "2dc3087a8abd7da46d1ab0ddd5824639933cc3ff63b382af3fa1939a392db93c",
+    ),
+    _of_cellpose("cyto2", "Whole cells, also with a channel of nuclei (Cellpose 2)", "cyto2torch_0"),
+    _of_cellpose(
+        "cyto",
+        "Whole cells, also with a channel of nuclei (Cellpose 1)",
+        "cytotorch_0",
+        "6a852487b98a3ad91e4e86c969cac520aaac13c609288aad8bd01d4cf76370c6",
+    ),
+    _of_cellpose(
+        "nuclei",
+        "Nuclei of all kinds",
+        "nucleitorch_0",
+        "89ca45e4a45048d5010d29621466b1274b91b3dcb9714dce9f9e90a9a8671303",
+    ),
+    _of_cellpose("livecell", "Cells in phase contrast", "livecell_cp3"),
+    _of_cellpose("tissuenet", "Cells in tissue, fluorescence", "tissuenet_cp3"),
+    _of_cellpose("bact_phase", "Bacteria in phase contrast", "bact_phase_cp3"),
+    _of_cellpose("bact_fluor", "Bacteria in fluorescence", "bact_fluor_cp3"),
+    _of_cellpose("deepbacs", "Bacteria", "deepbacs_cp3"),
+    _of_cellpose("yeast_PhC", "Yeast in phase contrast", "yeast_PhC_cp3"),
+    _of_cellpose("yeast_BF", "Yeast in bright field", "yeast_BF_cp3"),
+)
+_SAM_PRETRAINED = (
+    PretrainedModel(
+        name="cpsam_v2",
+        title="Cells and nuclei of all kinds and sizes (1.2 GB to fetch)",
+        url=f"{_SAM_MODELS}/cpsam_v2",
+        checksum="sha256:0f1cc3f7ecdd8a037a57c6c48d9d8921391be4cbce3fa9f13c3e3a2e1253c667",
+        channels=("channel 0",),
+    ),
+    PretrainedModel(
+        name="cpsam",
+        title="The first version of the same (1.2 GB to fetch)",
+        url=f"{_SAM_MODELS}/cpsam",
+        checksum="sha256:e1440429eb384f95afe32bcba6510f90d518eaedc917ede549bed6804004abe2",
+        channels=("channel 0",),
+    ),
+)
+_CITATIONS = (
+    "Stringer C, Wang T, Michaelos M, Pachitariu M. Cellpose: a generalist algorithm for cellular segmentation. "
+    "Nature Methods 18, 100-106 (2021). doi:10.1038/s41592-020-01018-x",
+    "Pachitariu M, Stringer C. Cellpose 2.0: how to train your own model. Nature Methods 19, 1634-1641 (2022). "
+    "doi:10.1038/s41592-022-01663-4",
+)
+_SAM_CITATIONS = (
+    "Pachitariu M, Rariden M, Stringer C. Cellpose-SAM: superhuman generalization for cellular segmentation. "
+    "bioRxiv (2025). doi:10.1101/2025.04.28.651001",
+)
+_FOREIGN = "napari_seg_trainer.engines.cellpose.foreign:READER"
 _REQUIRES = ("cellpose", "torch")
 _INSTALL = 'python -m pip install "napari-seg-trainer[cellpose]"'
 
@@ -144,6 +222,11 @@ SPEC = EngineSpec(
     free_channels=True,
     single_files=True,
     prediction=CellposeSettings,
+    pretrained=_PRETRAINED,
+    foreign=_FOREIGN,
+    packages=_REQUIRES,
+    citations=_CITATIONS,
+    demo={"epochs": 24, "batch_size": 8, "augmentation": 4.0, "patch_size": 128},
 )
 
 SAM_SPEC = EngineSpec(
@@ -159,4 +242,8 @@ SAM_SPEC = EngineSpec(
     single_files=True,
     prediction=CellposeSettings,
     base="cpsam_v2",
+    pretrained=_SAM_PRETRAINED,
+    foreign=_FOREIGN,
+    packages=_REQUIRES,
+    citations=_SAM_CITATIONS,
 )

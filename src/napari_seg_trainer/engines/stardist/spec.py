@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, PositiveInt
 
+from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.schema.job import Hyperparameters
 
@@ -38,6 +39,11 @@ class StarDistParameters(Hyperparameters):
         0.9, title="Patches with objects", description="How often a patch must hold an object, from 0 to 1."
     )
 
+    @property
+    def patch_side(self) -> int:
+        """Side of the patches, in pixels."""
+        return self.patch_size or super().patch_side
+
 
 class StarDistSettings(PredictionSettings):
     """The thresholds of a prediction; None means those that suited the validation images best.
@@ -68,6 +74,37 @@ class StarDistSettings(PredictionSettings):
             return cls()
 
 
+_MODELS = "https://github.com/stardist/stardist-models/releases/download/v0.1"
+_PRETRAINED = (
+    PretrainedModel(
+        name="2D_versatile_fluo",
+        title="Fluorescent nuclei of many kinds",
+        url=f"{_MODELS}/python_2D_versatile_fluo.zip",
+        checksum="sha256:4ad678d0758eed6e55625f1b5ae30771e59adb79f1239e09b9772eac8846c3dd",
+        channels=("nuclei",),
+    ),
+    PretrainedModel(
+        name="2D_paper_dsb2018",
+        title="Fluorescent nuclei, as in the StarDist paper",
+        url=f"{_MODELS}/python_2D_paper_dsb2018.zip",
+        checksum="sha256:4c11cf68512341d9e8ce3d1278c64ceb8ac400582739f85fcab079a2e82840d2",
+        channels=("nuclei",),
+    ),
+    PretrainedModel(
+        name="2D_versatile_he",
+        title="Nuclei in H&E stained tissue (RGB images)",
+        url=f"{_MODELS}/python_2D_versatile_he.zip",
+        checksum="sha256:f1696ef0631bd7e1c0e5c0d3017e2b4c6a95e284c6aab9c22fc2f08317817b28",
+        channels=("red", "green", "blue"),
+    ),
+)
+_CITATIONS = (
+    "Schmidt U, Weigert M, Broaddus C, Myers G. Cell Detection with Star-Convex Polygons. MICCAI 2018, 265-273. "
+    "doi:10.1007/978-3-030-00934-2_30",
+    "Weigert M, Schmidt U, Haase R, Sugawara K, Myers G. Star-convex Polyhedra for 3D Object Detection and "
+    "Segmentation in Microscopy. WACV 2020, 3655-3662. doi:10.1109/WACV45572.2020.9093435",
+)
+
 SPEC = EngineSpec(
     id="stardist",
     title="StarDist",
@@ -79,4 +116,10 @@ SPEC = EngineSpec(
     install='python -m pip install "napari-seg-trainer[stardist]"',
     architecture=("rays", "grid", "depth", "filters"),
     prediction=StarDistSettings,
+    pretrained=_PRETRAINED,
+    foreign="napari_seg_trainer.engines.stardist.foreign:READER",
+    packages=("stardist", "csbdeep", "tensorflow", "keras"),
+    citations=_CITATIONS,
+    # small patches and a fast start
+    demo={"epochs": 32, "batch_size": 4, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128},
 )

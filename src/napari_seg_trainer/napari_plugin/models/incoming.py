@@ -5,21 +5,16 @@ from pathlib import Path
 from napari import Viewer
 from napari.utils.notifications import show_error, show_info
 
+from napari_seg_trainer.library import foreign
 from napari_seg_trainer.library.archive import import_model
-from napari_seg_trainer.library.foreign import CELLDETECTIVE_CONFIG, STARDIST_CONFIG
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, open_dock
 
-_WEIGHTS = ("*.h5", "*.hdf5")
-
 
 def is_model_folder(folder: Path) -> bool:
-    """Tell by the names of its files whether a folder holds a trained model: ours, StarDist's or Celldetective's."""
-    if (folder / CARD_FILE).is_file() or (folder / CELLDETECTIVE_CONFIG).is_file():
-        return True
-    # others call a file config.json, too
-    return (folder / STARDIST_CONFIG).is_file() and any(next(folder.glob(kind), None) for kind in _WEIGHTS)
+    """Tell by the names of its files whether a folder holds a trained model, ours or another program's."""
+    return (folder / CARD_FILE).is_file() or foreign.is_model_folder(folder)
 
 
 def open_model(path: Path, viewer: Viewer) -> None:

@@ -20,8 +20,6 @@ from napari_seg_trainer.engines.registry import check_installed, missing
 from napari_seg_trainer.errors import EngineError
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 
-_FIRST = "stardist"
-
 
 class EngineChoice(QWidget):
     """A radio button for each engine, what each is good for, and how to install what the chosen one lacks.
@@ -38,7 +36,7 @@ class EngineChoice(QWidget):
 
     def __init__(self, specs: Mapping[str, EngineSpec]) -> None:
         super().__init__()
-        self._specs = sorted(specs.values(), key=lambda spec: (spec.id != _FIRST, spec.title.casefold()))
+        self._specs = list(specs.values())
         self.buttons = {spec.id: QRadioButton(spec.title) for spec in self._specs}
         self._sentences = {spec.id: wrap(QLabel(spec.good_for)) for spec in self._specs}
         self.which_button = QPushButton("Which?")

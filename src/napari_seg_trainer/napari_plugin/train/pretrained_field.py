@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
-from napari_seg_trainer.library.pretrained import BUILTIN_MODELS, resolve_pretrained
+from napari_seg_trainer.library.pretrained import builtin_models, resolve_pretrained
 from napari_seg_trainer.napari_plugin.models.summary import ListedModel
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
@@ -82,7 +82,7 @@ class PretrainedField(QWidget):
 
     def set_value(self, pretrained: str | None, *, by_user: bool = False) -> None:
         """Choose what to start from."""
-        known = pretrained in {model.name for model in BUILTIN_MODELS} or pretrained in ModelLibrary()
+        known = pretrained in builtin_models() or pretrained in ModelLibrary()
         if pretrained is None or known:
             self._offer(pretrained or SCRATCH)
         else:
@@ -147,7 +147,7 @@ class PretrainedField(QWidget):
 
     def _offer(self, chosen: str) -> None:
         """Fill the drop-down, with this choice."""
-        builtin = [model for model in BUILTIN_MODELS if model.engine == self._spec.id and model.name not in self._names]
+        builtin = [model for model in self._spec.pretrained if model.name not in self._names]
         self.box.clear()
         self.box.addItem(f"from {self._spec.base}" if self._spec.base else SCRATCH, SCRATCH)
         for name in self._names:
