@@ -93,7 +93,7 @@ class ToyPredictor:
     def __init__(self, is_weak=False, level=0.5):
         self.is_weak, self._level = is_weak, level
 
-    def predict(self, image):
+    def predict(self, image, settings=None):
         found = label(image.mean(axis=0) > self._level)[0].astype(np.int32)
         return np.where(found % 2, found, 0) if self.is_weak else found
 

@@ -76,7 +76,7 @@ class Repeating(ThresholdEngine):
 class Imprecise(ThresholdEngine):
     def load(self, folder):
         class Floats(Threshold):
-            def predict(self, image):
+            def predict(self, image, settings=None):
                 return super().predict(image).astype(np.float32)
 
         return Floats(**vars(super().load(folder)))
@@ -85,7 +85,7 @@ class Imprecise(ThresholdEngine):
 class Spoiling(ThresholdEngine):
     def load(self, folder):
         class InPlace(Threshold):
-            def predict(self, image):
+            def predict(self, image, settings=None):
                 image -= image.mean()
                 return super().predict(image)
 

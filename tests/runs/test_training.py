@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,6 +17,7 @@ import tifffile
 
 from napari_seg_trainer import ModelLibrary, train
 from napari_seg_trainer.api import make_job, wait_for
+from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.runs import event_file
 from napari_seg_trainer.runs.checkpoint import epoch_folder
@@ -62,6 +64,13 @@ def begun(home, toy, annotation_folder):
         return run
 
     return work
+
+
+def test_an_engine_for_stacks_alone_is_not_given_images(here, monkeypatch):
+    of_stacks = replace(engine_spec("toy"), axes=("ZYX",))
+    monkeypatch.setattr("napari_seg_trainer.runs.trainer.engine_spec", lambda _id: of_stacks)
+    _, last = here(epochs=1)
+    assert last == Failed(message="Toy is trained on ZYX, and the images are YX.", time=last.time)
 
 
 # from the job to the model

@@ -24,6 +24,12 @@ def test_a_card_survives_json():
     assert ModelCard.model_validate_json(text).model_dump_json(indent=2) == text
 
 
+def test_a_card_of_before_is_of_images():
+    known = CARD.model_dump(mode="json", exclude={"axes", "z_step"})
+    assert ModelCard.model_validate(known).axes == "YX"
+    assert CARD.replace(axes="ZYX", z_step=2.0).z_step == 2
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -32,6 +38,9 @@ def test_a_card_survives_json():
         {"pixel_size": 0},
         {"object_diameter": -1},
         {"version": 2},
+        {"axes": "TYX"},
+        {"z_step": 1.0},
+        {"axes": "ZYX", "z_step": 0.0},
     ],
 )
 def test_an_impossible_card_is_refused(changes):

@@ -55,7 +55,7 @@ def test_an_image_is_scaled_to_the_models_pixel_size_and_back(toy_model, bright,
     segmenter = Segmenter(toy_model(pixel_size=models))
     seen = []
     predict = segmenter._predictor.predict
-    segmenter._predictor.predict = lambda image: predict(seen.append(image.shape) or image)
+    segmenter._predictor.predict = lambda image, _settings: predict(seen.append(image.shape) or image)
     labels = segmenter.segment(bright.image, SegmentRequest(bright.channels, pixel_size=own))
     side = 96 if abs(own - models) < 0.01 else round(96 * own / models)
     assert seen == [(1, side, side)]
@@ -135,3 +135,15 @@ def test_a_model_whose_files_are_not_its_own_is_not_used(toy_model, content, tol
         (model.folder / "toy.json").write_text(content)
     with pytest.raises(LibraryError, match=told):
         Segmenter(model)
+
+
+def test_an_engine_of_an_earlier_protocol_is_told_what_is_new(toy_model, monkeypatch):
+    monkeypatch.setattr("toy_engine.ToyPredictor.predict", lambda self, image: image)
+    with pytest.raises(EngineError, match=r"Toy was written for an earlier version: .*`predict\(image, settings\)`"):
+        Segmenter(toy_model())
+
+
+def test_a_model_of_stacks_is_refused(toy_model, bright):
+    model = toy_model(axes="ZYX", z_step=2.0)
+    with pytest.raises(LibraryError, match=r"is for stacks \(ZYX\); only 2D models can be used here"):
+        Segmenter(model).segment(bright.image, SegmentRequest(bright.channels))

@@ -49,7 +49,7 @@ class WilfulEngine:
 class WilfulPredictor:
     told = None
 
-    def predict(self, image, settings):
+    def predict(self, image, settings=None):
         with (home() / "predictions.txt").open("a") as file:
             file.write(f"{os.getpid()}\n")
         print(settings.says, end="")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.schema.axes import PLANE, Axes
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,10 +23,11 @@ IGNORED = -1
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A piece of an image: `image` float32 CYX, `labels` int32 YX with -1 outside of the image."""
+    """A piece of an image: `image` float32 C and `axes`, `labels` int32 `axes` with -1 outside of the image."""
 
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
+    axes: Axes = PLANE
 
 
 def samples_per_epoch(images: int, augmentation: float) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.schema.axes import PLANE, Axes
 from napari_seg_trainer.schema.job import Normalization
 from napari_seg_trainer.schema.model_card import ModelChannel
 
@@ -167,15 +168,18 @@ class PreparedImage:
     ----------
     name : str
         The image's name in the split.
-    image : NDArray of float32, axes CYX
+    image : NDArray of float32, axes C and `axes`
         Normalized, at the model's pixel size.
-    labels : NDArray of int32, axes YX
+    labels : NDArray of int32, axes as `axes`
         0 is background.
+    axes : str
+        ``"YX"``.
     """
 
     name: str
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
+    axes: Axes = PLANE
 
 
 class PreparedImages(Sequence[PreparedImage]):

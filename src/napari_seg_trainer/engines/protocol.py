@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.schema._base import FrozenModel
+from napari_seg_trainer.schema.axes import PLANE, Axes
 from napari_seg_trainer.schema.job import Hyperparameters
 
 if TYPE_CHECKING:  # a spec is looked at where nothing is computed, and this takes half a second
@@ -65,8 +66,9 @@ class EngineSpec:
         Built-in model that a training starts from where the user chooses none; empty for engines that start from
         scratch.
     prediction : type of PredictionSettings
-        The engine's pydantic model of what can be set for a prediction. Where it has fields, the engine's models are
-        `AdjustablePredictor`.
+        The engine's pydantic model of what can be set for a prediction.
+    axes : tuple of str
+        What it can be trained on: ``"YX"``, images; others are for versions to come.
     pretrained : tuple of PretrainedModel
         Its built-in models, which are fetched on first use.
     foreign : str
@@ -93,6 +95,7 @@ class EngineSpec:
     single_files: bool = False
     base: str = ""
     prediction: type[PredictionSettings] = PredictionSettings
+    axes: tuple[Axes, ...] = (PLANE,)
     pretrained: tuple[PretrainedModel, ...] = ()
     foreign: str = ""
     packages: tuple[str, ...] = ()
@@ -112,27 +115,25 @@ class TrainingData:
         Diameter in pixels of the circle with each training object's area.
     object_extents : NDArray of float64
         The longer side in pixels of each training object's bounding box.
+    axes : str
+        Of all images: ``"YX"``.
     """
 
     training: "Sequence[PreparedImage]"
     validation: "Sequence[PreparedImage]"
     object_diameters: NDArray[np.float64]
     object_extents: NDArray[np.float64]
+    axes: Axes = PLANE
 
 
 class Predictor(Protocol):
     """A model in memory."""
 
-    def predict(self, image: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Return the instances (YX, 0 for background) of a normalized image (CYX)."""
-        ...
-
-
-class AdjustablePredictor(Predictor, Protocol):
-    """A model in memory, of an engine whose spec has prediction settings."""
-
     def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
-        """Do the same with settings of the engine's own type; without them, with the model's own."""
+        """Return the instances (YX, 0 for background) of a normalized image (CYX).
+
+        The settings are of the spec's own type; without them, the model's own count.
+        """
         ...
 
 

@@ -27,6 +27,7 @@ from napari_seg_trainer.annotations.prepare import (
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.runs.inputs import default_inputs, places_of_inputs
+from napari_seg_trainer.schema.axes import PLANE, Axes
 from napari_seg_trainer.schema.job import ChannelInput, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
@@ -104,6 +105,8 @@ class Dataset:
         µm per pixel that images are brought to.
     held_out : tuple of DatasetImage
         The images of the job's test data, which are on no side of the split.
+    axes : str
+        Of all images: ``"YX"``.
     """
 
     images: tuple[DatasetImage, ...]
@@ -112,6 +115,7 @@ class Dataset:
     inputs: tuple[ChannelInput, ...]
     pixel_size: float | None
     held_out: tuple[DatasetImage, ...] = ()
+    axes: Axes = PLANE
 
     def side(self, names: Sequence[str]) -> list[DatasetImage]:
         """Return the images of one side of the split."""

@@ -91,6 +91,7 @@ class _Training:
         parent = self._parent(early)
         dataset = open_dataset(self.job, parent.card if parent else None, early.progress, self._free_channels())
         self._check_channels(dataset)
+        self._check_axes(dataset)
         self._check_split(dataset)
         warnings = sum(image.warnings() for image in dataset.images)
         if warnings:
@@ -135,6 +136,11 @@ class _Training:
             allowed = f"{least}" if most == least else f"{least} to {most or 'any number of'}"
             raise JobError(f"{self.spec.title} takes {allowed} channels, not {count}. Choose them with --channel.")
 
+    def _check_axes(self, dataset: Dataset) -> None:
+        if dataset.axes not in self.spec.axes:
+            wanted = " or ".join(self.spec.axes)
+            raise JobError(f"{self.spec.title} is trained on {wanted}, and the images are {dataset.axes}.")
+
     def _check_split(self, dataset: Dataset) -> None:
         """Refuse to go on with other images: some that taught might now validate."""
         if read_state(self.run) is None or self.run.split == dataset.split:
@@ -167,6 +173,7 @@ class _Training:
             validation=dataset.prepare(dataset.split.validation, folder / "validation", context.progress),
             object_diameters=diameters,
             object_extents=extents,
+            axes=dataset.axes,
         )
 
     def _conclude(
@@ -253,6 +260,7 @@ class _Training:
             engine=self.spec.id,
             created=datetime.now(UTC),
             channels=dataset.channels,
+            axes=dataset.axes,
             pixel_size=dataset.pixel_size,
             object_diameter=float(sorted(diameters)[len(diameters) // 2]),
             parent=parent.name if parent else None,

@@ -1,10 +1,11 @@
 """What a model knows of itself."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, JsonValue
+from pydantic import AwareDatetime, JsonValue, model_validator
 
 from napari_seg_trainer.schema._base import FrozenModel
+from napari_seg_trainer.schema.axes import PLANE, Axes
 from napari_seg_trainer.schema.job import Normalization, PositiveFloat
 from napari_seg_trainer.schema.names import ModelName
 
@@ -27,8 +28,12 @@ class ModelCard(FrozenModel):
         When, with its time zone.
     channels : tuple of ModelChannel
         The inputs, in the network's order.
+    axes : str
+        Of the images that the network sees: ``"YX"``.
     pixel_size : float, optional
-        µm per pixel of the images that the network sees.
+        µm per pixel of the images that the network sees, along Y and X.
+    z_step : float, optional
+        µm from one slice to the next; where there is a Z alone.
     object_diameter : float, optional
         Median diameter (pixels at `pixel_size`) of the objects it was trained on.
     parent : str, optional
@@ -65,7 +70,9 @@ class ModelCard(FrozenModel):
     engine: str
     created: AwareDatetime
     channels: tuple[ModelChannel, ...]
+    axes: Axes = PLANE
     pixel_size: PositiveFloat | None = None
+    z_step: PositiveFloat | None = None
     object_diameter: PositiveFloat | None = None
     parent: str | None = None
     run: str | None = None
@@ -82,3 +89,9 @@ class ModelCard(FrozenModel):
     versions: dict[str, str] = {}
     data: dict[str, str] = {}
     files: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _step_along_z(self) -> Self:
+        if self.z_step is not None and "Z" not in self.axes:
+            raise ValueError(f"z_step is {self.z_step:g}, but the axes {self.axes} have no Z")
+        return self

@@ -11,7 +11,8 @@ from napari_seg_trainer.annotations.channels import input_places
 from napari_seg_trainer.annotations.prepare import check_scale, scale_factor
 from napari_seg_trainer.engines.protocol import PredictionSettings
 from napari_seg_trainer.engines.registry import engine_spec, parse_settings
-from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.errors import DataError, LibraryError
+from napari_seg_trainer.schema.axes import PLANE
 from napari_seg_trainer.schema.model_card import ModelCard
 
 MAX_PIXELS = 2**31
@@ -84,8 +85,12 @@ def fit(card: ModelCard, image: NDArray[Any], request: SegmentRequest) -> Fit:
         If the model's engine is not installed.
     JobError
         If a setting is unknown or impossible.
+    LibraryError
+        If the model is for stacks.
     """
     settings = parse_settings(engine_spec(card.engine), request.settings or {})
+    if card.axes != PLANE:
+        raise LibraryError(f"Model {card.name!r} is for stacks ({card.axes}); only 2D models can be used here.")
     inputs = [channel.name for channel in card.channels]
     channels = inputs if request.channels is None else request.channels
     _check_image(image, channels, request.name)

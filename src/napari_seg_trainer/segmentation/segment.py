@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from napari_seg_trainer.segmentation.request import Fit, SegmentRequest, Told, f
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_seg_trainer.engines.protocol import AdjustablePredictor, Engine, PredictionSettings, Predictor
+    from napari_seg_trainer.engines.protocol import Engine, Predictor
 
 MUCH = 4.0
 """From this ratio of pixel sizes on, it is worth a look whether both are right."""
@@ -47,8 +48,9 @@ class Segmenter:
     def __init__(self, model: LibraryModel, checkpoint: Path | None = None) -> None:
         model.verify()
         self.card: ModelCard = model.card
-        self._spec = engine_spec(model.card.engine)
-        self._predictor: Predictor = _load(load_engine(self._spec), model, checkpoint)
+        spec = engine_spec(model.card.engine)
+        self._predictor: Predictor = _load(load_engine(spec), model, checkpoint)
+        _check_signature(self._predictor, spec.title)
 
     def segment(
         self, image: NDArray[Any], request: SegmentRequest | None = None, told: Told | None = None
@@ -91,12 +93,7 @@ class Segmenter:
         shape = (planes[0].shape[0], planes[0].shape[1])
         prepared = prepare_image(planes, self.card.channels, how.factor)
         with _telling(self._predictor, told):
-            return resize_labels(self._predict(prepared, how.settings), shape)
-
-    def _predict(self, image: NDArray[np.float32], settings: "PredictionSettings") -> NDArray[np.int32]:
-        if not self._spec.prediction.model_fields:
-            return self._predictor.predict(image)
-        return cast("AdjustablePredictor", self._predictor).predict(image, settings)
+            return resize_labels(self._predictor.predict(prepared, how.settings), shape)
 
 
 @contextmanager
@@ -109,6 +106,17 @@ def _telling(predictor: "Predictor", told: Told | None) -> "Iterator[None]":
         yield
     finally:
         predictor.told = None
+
+
+def _check_signature(predictor: "Predictor", title: str) -> None:
+    """Refuse a predictor of an engine that was written when those without settings took the image alone."""
+    try:
+        signature(predictor.predict).bind(None, None)
+    except TypeError as error:
+        raise EngineError(
+            f"{title} was written for an earlier version: its predictors must now take `predict(image, settings)`. "
+            "Update its package."
+        ) from error
 
 
 def _load(engine: "Engine", model: LibraryModel, checkpoint: Path | None) -> "Predictor":

@@ -239,6 +239,12 @@ class EngineSuite:
         np.testing.assert_array_equal(again.predict(image), labels)
         np.testing.assert_array_equal(image, given)
 
+    def test_settings_that_say_nothing_change_nothing(self, predictor: Predictor) -> None:
+        """A predictor takes the spec's settings; those without a value mean the model's own."""
+        image = disc_image((67, 101), self.spec.channels[0], 200).image
+        labels = predictor.predict(image, self.spec.prediction())
+        np.testing.assert_array_equal(labels, predictor.predict(image))
+
     def test_it_predicts_with_the_weights_of_an_epoch(self, learned: Training, predictor: Predictor) -> None:
         """Where the engine offers that: those of the epoch that the model is made of give the model's labels."""
         engine = load_engine(self.spec)

@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from napari_seg_trainer.annotations.patches import Patch, PatchPlan, PatchStream
 from napari_seg_trainer.annotations.prepare import PreparedImage
-from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
+from napari_seg_trainer.engines.protocol import PredictionSettings, TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.errors import LibraryError
 from threshold_engine.spec import ThresholdParameters
 
@@ -78,8 +78,8 @@ class Threshold:
         except (OSError, ValueError, TypeError) as error:
             raise LibraryError(f"'{folder}' holds no model of the threshold engine. Choose another.") from error
 
-    def predict(self, image: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Return connected bright pixels as instances (YX) of an image (CYX)."""
+    def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
+        """Return connected bright pixels as instances (YX) of an image (CYX); there are no settings."""
         labels, _ = label(self.smooth(image) > self.level)
         return labels.astype(np.int32)
 

@@ -135,8 +135,8 @@ class _LearningPredictor:
     def __init__(self, model: StarDist2D) -> None:
         self._model = model
 
-    def predict(self, image: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Return the instances (YX) of a normalized image (CYX)."""
+    def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
+        """Return the instances (YX) of a normalized image (CYX); nobody changes the settings of one that learns."""
         pixels = np.moveaxis(np.asarray(image), 0, -1)
         probability, distances = self._model.predict(
             pixels, axes="YXC", n_tiles=_tiles(pixels.shape), show_tile_progress=False
