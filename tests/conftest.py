@@ -35,8 +35,7 @@ from napari_seg_trainer.cli import main
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.paths import HOME_VARIABLE
-from napari_seg_trainer.runs.listing import list_runs
-from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.run import Run, list_runs
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 from napari_seg_trainer.testing.engine_suite import EngineSuite
 from testkit import drawing, processes

@@ -12,7 +12,7 @@ import pytest
 from napari_seg_trainer import compare, evaluate, load_annotations, segment, suggest
 from napari_seg_trainer.api import make_job, read_job, train
 from napari_seg_trainer.errors import DataError, EngineError, JobError, LibraryError, RunError
-from napari_seg_trainer.runs.listing import list_runs
+from napari_seg_trainer.runs.run import list_runs
 
 README = Path(__file__).parents[1] / "README.md"
 

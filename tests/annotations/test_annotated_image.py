@@ -120,7 +120,25 @@ def test_a_kill_never_leaves_a_wrong_pair(tmp_path, make, monkeypatch, existing,
 
 
 @pytest.mark.parametrize(
-    "stem", ["", " ", ".hidden", "a/b", "a\\b", "a:b", "a\nb", "ends.", "a_labelled", "a_masks", "a_seg", "x" * 300]
+    "stem",
+    [
+        "",
+        " ",
+        ".hidden",
+        "a/b",
+        "a\\b",
+        "a:b",
+        "a\nb",
+        "ends.",
+        "a_labelled",
+        "a_masks",
+        "a_seg",
+        "x" * 300,
+        "aux",
+        "Con",
+        "nul.x",
+        "b" * 248,
+    ],
 )
 def test_bad_stems_are_refused(tmp_path, make, stem):
     with pytest.raises(DataError) as caught:

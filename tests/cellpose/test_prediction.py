@@ -171,7 +171,7 @@ def test_a_large_image_tells_how_far_it_is(changes, looks):
     told = []
     large = predictor(**changes)
     assert isinstance(large, TellsTiles)
-    large.told = lambda done, total: told.append((done, total))
+    large.on_tile = lambda done, total: told.append((done, total))
     large.predict(disc_image((500, 500), 1, 3, (13, 17)).image)
     first = [parts for parts in told if parts[1] == told[0][1]]
     batches = first[0][1] // looks

@@ -14,8 +14,7 @@ import pytest
 import tifffile
 
 from napari_seg_trainer.api import make_job
-from napari_seg_trainer.runs.listing import list_runs
-from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.run import Run, list_runs
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import Failed
 

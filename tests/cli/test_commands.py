@@ -12,8 +12,7 @@ import tifffile
 from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.paths import HOME_VARIABLE
-from napari_seg_trainer.runs.listing import find_run, list_runs
-from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.run import Run, find_run, list_runs
 from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Failed, Finished, Started, parse_event
 from napari_seg_trainer.schema.job import TrainingJob
 

@@ -90,7 +90,7 @@ class TestStarDist(EngineSuite):
         whole = predictor.predict(image)
         monkeypatch.setattr("napari_seg_trainer.engines.stardist.engine.TILE", 64)
         told = []
-        monkeypatch.setattr(predictor, "told", lambda *parts: told.append(parts))
+        monkeypatch.setattr(predictor, "on_tile", lambda *parts: told.append(parts))
         assert isinstance(predictor, TellsTiles)
         tiled = predictor.predict(image)
         assert told == [(done, 12) for done in range(1, 13)]

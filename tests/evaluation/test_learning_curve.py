@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_seg_trainer.evaluation.learning_curve import CurvePoint, LearningCurve, tell_learning_curve
+from napari_seg_trainer.evaluation.comparison import CurvePoint, LearningCurve, tell_learning_curve
 from napari_seg_trainer.evaluation.matching import Matching
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores
 from napari_seg_trainer.evaluation.verdict import give_verdict

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.evaluation.mistakes import Mistakes, find_mistakes
-from napari_seg_trainer.evaluation.scores import Scores, score_image
+from napari_seg_trainer.evaluation.scores import Mistakes, Scores, find_mistakes, score_image
 
 
 def strips(*widths):

@@ -9,7 +9,7 @@ from scipy import ndimage
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.annotations.prepare import PreparedImage, prepare_image, rescale_image, resize_labels
-from napari_seg_trainer.evaluation.traits import SIDE, Reason, Traits, Usual, find_reason, measure
+from napari_seg_trainer.evaluation.advice import SIDE, Reason, TrainingTraits, Traits, find_reason, measure
 from napari_seg_trainer.schema.model_card import ModelChannel
 
 
@@ -59,7 +59,7 @@ def kinds(usual, images):
 
 
 def test_unaltered_images_have_no_reason(training, held_out):
-    assert kinds(Usual(training), held_out) == [""] * len(held_out)
+    assert kinds(TrainingTraits(training), held_out) == [""] * len(held_out)
     seen = [measure(prepared) for prepared in training]
     assert [find_reason(own, [*seen[:i], *seen[i + 1 :]]) for i, own in enumerate(seen)] == [None] * len(seen)
 
@@ -75,11 +75,11 @@ def test_unaltered_images_have_no_reason(training, held_out):
     ],
 )
 def test_altered_images_are_recognised(training, held_out, alter, kind):
-    assert kinds(Usual(training), map(alter, held_out)) == [kind] * len(held_out)
+    assert kinds(TrainingTraits(training), map(alter, held_out)) == [kind] * len(held_out)
 
 
 def test_objects_of_another_size_are_recognised(small, held_out):
-    usual = Usual(small)
+    usual = TrainingTraits(small)
     mostly = [prepared for prepared in held_out if 12 < measure(prepared).diameter < 17]
     assert kinds(usual, mostly) == [""] * len(mostly) == [""] * 3
     assert kinds(usual, [scaled(prepared, 2) for prepared in mostly]) == ["large"] * 3
@@ -96,7 +96,7 @@ def test_in_another_channel_nothing_is_looked_for(small):
         noise = rng.normal(0, 0.1, prepared.image.shape)
         return changed(prepared, np.concatenate([noise, (blurred(prepared, blur) if blur else prepared).image]))
 
-    usual = Usual([with_noise(prepared) for prepared in small])
+    usual = TrainingTraits([with_noise(prepared) for prepared in small])
     assert usual.channel == 1
     assert usual.reason(with_noise(small[0])) is None
     assert usual.reason(with_noise(small[0], 3)).kind == "blurred"
@@ -140,8 +140,8 @@ def test_without_objects_background_or_contrast_there_are_no_traits(small):
     assert measure(PreparedImage("empty", image, np.zeros_like(labels))) is None
     assert measure(PreparedImage("full", image, np.ones_like(labels))) is None
     flat = PreparedImage("flat", np.zeros_like(image), labels)
-    assert Usual([flat] * 3).reason(flat) is None
-    assert Usual([]).reason(small[0]) is None
+    assert TrainingTraits([flat] * 3).reason(flat) is None
+    assert TrainingTraits([]).reason(small[0]) is None
 
 
 def test_of_a_large_image_the_middle_is_looked_at(small):

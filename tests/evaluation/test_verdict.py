@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 
+from napari_seg_trainer.evaluation.advice import Reason
 from napari_seg_trainer.evaluation.comparison import compare
-from napari_seg_trainer.evaluation.course import tell_course
 from napari_seg_trainer.evaluation.matching import Matching
-from napari_seg_trainer.evaluation.mistakes import Mistakes
-from napari_seg_trainer.evaluation.scores import ImageScore, Scores
-from napari_seg_trainer.evaluation.traits import Reason
-from napari_seg_trainer.evaluation.verdict import give_interim_verdict, give_verdict, without_numbers
+from napari_seg_trainer.evaluation.scores import ImageScore, Mistakes, Scores
+from napari_seg_trainer.evaluation.verdict import give_interim_verdict, give_verdict, tell_course, without_numbers
 from napari_seg_trainer.schema.events import EpochEnded
 
 STEPS = (0, 1, -1, 1, 0, -1, 1, -1)

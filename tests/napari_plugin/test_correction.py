@@ -10,12 +10,11 @@ from qtpy.QtCore import Qt
 
 from napari_seg_trainer.api import wait_for
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.napari_plugin.layers.provenance import model_of
+from napari_seg_trainer.napari_plugin.layers.planes import model_of
 from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, SEGMENT, TRAIN, open_dock, opened
 from napari_seg_trainer.napari_plugin.run.view import RunView
 from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
-from napari_seg_trainer.runs.listing import find_run
-from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.run import Run, find_run
 from napari_seg_trainer.schema.events import Evaluated, Finished, Verdict
 
 LEFT = Qt.MouseButton.LeftButton

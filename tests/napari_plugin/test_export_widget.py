@@ -362,7 +362,7 @@ def test_what_the_disk_refuses_is_told_in_one_line(viewer, widget, dapi, tmp_pat
     widget.form.folder.value = tmp_path
     viewer.layers["DAPI"].name = "long " * 60
     export()
-    assert "File name too long" in widget.result.line.text()
+    assert "is too long for a file name" in widget.result.line.text()
     assert widget.button.isEnabled()
     area = widget.findChild(QScrollArea)
     assert area.widget().width() <= area.viewport().width()

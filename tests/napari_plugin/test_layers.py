@@ -8,8 +8,8 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.napari_plugin.layers.crops import Crop
 from napari_seg_trainer.napari_plugin.layers.planes import (
+    Crop,
     annotate,
     deepest,
     frame_count,

@@ -13,10 +13,10 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.listed import day
 from napari_seg_trainer.napari_plugin.library.table import AP50, NAME
 from napari_seg_trainer.napari_plugin.library.widget import LibraryWidget
 from napari_seg_trainer.napari_plugin.library.zoo import ZooDialog
-from napari_seg_trainer.napari_plugin.models.summary import day
 from napari_seg_trainer.napari_plugin.parts.docks import LIBRARY, SEGMENT, TRAIN, open_dock, opened
 
 LEFT = Qt.MouseButton.LeftButton

@@ -14,7 +14,7 @@ from napari_seg_trainer.napari_plugin.parts import background
 from napari_seg_trainer.napari_plugin.parts.background import in_background, step_by_step
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.parts.section import Section
+from napari_seg_trainer.napari_plugin.parts.widgets import Section
 
 
 def test_a_reason_stands_under_its_field_until_it_is_mended(docked, qtbot):

@@ -6,8 +6,8 @@ import pytest
 from qtpy.QtCore import QPoint, Qt, QThreadPool
 from qtpy.QtWidgets import QMessageBox
 
-from napari_seg_trainer.napari_plugin.run import summaries
 from napari_seg_trainer.napari_plugin.run.run_list import RunList
+from napari_seg_trainer.runs import summaries
 from napari_seg_trainer.runs.run import Run, RunState
 from napari_seg_trainer.schema.events import Failed, Finished, Log
 from napari_seg_trainer.schema.job import TrainingJob

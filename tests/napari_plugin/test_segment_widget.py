@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.napari_plugin.layers.provenance import PROVENANCE
+from napari_seg_trainer.napari_plugin.layers.planes import PROVENANCE
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, TRAIN, open_dock, opened
 from napari_seg_trainer.napari_plugin.segment.frames import ALL, FOLDER
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel

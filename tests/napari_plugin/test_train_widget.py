@@ -6,9 +6,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.napari_plugin.parts.docks import PLUGIN, TRAIN, open_dock, opened
-from napari_seg_trainer.napari_plugin.parts.section import Section
-from napari_seg_trainer.runs.listing import list_runs
-from napari_seg_trainer.runs.run import RunState
+from napari_seg_trainer.napari_plugin.parts.widgets import Section
+from napari_seg_trainer.runs.run import RunState, list_runs
 from napari_seg_trainer.schema.events import EpochEnded
 from napari_seg_trainer.schema.job import TrainingJob
 from testkit import processes

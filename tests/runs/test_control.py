@@ -14,8 +14,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.runs.checkpoint import read_state
 from napari_seg_trainer.runs.control import cancel, delete_run, keep, resume
 from napari_seg_trainer.runs.launch import launch
-from napari_seg_trainer.runs.listing import list_runs
-from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
+from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState, list_runs
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Log, Started, Stopped
 from testkit import patience, processes

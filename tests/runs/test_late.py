@@ -6,7 +6,7 @@ import pytest
 
 from napari_seg_trainer.api import make_job
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.runs.late import late_checkpoint
+from napari_seg_trainer.runs.checkpoint import late_checkpoint
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.trainer import train_run
 

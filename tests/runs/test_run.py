@@ -9,8 +9,7 @@ import pytest
 
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.runs.listing import find_run, list_runs
-from napari_seg_trainer.runs.run import START_SECONDS, ProcessInfo, Run, RunState
+from napari_seg_trainer.runs.run import START_SECONDS, ProcessInfo, Run, RunState, find_run, list_runs
 from napari_seg_trainer.schema.events import Failed, Finished, Log, Progress, Started, Stopped
 from napari_seg_trainer.schema.job import TrainingJob
 

@@ -22,8 +22,7 @@ from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.runs import event_file
 from napari_seg_trainer.runs.checkpoint import epoch_folder
 from napari_seg_trainer.runs.launch import launch
-from napari_seg_trainer.runs.listing import find_run, list_runs
-from napari_seg_trainer.runs.run import Run, RunState
+from napari_seg_trainer.runs.run import Run, RunState, find_run, list_runs
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Failed, Finished, Log, Started, Stopped
 from napari_seg_trainer.schema.job import TrainingJob

@@ -167,7 +167,7 @@ def test_files_are_segmented_in_the_process(wilful_model, service, annotation_fo
 def test_a_large_image_tells_how_far_it_is(wilful_model, service, image):
     told = []
     request = SegmentRequest(settings={"tiles": 3, "seconds": 1.5})
-    assert service.segment(wilful_model(), image, request, told=lambda *parts: told.append(parts)).max() == 16
+    assert service.segment(wilful_model(), image, request, on_tile=lambda *parts: told.append(parts)).max() == 16
     assert told == [(1, 3), (2, 3), (3, 3)]
     service.segment(wilful_model("next"), image, SegmentRequest(settings={"tiles": 3}))
     assert len(told) == 3

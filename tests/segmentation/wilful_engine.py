@@ -47,7 +47,7 @@ class WilfulEngine:
 
 
 class WilfulPredictor:
-    told = None
+    on_tile = None
 
     def predict(self, image, settings=None):
         with (home() / "predictions.txt").open("a") as file:
@@ -57,8 +57,8 @@ class WilfulPredictor:
         print(settings.says, file=sys.stderr)
         for done in range(1, settings.tiles + 1):
             time.sleep(settings.seconds / settings.tiles)
-            if self.told is not None:
-                self.told(done, settings.tiles)
+            if self.on_tile is not None:
+                self.on_tile(done, settings.tiles)
         if not settings.tiles:
             time.sleep(settings.seconds)
         if settings.failure:

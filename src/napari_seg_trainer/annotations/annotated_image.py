@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pathvalidate import ErrorReason, ValidationError, validate_filename
 
 from napari_seg_trainer.annotations.together import finish_interrupted, together
 from napari_seg_trainer.errors import DataError
@@ -209,8 +210,19 @@ def _check_stem(stem: str) -> None:
         raise DataError(f"Image name {stem!r} cannot be used: {bad!r} is not allowed. Use letters, digits, '-', '_'.")
     if not stem.strip() or stem.startswith(".") or stem.endswith((".", " ")):
         raise DataError(f"Image name {stem!r} cannot be used: it is empty, or starts or ends with '.' or a space.")
+    try:
+        for ending in ("", LABELS_SUFFIX):
+            validate_filename(f"{stem}{ending}.tif", platform="universal")
+    except ValidationError as error:
+        long = error.reason == ErrorReason.INVALID_LENGTH
+        why = "it is too long for a file name" if long else "not every system can have a file of this name"
+        raise DataError(f"Image name {_short(stem)} cannot be used: {why}. Choose another name.") from error
     if stem.endswith((LABELS_SUFFIX, "_masks", "_seg")):
         raise DataError(f"Image name {stem!r} cannot be used: such an ending marks masks. Choose another ending.")
+
+
+def _short(stem: str) -> str:
+    return repr(stem if len(stem) <= 60 else f"{stem[:40]}…")
 
 
 def _targets(folder: Path, stem: str) -> tuple[Path, Path, Path]:

@@ -16,7 +16,7 @@ from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.loop import Done, work_through
-from napari_seg_trainer.segmentation.request import SegmentRequest, Told, check_choices
+from napari_seg_trainer.segmentation.request import OnTile, SegmentRequest, check_choices
 from napari_seg_trainer.segmentation.segment import Segmenter
 
 
@@ -93,9 +93,9 @@ def score_pairs(
     def read(pair: AnnotatedPair) -> tuple[str, AnnotatedImage]:
         return str(pair.image), pair.read()
 
-    def compute(given: tuple[str, AnnotatedImage], told: Told) -> NDArray[np.int32]:
+    def compute(given: tuple[str, AnnotatedImage], on_tile: OnTile) -> NDArray[np.int32]:
         name, image = given
-        return segment(image.image, SegmentRequest(image.channels, image.pixel_size, use, name), told=told)
+        return segment(image.image, SegmentRequest(image.channels, image.pixel_size, use, name), on_tile=on_tile)
 
     def score(pair: AnnotatedPair, given: tuple[str, AnnotatedImage], labels: NDArray[np.int32]) -> Scored:
         _, image = given

@@ -15,7 +15,7 @@ from napari_seg_trainer.annotations.folder import open_folders
 from napari_seg_trainer.api.arguments import Progress, StrPath, opened, paths_of, say_nothing
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.model_folder import LibraryModel
-from napari_seg_trainer.runs.late import late_checkpoint
+from napari_seg_trainer.runs.checkpoint import late_checkpoint
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 from napari_seg_trainer.segmentation.suggest import Suggestion, look_at_images, rank, unannotated

@@ -8,8 +8,7 @@ from napari_seg_trainer.cli.console import AsJson, Yes, confirm, err, print_json
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.runs import control
-from napari_seg_trainer.runs.listing import find_run, list_runs
-from napari_seg_trainer.runs.run import ACTIVE_STATES, Run
+from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, find_run, list_runs
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Started, Stopped
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its model's name, or its folder.")]

@@ -10,9 +10,9 @@ class TellsTiles(Protocol):
 
     Attributes
     ----------
-    told : callable, optional
+    on_tile : callable, optional
         Set by whoever waits for a prediction. Where it is set, `predict` calls it with how many tiles are done, and how
         many there are.
     """
 
-    told: Callable[[int, int], object] | None
+    on_tile: Callable[[int, int], object] | None

@@ -7,8 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_seg_trainer.evaluation.comparison import LearningCurve
 from napari_seg_trainer.evaluation.figures import Example, plot_curves, plot_examples, plot_text
-from napari_seg_trainer.evaluation.learning_curve import LearningCurve
 from napari_seg_trainer.evaluation.report_page import methods, page
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.files import write_bytes

@@ -2,45 +2,18 @@
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from string import Template
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
-from napari_seg_trainer.evaluation.learning_curve import LearningCurve
+from napari_seg_trainer.evaluation.comparison import LearningCurve
 from napari_seg_trainer.evaluation.matching import Matching
 from napari_seg_trainer.evaluation.scores import Scores, pool, score_key
 from napari_seg_trainer.schema.job import Normalization
 from napari_seg_trainer.schema.model_card import ModelCard
 
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 62rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1 { margin-bottom: 0; overflow-wrap: anywhere; }
-h2 { margin-top: 2.2rem; border-bottom: 2px solid #0072B2; }
-.lead { color: #555; margin-top: 0.2rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { padding: 0.25rem 0.7rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: top; }
-th:first-child, td:first-child { text-align: left; }
-thead th { background: #f2f6f9; }
-table.facts td { text-align: left; overflow-wrap: anywhere; }
-tr.all td { font-weight: 600; border-top: 2px solid #0072B2; }
-img { max-width: 100%; height: auto; }
-dt { font-weight: 600; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<p class="lead">$lead</p>
-$body
-</body>
-</html>
-""")
+if TYPE_CHECKING:  # only what writes a report needs it
+    from jinja2 import Template
 
 _WORDS = (
     (
@@ -83,22 +56,29 @@ def page(
     citations : sequence of str
         What is to be cited where the model is used.
     """
-    sections = [
-        *([("In plain words, on the validation images", _list(verdict))] if verdict else []),
-        ("How good it is", _pooled_table(scores) if scores.images else "<p>No images were scored.</p>"),
-        *([("With fewer images", _curve_table(curve, scores))] if curve and curve.points and scores.images else []),
-        *((title, _picture(title, png)) for title, png in figures),
-        *([("Every image", _image_table(scores))] if scores.images else []),
-        ("How it was made", _rows(_facts(card), "facts")),
-        ("For the methods of a paper", f"<p>{escape(methods(card))}</p>"),
-        ("What the words mean", f"<dl>{''.join(f'<dt>{word}</dt><dd>{text}</dd>' for word, text in _WORDS)}</dl>"),
-        *([("How to cite", _citations(citations))] if citations else []),
-    ]
-    return _PAGE.substitute(
-        title=escape(card.name),
-        lead=escape(_lead(card)),
-        body="\n".join(f"<h2>{escape(title)}</h2>\n{body}" for title, body in sections),
+    has_curve = curve is not None and curve.points and scores.images
+    return _template().render(
+        card=card,
+        lead=_lead(card),
+        verdict=verdict,
+        scored=_counted(len(scores.images), "validation image"),
+        pooled=_pooled(scores),
+        curve=_curve(curve, scores) if curve is not None and has_curve else [],
+        figures=[(title, b64encode(png).decode("ascii")) for title, png in figures],
+        images=_images(scores) if scores.images else None,
+        facts=_facts(card),
+        methods=methods(card),
+        words=_WORDS,
+        citations=citations,
     )
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment
+
+    text = (files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
 
 
 def methods(card: ModelCard) -> str:
@@ -130,10 +110,6 @@ def _average_precision(where: str, count: int, scores: Mapping[str, float]) -> s
     return f"Average precision on {_counted(count, f'{where} image')} was {', '.join(told)}." if told else ""
 
 
-def _list(sentences: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
-
-
 def _lead(card: ModelCard) -> str:
     made = f"A {card.engine} model made on {card.created:%Y-%m-%d}"
     if not card.training_images:
@@ -144,7 +120,7 @@ def _lead(card: ModelCard) -> str:
 
 
 def _facts(card: ModelCard) -> list[tuple[str, str]]:
-    facts = [
+    return [
         ("Engine", card.engine),
         ("Made", f"{card.created:%Y-%m-%d %H:%M %Z}"),
         ("Started from", card.parent or "nothing: trained from scratch"),
@@ -159,7 +135,6 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
         *((f"Hyperparameter {name}", str(value)) for name, value in card.hyperparameters.items()),
         *((f"Version of {name}", version) for name, version in card.versions.items()),
     ]
-    return [(escape(name), escape(value)) for name, value in facts]
 
 
 def _scaling(normalization: Normalization) -> str:
@@ -168,73 +143,50 @@ def _scaling(normalization: Normalization) -> str:
     return f"{unit} {normalization.low:g} to {normalization.high:g} become 0 to 1{clip}"
 
 
-def _pooled_table(scores: Scores) -> str:
-    head = "<th>IoU at least</th>" + "".join(
-        f"<th>{name}</th>" for name in ("Found", "Missed", "Made up", "Precision", "Recall", "F1", "AP", "PQ")
-    )
-    rows = [
+def _pooled(scores: Scores) -> list[list[str]]:
+    return [
         [f"{m.iou_threshold:g}", f"{m.true_positive:,}", f"{m.false_negative:,}", f"{m.false_positive:,}"]
         + [f"{value:.3f}" for value in (m.precision, m.recall, m.f1, m.ap, m.pq)]
-        for m in pool(scores.images)
+        for m in (pool(scores.images) if scores.images else ())
     ]
-    count = _counted(len(scores.images), "validation image")
-    return f"<p>All objects of {count} counted together.</p>\n{_table(f'<tr>{head}</tr>', rows)}"
 
 
-def _curve_table(curve: LearningCurve, scores: Scores) -> str:
-    head = "<th>Training images</th><th>Precision</th><th>Recall</th><th>F1</th><th>AP</th>"
+def _curve(curve: LearningCurve, scores: Scores) -> list[list[str]]:
     found = [(point.images, point.scores) for point in reversed(curve.points)] + [(curve.images, scores)]
     keys = [score_key(measure, 0.5) for measure in ("precision", "recall", "f1", "ap")]
-    rows = [[f"{images:,}", *(f"{own.pooled[key]:.3f}" for key in keys)] for images, own in found]
-    told = "The same training, with as many steps, on some of the images; on the same validation images, at IoU 0.5."
-    return f"<p>{told}</p>\n{_table(f'<tr>{head}</tr>', rows)}"
+    return [[f"{images:,}", *(f"{own.pooled[key]:.3f}" for key in keys)] for images, own in found]
 
 
-def _image_table(scores: Scores) -> str:
+def _images(scores: Scores) -> dict[str, Any]:
     thresholds = [matching.iou_threshold for matching in scores.images[0].matchings]
     measures = ("precision", "recall", "f1", "ap")
-    top = "".join(f'<th colspan="{len(measures)}">IoU at least {threshold:g}</th>' for threshold in thresholds)
-    names = "".join(f"<th>{name}</th>" for name in ("Precision", "Recall", "F1", "AP") * len(thresholds))
     keys = [score_key(measure, threshold) for threshold in thresholds for measure in measures]
-    rows = [
-        [escape(image.image), f"{image.matchings[0].true_objects:,}"]
-        + [_score(matching, measure) for matching in image.matchings for measure in measures]
-        for image in scores.images
-    ]
     total = f"{sum(image.matchings[0].true_objects for image in scores.images):,}"
-    together = [
-        [name, objects, *(f"{own[key]:.3f}" for key in keys)]
-        for name, objects, own in (("all together", total, scores.pooled), ("mean of the images", "", scores.mean))
-    ]
-    head = f'<tr><th rowspan="2">Image</th><th rowspan="2">Objects</th>{top}</tr>\n<tr>{names}</tr>'
-    return _table(head, rows, together)
+    return {
+        "heads": [
+            [_spanning("rowspan", 2, "Image"), _spanning("rowspan", 2, "Objects")]
+            + [_spanning("colspan", len(measures), f"IoU at least {threshold:g}") for threshold in thresholds],
+            ["Precision", "Recall", "F1", "AP"] * len(thresholds),
+        ],
+        "rows": [
+            [image.image, f"{image.matchings[0].true_objects:,}"]
+            + [_score(matching, measure) for matching in image.matchings for measure in measures]
+            for image in scores.images
+        ],
+        "last": [
+            [name, objects, *(f"{own[key]:.3f}" for key in keys)]
+            for name, objects, own in (("all together", total, scores.pooled), ("mean of the images", "", scores.mean))
+        ],
+    }
+
+
+def _spanning(span: str, count: int, text: str) -> dict[str, str | int]:
+    return {"span": span, "count": count, "text": text}
 
 
 def _score(matching: Matching, measure: str) -> str:
     empty = not matching.true_objects and not matching.predicted_objects
     return "–" if empty else f"{getattr(matching, measure):.3f}"
-
-
-def _table(head: str, rows: Sequence[Sequence[str]], last: Sequence[Sequence[str]] = ()) -> str:
-    """Return a table; the cells are HTML."""
-    lines = [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
-    lines += [f'<tr class="all">{"".join(f"<td>{cell}</td>" for cell in row)}</tr>' for row in last]
-    body = "\n".join(lines)
-    return f'<div class="wide"><table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
-
-
-def _rows(facts: Iterable[tuple[str, str]], kind: str) -> str:
-    body = "\n".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts)
-    return f'<table class="{kind}">\n{body}\n</table>'
-
-
-def _picture(title: str, png: bytes) -> str:
-    return f'<img alt="{escape(title)}" src="data:image/png;base64,{b64encode(png).decode("ascii")}">'
-
-
-def _citations(sources: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(source)}</li>" for source in sources)
-    return f"<p>If a figure of yours rests on this model, cite those who invented its method:</p><ul>{items}</ul>"
 
 
 def _number(value: int | None) -> str:

@@ -1,4 +1,4 @@
-"""What a run's checkpoint folder holds, and what is told by it."""
+"""What a run's checkpoint folder holds, what is told by it, and what it leaves to later."""
 
 import math
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 from pydantic import Field, JsonValue, ValidationError
 
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.run import Run, list_runs
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.events import EpochEnded, Stopped
+from napari_seg_trainer.schema.model_card import ModelCard
 
 
 class CheckpointState(FrozenModel):
@@ -62,3 +63,26 @@ def tell_missing_epoch(run: Run) -> None:
     told = (event.epoch for event in reversed(run.events()) if isinstance(event, EpochEnded))
     if next(told, 0) < state.last.epoch:
         run.append(state.last)
+
+
+def late_checkpoint(card: ModelCard) -> Path | None:
+    """Return the weights of another late epoch of a model's training; None where they are gone, or there were none.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Its run must be of this user, and have come to just this model: another one may have got the same id elsewhere.
+    """
+    run = next((run for run in list_runs() if run.id == card.run), None)
+    try:
+        state = None if run is None or run.job.engine != card.engine else read_state(run)
+    except RunError:
+        return None
+    if run is None or state is None:
+        return None
+    made = (state.best_epoch, state.last.epoch, state.hyperparameters)
+    if made != (card.best_epoch, card.epochs, card.hyperparameters):
+        return None
+    own = epoch_folder(run, state.best_epoch or 0)
+    others = [path for path in run.checkpoint_folder.glob("epoch_*") if path.is_dir() and path != own]
+    return max(others, default=None)

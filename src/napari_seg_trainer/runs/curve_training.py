@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.engines.protocol import Engine, Predicting, TrainingData, TrainingTask
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.evaluation.learning_curve import FEWEST_TRAINING_IMAGES, PARTS, CurvePoint, LearningCurve
+from napari_seg_trainer.evaluation.comparison import FEWEST_TRAINING_IMAGES, PARTS, CurvePoint, LearningCurve
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.runs.checkpoint import epoch_folder

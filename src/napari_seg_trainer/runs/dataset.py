@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.annotations.channels import default_inputs, places_of_inputs
 from napari_seg_trainer.annotations.doctor import Severity, usual_pixel_size
 from napari_seg_trainer.annotations.facts import ImageFacts, Looked, is_same, stamps_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, named, open_folders
@@ -26,7 +27,6 @@ from napari_seg_trainer.annotations.prepare import (
 )
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.runs.inputs import default_inputs, places_of_inputs
 from napari_seg_trainer.schema.axes import PLANE, Axes
 from napari_seg_trainer.schema.job import ChannelInput, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel

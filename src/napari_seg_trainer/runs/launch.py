@@ -10,8 +10,7 @@ from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.runs import event_file
-from napari_seg_trainer.runs.listing import list_runs
-from napari_seg_trainer.runs.run import ACTIVE_STATES, Run
+from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, list_runs
 from napari_seg_trainer.schema.job import TrainingJob
 
 # glibc hands large blocks back to the system after each step and takes them again; the page faults slow down a

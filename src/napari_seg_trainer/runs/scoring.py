@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Predicting, Predictor
-from napari_seg_trainer.evaluation.course import course_of
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
-from napari_seg_trainer.evaluation.verdict import give_interim_verdict, without_numbers
+from napari_seg_trainer.evaluation.verdict import course_of, give_interim_verdict, without_numbers
 from napari_seg_trainer.runs.baseline import Baseline
 from napari_seg_trainer.runs.model_scores import scored_images
 from napari_seg_trainer.runs.previews import PreviewWriter

@@ -11,13 +11,11 @@ from napari_seg_trainer.annotations.patches import samples_per_epoch
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
 from napari_seg_trainer.errors import DataError, JobError, LibraryError, RunError, SegTrainerError
-from napari_seg_trainer.evaluation.advice import worst_images
-from napari_seg_trainer.evaluation.course import course_of
-from napari_seg_trainer.evaluation.learning_curve import LearningCurve
+from napari_seg_trainer.evaluation.advice import find_reasons, worst_images
+from napari_seg_trainer.evaluation.comparison import LearningCurve
 from napari_seg_trainer.evaluation.report import write_report
 from napari_seg_trainer.evaluation.scores import Scores
-from napari_seg_trainer.evaluation.traits import find_reasons
-from napari_seg_trainer.evaluation.verdict import give_verdict
+from napari_seg_trainer.evaluation.verdict import course_of, give_verdict
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel

@@ -6,8 +6,7 @@ import time
 import psutil
 
 from napari_seg_trainer.runs.context import RunContext
-from napari_seg_trainer.runs.listing import list_runs
-from napari_seg_trainer.runs.run import ACTIVE_STATES, Run
+from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, list_runs
 
 POLL_SECONDS = 0.5
 _DEVICES = "CUDA_VISIBLE_DEVICES"

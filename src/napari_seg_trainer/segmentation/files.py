@@ -19,7 +19,7 @@ from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.segmentation.loop import work_through
-from napari_seg_trainer.segmentation.request import SegmentRequest, Told, check_choices
+from napari_seg_trainer.segmentation.request import OnTile, SegmentRequest, check_choices
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ def segment_files(
         output.mkdir(parents=True, exist_ok=True)
     segment = Segmenter(model).segment if service is None else partial(service.segment, model)
 
-    def compute(given: tuple[Path, ImageFile], told: Told) -> NDArray[np.int32]:
+    def compute(given: tuple[Path, ImageFile], on_tile: OnTile) -> NDArray[np.int32]:
         path, image = given
-        return segment(image.data, request.of(image.channels, image.pixel_size, str(path)), told=told)
+        return segment(image.data, request.of(image.channels, image.pixel_size, str(path)), on_tile=on_tile)
 
     def finish(path: Path, given: tuple[Path, ImageFile], labels: NDArray[np.int32]) -> SegmentedFile:
         target = label_file(path, output)

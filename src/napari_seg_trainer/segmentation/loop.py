@@ -8,7 +8,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from napari_seg_trainer.errors import DataError, EngineError, SegTrainerError
-from napari_seg_trainer.segmentation.request import Told
+from napari_seg_trainer.segmentation.request import OnTile
 
 Item = TypeVar("Item")
 Given = TypeVar("Given")
@@ -29,7 +29,7 @@ class Done(Generic[Item, Result]):
 def work_through(
     items: Sequence[Item],
     read: Callable[[Item], Given],
-    compute: Callable[[Given, Told], Found],
+    compute: Callable[[Given, OnTile], Found],
     finish: Callable[[Item, Given, Found], Result],
     progress: Callable[[float], object] = lambda done: None,
 ) -> Iterator[Done[Item, Result]]:

@@ -72,10 +72,10 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
             shutil.rmtree(self._temporary, ignore_errors=True)
             raise problem
 
-    def ask(self, inputs: dict[str, Any], told: Callable[[int, int], object] | None = None) -> dict[str, Any]:
+    def ask(self, inputs: dict[str, Any], on_tile: Callable[[int, int], object] | None = None) -> dict[str, Any]:
         """Return the worker's answer; it waits for it as long as the process lives.
 
-        Meanwhile `told` is called with how many parts are done, and of how many.
+        Meanwhile `on_tile` is called with how many parts are done, and of how many.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
         task = self.task("segment", inputs)
         try:
             # the listeners are called after the outputs are there; Task.wait_for may return before
-            task.listen(partial(_hear, done, told))
+            task.listen(partial(_hear, done, on_tile))
             task.start()
             done.wait()
         except (OSError, RuntimeError) as error:  # what is no longer there takes no task
@@ -108,11 +108,11 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
         return _in_words(code)
 
 
-def _hear(done: threading.Event, told: Callable[[int, int], object] | None, event: TaskEvent) -> None:
+def _hear(done: threading.Event, on_tile: Callable[[int, int], object] | None, event: TaskEvent) -> None:
     if event.response_type.is_terminal():
         done.set()
-    elif told is not None and event.current is not None and event.maximum is not None:
-        told(event.current, event.maximum)
+    elif on_tile is not None and event.current is not None and event.maximum is not None:
+        on_tile(event.current, event.maximum)
 
 
 def _in_words(code: int) -> str:

@@ -16,7 +16,7 @@ from napari_seg_trainer.schema.axes import PLANE
 from napari_seg_trainer.schema.model_card import ModelCard
 
 MAX_PIXELS = 2**31
-Told = Callable[[int, int], object]
+OnTile = Callable[[int, int], object]
 """Called with how many parts of an image are done, and how many there are."""
 
 

@@ -16,7 +16,7 @@ from napari_seg_trainer.engines.tiles import TellsTiles
 from napari_seg_trainer.errors import EngineError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.schema.model_card import ModelCard
-from napari_seg_trainer.segmentation.request import Fit, SegmentRequest, Told, fit
+from napari_seg_trainer.segmentation.request import Fit, OnTile, SegmentRequest, fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ class Segmenter:
         _check_signature(self._predictor, spec.title)
 
     def segment(
-        self, image: NDArray[Any], request: SegmentRequest | None = None, told: Told | None = None
+        self, image: NDArray[Any], request: SegmentRequest | None = None, on_tile: OnTile | None = None
     ) -> NDArray[np.int32]:
         """Return the instances in an image.
 
@@ -63,7 +63,7 @@ class Segmenter:
             Intensities as they are; NaN counts as dark.
         request : SegmentRequest, optional
             Without one, the channels are the model's, and the image is taken as it is.
-        told : callable, optional
+        on_tile : callable, optional
             Told how many parts of the image are done, where the engine computes it in parts.
 
         Returns
@@ -77,9 +77,9 @@ class Segmenter:
             As for `fit`.
         """
         how = fit(self.card, image, request or SegmentRequest())
-        return self.compute([image[place] for place in how.places], how, told)
+        return self.compute([image[place] for place in how.places], how, on_tile)
 
-    def compute(self, planes: Sequence[NDArray[Any]], how: Fit, told: Told | None = None) -> NDArray[np.int32]:
+    def compute(self, planes: Sequence[NDArray[Any]], how: Fit, on_tile: OnTile | None = None) -> NDArray[np.int32]:
         """Return the instances in an image that fits.
 
         Parameters
@@ -87,25 +87,25 @@ class Segmenter:
         planes : sequence of NDArray, axes YX
             What feeds each of the model's inputs.
         how : Fit
-        told : callable, optional
+        on_tile : callable, optional
             As for `segment`.
         """
         shape = (planes[0].shape[0], planes[0].shape[1])
         prepared = prepare_image(planes, self.card.channels, how.factor)
-        with _telling(self._predictor, told):
+        with _telling(self._predictor, on_tile):
             return resize_labels(self._predictor.predict(prepared, how.settings), shape)
 
 
 @contextmanager
-def _telling(predictor: "Predictor", told: Told | None) -> "Iterator[None]":
-    if told is None or not isinstance(predictor, TellsTiles):
+def _telling(predictor: "Predictor", on_tile: OnTile | None) -> "Iterator[None]":
+    if on_tile is None or not isinstance(predictor, TellsTiles):
         yield
         return
-    predictor.told = told
+    predictor.on_tile = on_tile
     try:
         yield
     finally:
-        predictor.told = None
+        predictor.on_tile = None
 
 
 def _check_signature(predictor: "Predictor", title: str) -> None:

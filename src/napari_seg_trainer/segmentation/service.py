@@ -19,7 +19,7 @@ from napari_seg_trainer.errors import DataError, EngineError, SegTrainerError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.paths import home
 from napari_seg_trainer.segmentation.prediction_process import PredictionProcess, ProcessEndedError, shared_array
-from napari_seg_trainer.segmentation.request import SegmentRequest, Told, fit
+from napari_seg_trainer.segmentation.request import OnTile, SegmentRequest, fit
 
 
 class CancelledError(SegTrainerError):
@@ -60,7 +60,7 @@ class SegmentationService:
         request: SegmentRequest | None = None,
         *,
         checkpoint: Path | None = None,
-        told: Told | None = None,
+        on_tile: OnTile | None = None,
     ) -> NDArray[np.int32]:
         """Return the instances in an image; wait until they are found.
 
@@ -73,7 +73,7 @@ class SegmentationService:
             As for `Segmenter.segment`.
         checkpoint : Path, optional
             As for `Segmenter`.
-        told : callable, optional
+        on_tile : callable, optional
             As for `Segmenter.segment`; called in a thread of its own, a few times a second at most.
 
         Returns
@@ -101,7 +101,7 @@ class SegmentationService:
             "name": request.name,
             "checkpoint": None if checkpoint is None else str(checkpoint.absolute()),
         }
-        return engine.segment([image[place] for place in how.places], asked, told)
+        return engine.segment([image[place] for place in how.places], asked, on_tile)
 
     def cancel(self) -> None:
         """Make all calls of `segment` that run or wait end soon, with a `CancelledError`.
@@ -146,11 +146,13 @@ class _Engine:
         self._cancellations = 0
         self._open = True
 
-    def segment(self, planes: Sequence[NDArray[Any]], request: dict[str, Any], told: Told | None) -> NDArray[np.int32]:
+    def segment(
+        self, planes: Sequence[NDArray[Any]], request: dict[str, Any], on_tile: OnTile | None
+    ) -> NDArray[np.int32]:
         """Have the process segment these channels, each YX."""
         ticket = self._cancellations
         with self._turn, _shared(planes, request["name"]) as (image, labels):
-            self._ask(request | {"image": image, "labels": labels}, ticket, told)
+            self._ask(request | {"image": image, "labels": labels}, ticket, on_tile)
             found: NDArray[np.int32] = labels.ndarray().copy()
             return found
 
@@ -170,10 +172,10 @@ class _Engine:
         with self._turn:
             self._end()
 
-    def _ask(self, request: dict[str, Any], ticket: int, told: Told | None) -> None:
+    def _ask(self, request: dict[str, Any], ticket: int, on_tile: OnTile | None) -> None:
         process = self._begin(ticket)
         try:
-            answer = process.ask(request, told)
+            answer = process.ask(request, on_tile)
         except ProcessEndedError as error:
             how = self._end()
             self._check(ticket)

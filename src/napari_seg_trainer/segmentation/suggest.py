@@ -25,7 +25,7 @@ from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.segmentation.files import open_image
 from napari_seg_trainer.segmentation.loop import work_through
-from napari_seg_trainer.segmentation.request import SegmentRequest, Told, check_choices
+from napari_seg_trainer.segmentation.request import OnTile, SegmentRequest, check_choices
 from napari_seg_trainer.segmentation.segment import Segmenter
 
 if TYPE_CHECKING:
@@ -202,15 +202,15 @@ def look_at_images(
     check_choices(model.card, request)
     segments = _segments(model, checkpoint, service)
 
-    def look(given: tuple[Path, ImageFile], told: Told) -> Suggestion:
+    def look(given: tuple[Path, ImageFile], on_tile: OnTile) -> Suggestion:
         path, image = given
         own = request.of(image.channels, image.pixel_size, str(path))
         answers, asked = len(segments) + len(_MIRRORS), count()
 
         def ask(segment: Callable[..., NDArray[np.int32]], pixels: NDArray[Any]) -> NDArray[np.int32]:
             before = next(asked)
-            labels = segment(pixels, own, told=lambda done, total: told(before * total + done, answers * total))
-            told(before + 1, answers)
+            labels = segment(pixels, own, on_tile=lambda done, total: on_tile(before * total + done, answers * total))
+            on_tile(before + 1, answers)
             return labels
 
         return _look(path, image.data, [partial(ask, segment) for segment in segments])

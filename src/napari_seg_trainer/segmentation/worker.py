@@ -31,7 +31,7 @@ from napari_seg_trainer.errors import DataError, LibraryError, SegTrainerError
 from napari_seg_trainer.library.model_folder import LibraryModel, read_model
 from napari_seg_trainer.priority import yield_to_others
 from napari_seg_trainer.schema.model_card import ModelCard
-from napari_seg_trainer.segmentation.request import Fit, Told
+from napari_seg_trainer.segmentation.request import Fit, OnTile
 from napari_seg_trainer.segmentation.segment import Segmenter
 
 MAX_MODELS = 3
@@ -107,7 +107,7 @@ def _leave_after(pid: int, temporary: str) -> None:
     os._exit(1)
 
 
-def answer(models: "Models", inputs: dict[str, Any], told: Told | None = None) -> dict[str, str]:
+def answer(models: "Models", inputs: dict[str, Any], on_tile: OnTile | None = None) -> dict[str, str]:
     """Segment an image of shared memory into labels in shared memory.
 
     Parameters
@@ -117,7 +117,7 @@ def answer(models: "Models", inputs: dict[str, Any], told: Told | None = None) -
         ``folder`` and ``card`` (JSON) of the model; ``image`` (CYX, one channel for each of the model's inputs) and
         ``labels`` (YX, to be filled), both `appose.NDArray`; ``factor`` and ``settings`` of the `Fit`; the image's
         ``name``; ``checkpoint`` as for `Segmenter`.
-    told : callable, optional
+    on_tile : callable, optional
         As for `Segmenter.segment`.
 
     Returns
@@ -131,7 +131,7 @@ def answer(models: "Models", inputs: dict[str, Any], told: Told | None = None) -
         checkpoint = None if inputs["checkpoint"] is None else Path(inputs["checkpoint"])
         settings = parse_settings(engine_spec(model.card.engine), inputs["settings"])
         how = Fit(tuple(range(len(model.card.channels))), inputs["factor"], settings)
-        labels.ndarray()[...] = models.get(model, checkpoint).compute(image.ndarray(), how, told)
+        labels.ndarray()[...] = models.get(model, checkpoint).compute(image.ndarray(), how, on_tile)
     except SegTrainerError as error:
         return {"error": _kind(error), "message": str(error)}
     except MemoryError:

@@ -42,7 +42,7 @@ class Network:
         self._network = computing.place(network).eval()
         self._computing = computing
         self.device = computing.device
-        self.told: Callable[[], object] | None = None
+        self.on_tile: Callable[[], object] | None = None
 
     def eval(self) -> None:
         """Do nothing: it never trains."""
@@ -51,8 +51,8 @@ class Network:
         """Return flows and probability (BCYX), and the style (BC)."""
         with self._computing.precision():
             answer, style = self._network(self._computing.take(images))[:2]
-        if self.told is not None:
-            self.told()
+        if self.on_tile is not None:
+            self.on_tile()
         return answer.float(), style.float()
 
 
@@ -91,7 +91,7 @@ class CellposePredictor:
         self._channels, self._blocks = channels, range(block, largest_block + 1, BLOCK_STEP)
         self._diameter, self._typical = diameter, typical
         self._own = settings
-        self.told: Callable[[int, int], object] | None = None
+        self.on_tile: Callable[[int, int], object] | None = None
 
     def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
         """Return the instances (YX) of a normalized image (CYX); it goes through the network in tiles.
@@ -172,13 +172,13 @@ class CellposePredictor:
     @contextmanager
     def _counting(self, batches: int, look: tuple[int, int]) -> Iterator[None]:
         """Tell how many batches of tiles the network has seen, where there are several."""
-        told, done, (place, looks) = self.told, count(1), look
-        if told is not None and batches > 1:
-            self._network.told = lambda: told(place * batches + min(next(done), batches), looks * batches)
+        on_tile, done, (place, looks) = self.on_tile, count(1), look
+        if on_tile is not None and batches > 1:
+            self._network.on_tile = lambda: on_tile(place * batches + min(next(done), batches), looks * batches)
         try:
             yield
         finally:
-            self._network.told = None
+            self._network.on_tile = None
 
     def _factor(self, diameter: float) -> float:
         if not diameter:

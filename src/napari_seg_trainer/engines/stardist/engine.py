@@ -98,7 +98,7 @@ class StarDistPredictor:
 
     def __init__(self, model: StarDist2D) -> None:
         self.model = model
-        self.told: Callable[[int, int], object] | None = None
+        self.on_tile: Callable[[int, int], object] | None = None
 
     def predict(self, image: NDArray[np.float32], settings: PredictionSettings | None = None) -> NDArray[np.int32]:
         """Return the instances (YX) of a normalized image (CYX); images over 1024 pixels go through in tiles."""
@@ -118,9 +118,9 @@ class StarDistPredictor:
         )
         result = None
         for result in steps:
-            if isinstance(result, str) and result == "tile" and tiles is not None and self.told is not None:
+            if isinstance(result, str) and result == "tile" and tiles is not None and self.on_tile is not None:
                 done += 1
-                self.told(done, math.prod(tiles))
+                self.on_tile(done, math.prod(tiles))
         assert isinstance(result, tuple), "the last is the result"
         return np.asarray(result[0], np.int32)
 

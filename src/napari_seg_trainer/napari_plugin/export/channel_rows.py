@@ -12,7 +12,7 @@ from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.napari_plugin.export.defaults import channel_name, usual_names
 from napari_seg_trainer.napari_plugin.layers.channel_choice import Offer, layer_offers
 from napari_seg_trainer.napari_plugin.layers.planes import Source
-from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
+from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
 
 _TICK_TIP = "Tick the images that show what is labelled. Each becomes a channel of the annotated image."
 _NAME_TIP = (

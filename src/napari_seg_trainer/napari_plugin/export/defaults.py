@@ -13,9 +13,8 @@ from napari_seg_trainer.annotations.layouts import list_pairs
 from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.napari_plugin.layers.folders import PREFIX, source_folder
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid
-from napari_seg_trainer.napari_plugin.layers.planes import Source, frame_count
+from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, Source, frame_count, source_folder
 
 _ANOTHER = re.compile(r"\s*\[\d+\]$")  # napari's mark of a second layer of one name
 _NEW_LABELS = " - Labels"  # napari's name for a new layer above an image

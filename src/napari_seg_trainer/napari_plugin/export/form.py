@@ -23,9 +23,8 @@ from napari_seg_trainer.napari_plugin.export.defaults import (
 )
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import FramesAndCrops
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
-from napari_seg_trainer.napari_plugin.layers.folders import PREFIX
 from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by
-from napari_seg_trainer.napari_plugin.layers.planes import deepest
+from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, deepest
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
 from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField

@@ -7,12 +7,11 @@ from napari import Viewer
 from napari.layers import Labels, Layer, Shapes
 from qtpy.QtCore import Signal
 
-from napari_seg_trainer.napari_plugin.layers.crops import Crop, crops
 from napari_seg_trainer.napari_plugin.layers.grids import plane_shape
-from napari_seg_trainer.napari_plugin.layers.planes import frame_count, shown_frame
+from napari_seg_trainer.napari_plugin.layers.planes import Crop, crops, frame_count, shown_frame
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
-from napari_seg_trainer.napari_plugin.parts.section import Section
+from napari_seg_trainer.napari_plugin.parts.widgets import Section
 
 SHOWN, RANGE = "the one shown", "from … to …"
 

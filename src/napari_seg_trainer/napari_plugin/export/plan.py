@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX, AnnotatedImage
 from napari_seg_trainer.annotations.findings import Finding
-from napari_seg_trainer.napari_plugin.layers.crops import Crop
 from napari_seg_trainer.napari_plugin.layers.grids import finest, plane_shape
-from napari_seg_trainer.napari_plugin.layers.planes import Source, annotate, deepest, frame_count, plane, stem_for
+from napari_seg_trainer.napari_plugin.layers.planes import Crop, Source, annotate, deepest, frame_count, plane, stem_for
 
 SNAPSHOT_BYTES = 256 * 2**20
 """Labels up to this size are copied at once when an export starts, those of further frames when their turn comes."""

@@ -20,13 +20,12 @@ from napari_seg_trainer.napari_plugin.export.result import ExportProgress, Expor
 from napari_seg_trainer.napari_plugin.export.texts import EMPTY, existing, outcome, preview, question
 from napari_seg_trainer.napari_plugin.layers.finding_list import show_finding
 from napari_seg_trainer.napari_plugin.layers.look_at import look_at
-from napari_seg_trainer.napari_plugin.layers.provenance import model_of
-from napari_seg_trainer.napari_plugin.parts.ask import ask_which
+from napari_seg_trainer.napari_plugin.layers.planes import model_of
 from napari_seg_trainer.napari_plugin.parts.background import step_by_step
 from napari_seg_trainer.napari_plugin.parts.docks import TRAIN, is_alive, open_dock
-from napari_seg_trainer.napari_plugin.parts.follow import follow
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
+from napari_seg_trainer.napari_plugin.parts.widgets import ask_which, follow
 
 _AT_ONCE = {"scale", "translate", "rotate", "shear", "affine", "units"}
 _SOON = {"data"}

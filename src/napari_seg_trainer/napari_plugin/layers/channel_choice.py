@@ -8,7 +8,7 @@ from napari.layers import Image
 
 from napari_seg_trainer.annotations.channels import match
 from napari_seg_trainer.napari_plugin.layers.planes import Source, sources
-from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
+from napari_seg_trainer.napari_plugin.parts.widgets import narrow
 
 _COLOURS = ("red", "green", "blue")
 
@@ -81,7 +81,7 @@ class ChannelChoice(ComboBox):
             label=label,
             tooltip=tooltip,
         )
-        tame(self.native)
+        narrow(self.native)
 
         def decide(offer: Offer | None) -> None:
             self._decided = None if offer is None else offer.key

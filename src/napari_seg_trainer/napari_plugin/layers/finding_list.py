@@ -16,14 +16,13 @@ from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
 from napari_seg_trainer.annotations.image_file import read_image
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.napari_plugin.layers.folders import FOLDER, source_folder
 from napari_seg_trainer.napari_plugin.layers.look_at import look_at
-from napari_seg_trainer.napari_plugin.layers.planes import ORIGINS
+from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, ORIGINS, source_folder
 from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, open_pairs
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
 
 FIRST = 5
 MORE = 20

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
@@ -19,7 +19,6 @@ from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, fines
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from napari_seg_trainer.napari_plugin.layers.crops import Crop
 
 ORIGINS = "annotated images"
 """Key in a layer's metadata for the tuple of `Origin` that our reader puts there, one for each frame."""
@@ -274,3 +273,82 @@ def _base_name(layer: Layer) -> str:
     name = _MASK_ENDINGS.sub("", stem_of(Path(path)) if path else layer.name)
     safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\s]+', "_", name).strip("._")
     return safe or "image"
+
+
+PROVENANCE = "napari-seg-trainer"
+"""Key in a Labels layer's metadata for how it was made."""
+
+
+def model_of(labels: Labels) -> str:
+    """Return the name of the model that has found a layer's labels; empty if none has."""
+    made = labels.metadata.get(PROVENANCE)
+    return str(made.get("model", "")) if isinstance(made, dict) else ""
+
+
+PREFIX = "annotations_"
+"""Before the population in the name of an annotation folder, as Celldetective has it."""
+FOLDER = "annotation folder"
+"""Key in a layer's metadata for the folder that the layer was opened from."""
+
+
+def source_folder(layer: Layer) -> Path | None:
+    """Return the folder that a layer was opened from: that of its file, or the annotation folder."""
+    opened = layer.metadata.get(FOLDER) or layer.source.path
+    if not opened or layer.source.sample:
+        return None
+    path = Path(opened)
+    folder = path if path.is_dir() and (FOLDER in layer.metadata or path.name.startswith(PREFIX)) else path.parent
+    return folder if folder.is_absolute() and folder.is_dir() else None
+
+
+_AREAS = {"rectangle", "ellipse", "polygon"}
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle in pixels of an image; the pixels x1 and y1 are no longer in it."""
+
+    x0: int
+    x1: int
+    y0: int
+    y1: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """For an array with the axes YX."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+
+def crops(shapes: Shapes, reference: Layer, shape: tuple[int, int]) -> list[Crop]:
+    """Return the bounding boxes of the shapes in a layer, on another layer's grid.
+
+    Parameters
+    ----------
+    shapes : Shapes
+        Rectangles, ellipses and polygons; lines and paths frame nothing.
+    reference : Layer
+        The image or labels to crop.
+    shape : tuple of int, axes YX
+        Its height and width.
+
+    Returns
+    -------
+    list of Crop
+        Cut to the image and never padded. What lies outside is left out; boxes that are the same count once.
+    """
+    found = [
+        _crop(vertices, shapes, reference, shape)
+        for vertices, kind in zip(shapes.data, shapes.shape_type, strict=True)
+        if kind in _AREAS
+    ]
+    return list(dict.fromkeys(crop for crop in found if crop.x0 < crop.x1 and crop.y0 < crop.y1))
+
+
+def _crop(vertices: np.ndarray, shapes: Shapes, reference: Layer, shape: tuple[int, int]) -> Crop:
+    world = [shapes.data_to_world(vertex) for vertex in vertices]
+    points = np.array([to_layer(point, shapes.units, reference)[-2:] for point in world])
+    # A pixel reaches half a pixel to either side of its number. The nearest border between two pixels counts, and
+    # of the two borders of a whole number the lower one: a box from 10 to 20 is ten pixels wide.
+    (y0, x0), (y1, x1) = (np.ceil(np.round(corner, 3)) for corner in (points.min(axis=0), points.max(axis=0)))
+    height, width = shape
+    return Crop(*(int(v) for v in (*np.clip((x0, x1), 0, width), *np.clip((y0, y1), 0, height))))

@@ -15,13 +15,19 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_seg_trainer.napari_plugin.library.comparison import compare, validation_note
+from napari_seg_trainer.library.listed import (
+    PLAIN_WORDS,
+    Facts,
+    ListedModel,
+    compare,
+    facts,
+    hyperparameters,
+    validation_note,
+)
 from napari_seg_trainer.napari_plugin.library.scoring import FolderScores
-from napari_seg_trainer.napari_plugin.models.summary import PLAIN_WORDS, Facts, ListedModel, facts, hyperparameters
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.parts.section import Section
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.there import there
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, required
 
 _MOST_HEIGHT, _SCROLL_BAR = 420, 20
 _DIFFERENT = "≠ "
@@ -89,7 +95,7 @@ class ComparisonTable(QWidget):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setTabKeyNavigation(False)
         self.table.setShowGrid(False)
-        rows, self._headings = there(self.table.verticalHeader()), there(self.table.horizontalHeader())
+        rows, self._headings = required(self.table.verticalHeader()), required(self.table.horizontalHeader())
         rows.hide()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self._headings.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
@@ -128,7 +134,7 @@ class ComparisonTable(QWidget):
             for column, text in enumerate(cells):
                 self.table.setItem(row, column, _cell(text, bold=fact.differs and column == 0))
         self.show()
-        height = self._headings.sizeHint().height() + there(self.table.verticalHeader()).length()
+        height = self._headings.sizeHint().height() + required(self.table.verticalHeader()).length()
         self.table.setFixedHeight(min(height + _SCROLL_BAR, _MOST_HEIGHT))
 
 

@@ -12,7 +12,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.library.zoo import ZooDialog, ZooPackage
 from napari_seg_trainer.napari_plugin.parts.background import in_background
-from napari_seg_trainer.napari_plugin.parts.there import there
+from napari_seg_trainer.napari_plugin.parts.widgets import required
 
 _ZIP = "Zip file (*.zip)"
 
@@ -34,16 +34,16 @@ class ShareButton(QPushButton):
         self._model: LibraryModel | None = None
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
-        self.export_action = there(menu.addAction("Export as zip…", self._ask_where_to))
+        self.export_action = required(menu.addAction("Export as zip…", self._ask_where_to))
         self.export_action.setToolTip("Write the chosen model into one file, to send or to keep.")
-        self.zoo_action = there(menu.addAction("Export for the Model Zoo…", self._ask_for_zoo))
+        self.zoo_action = required(menu.addAction("Export for the Model Zoo…", self._ask_for_zoo))
         self.zoo_action.setToolTip("Write the chosen model in the format of the BioImage Model Zoo (bioimage.io).")
-        self.import_zip_action = there(menu.addAction("Import a zip…", self._ask_for_zip))
+        self.import_zip_action = required(menu.addAction("Import a zip…", self._ask_for_zip))
         self.import_zip_action.setToolTip("Add a model that somebody exported, or StarDist's or Celldetective's.")
-        self.import_folder_action = there(menu.addAction("Import a folder…", self._ask_for_folder))
+        self.import_folder_action = required(menu.addAction("Import a folder…", self._ask_for_folder))
         self.import_folder_action.setToolTip("Add a model that lies in a folder, also StarDist's or Celldetective's.")
         menu.addSeparator()
-        self.show_action = there(menu.addAction("Show the files", self._show_files))
+        self.show_action = required(menu.addAction("Show the files", self._show_files))
         self.show_action.setToolTip("Open the folder with the chosen model's files.")
         self.setMenu(menu)
         self.set_model(None)

@@ -15,12 +15,13 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.napari_plugin.models.summary import ListedModel, day
+from napari_seg_trainer.library.listed import ListedModel, day
 from napari_seg_trainer.napari_plugin.parts.theme import colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.there import there
+from napari_seg_trainer.napari_plugin.parts.widgets import required
 from napari_seg_trainer.schema.names import check_model_name
 
 HEADINGS = {
@@ -87,19 +88,18 @@ class LibraryTable(QTableWidget):
             self._postponed = lambda: self.show_models(models, broken, choose)
             return
         wanted = set(choose or self.chosen())
-        self.blockSignals(True)
-        self.setSortingEnabled(False)
-        self.setRowCount(0)
-        self.setRowCount(len(models) + len(broken))
-        for row, listed in enumerate(models):
-            self._fill(row, _model_cells(listed))
-        for row, (name, problem) in enumerate(broken.items(), start=len(models)):
-            self._fill(row, _broken_cells(name, problem))
-        self.setSortingEnabled(True)
-        self._paint()
-        self.setFixedHeight(self._height())
-        self._choose(wanted)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.setSortingEnabled(False)
+            self.setRowCount(0)
+            self.setRowCount(len(models) + len(broken))
+            for row, listed in enumerate(models):
+                self._fill(row, _model_cells(listed))
+            for row, (name, problem) in enumerate(broken.items(), start=len(models)):
+                self._fill(row, _broken_cells(name, problem))
+            self.setSortingEnabled(True)
+            self._paint()
+            self.setFixedHeight(self._height())
+            self._choose(wanted)
         self.chosen_changed.emit()
 
     def rename_chosen(self) -> None:
@@ -116,8 +116,8 @@ class LibraryTable(QTableWidget):
             postponed()
 
     def _arrange_headers(self) -> None:
-        there(self.verticalHeader()).hide()
-        header = there(self.horizontalHeader())
+        required(self.verticalHeader()).hide()
+        header = required(self.horizontalHeader())
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
@@ -129,24 +129,24 @@ class LibraryTable(QTableWidget):
             self.setItem(row, column, cell)
 
     def _name(self, row: int) -> str:
-        return there(self.item(row, NAME)).text()
+        return required(self.item(row, NAME)).text()
 
     def _choose(self, names: set[str]) -> None:
         rows = [row for row in range(self.rowCount()) if self._name(row) in names] or ([0] if self.rowCount() else [])
         self.clearSelection()
-        model = there(self.selectionModel())
+        model = required(self.selectionModel())
         flags = model.SelectionFlag.Select | model.SelectionFlag.Rows
         for row in rows:
-            model.setCurrentIndex(there(self.model()).index(row, NAME), flags)
+            model.setCurrentIndex(required(self.model()).index(row, NAME), flags)
 
     def _height(self) -> int:
         rows = min(max(self.rowCount(), _FEWEST_ROWS), _MOST_ROWS)
-        each = there(self.verticalHeader()).defaultSectionSize()
-        return there(self.horizontalHeader()).sizeHint().height() + rows * each + 2 * self.frameWidth()
+        each = required(self.verticalHeader()).defaultSectionSize()
+        return required(self.horizontalHeader()).sizeHint().height() + rows * each + 2 * self.frameWidth()
 
     def _paint(self) -> None:
         for row in range(self.rowCount()):
-            cell = there(self.item(row, KIND))
+            cell = required(self.item(row, KIND))
             if cell.text() == _BROKEN:
                 cell.setForeground(QColor(colours().error))
 

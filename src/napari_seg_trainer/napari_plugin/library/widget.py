@@ -10,18 +10,18 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.listed import ListedModel, list_models
 from napari_seg_trainer.napari_plugin.library.details import ComparisonTable, ModelDetails
 from napari_seg_trainer.napari_plugin.library.share import ShareButton
 from napari_seg_trainer.napari_plugin.library.table import LibraryTable
 from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatcher
 from napari_seg_trainer.napari_plugin.models.no_model import NoModel
-from napari_seg_trainer.napari_plugin.models.summary import ListedModel, list_models
-from napari_seg_trainer.napari_plugin.parts.ask import ask
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, TRAIN, open_dock
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
+from napari_seg_trainer.napari_plugin.parts.widgets import ask
 
 REPORT = "report.html"
 _EMPTY = "No model yet. Train one on your own images, or import one of somebody else's with 'Share'."

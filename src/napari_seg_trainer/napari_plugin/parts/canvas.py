@@ -6,7 +6,7 @@ from contextlib import suppress
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QWidget
 
-from napari_seg_trainer.napari_plugin.parts.docked import window_of
+from napari_seg_trainer.napari_plugin.parts.docks import window_of
 
 
 def canvas_of(widget: QWidget) -> Callable[[], None]:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.there import there
+from napari_seg_trainer.napari_plugin.parts.widgets import required
 
 
 class Form(Container[Widget]):
@@ -66,13 +66,13 @@ class Form(Container[Widget]):
     def align_labels(self) -> None:
         """Give all labels the width of the widest, as it is in napari's font."""
         layouts = [row.layout() for row in self._rows()]  # a check box has none, and no label beside it
-        labels = [there(there(layout.itemAt(0)).widget()) for layout in layouts if layout is not None]
+        labels = [required(required(layout.itemAt(0)).widget()) for layout in layouts if layout is not None]
         for label in labels:
             label.setMinimumWidth(max(other.sizeHint().width() for other in labels))
 
     def _rows(self) -> list[QWidget]:
         layout = self.native.layout()
-        items = [there(layout.itemAt(place)).widget() for place in range(layout.count())]
+        items = [required(layout.itemAt(place)).widget() for place in range(layout.count())]
         return [item for item in items if item is not None]  # napari adds a stretch to a form that is a dock by itself
 
     def _paint(self) -> None:

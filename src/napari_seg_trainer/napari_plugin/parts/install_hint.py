@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QWidg
 
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.parts.there import there
+from napari_seg_trainer.napari_plugin.parts.widgets import required
 
 
 class InstallHint(QWidget):
@@ -33,4 +33,4 @@ class InstallHint(QWidget):
         self.show()
 
     def _copy(self) -> None:
-        there(QApplication.clipboard()).setText(self._command)
+        required(QApplication.clipboard()).setText(self._command)

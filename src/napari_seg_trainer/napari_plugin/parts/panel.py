@@ -4,11 +4,10 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.docked import Docked
+from napari_seg_trainer.napari_plugin.parts.docks import Docked
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.parts.tab_order import tab_last
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.there import there
+from napari_seg_trainer.napari_plugin.parts.widgets import required, tab_last
 
 NARROWEST = 320
 """Width in pixels at which every dock can still be used."""
@@ -88,7 +87,7 @@ class Panel(Docked):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Let the Tab key come to the main button last, as the eye does."""
         super().showEvent(event)
-        row = [there(self._buttons.itemAt(place)).widget() for place in range(self._buttons.count())]
+        row = [required(self._buttons.itemAt(place)).widget() for place in range(self._buttons.count())]
         tab_last([widget for widget in row if widget is not None], of=self)
 
     def _arrange(self) -> None:

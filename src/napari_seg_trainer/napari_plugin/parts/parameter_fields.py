@@ -9,9 +9,9 @@ from magicgui.widgets.bases import ValueWidget
 from pydantic import JsonValue
 from qtpy.QtWidgets import QWidget
 
-from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
 from napari_seg_trainer.napari_plugin.parts.form import Form
-from napari_seg_trainer.napari_plugin.parts.parameters import Parameter
+from napari_seg_trainer.napari_plugin.parts.widgets import narrow
+from napari_seg_trainer.schema.parameters import Parameter
 
 _TEXTS = ("whole", "number", "text", "other")
 
@@ -104,7 +104,7 @@ class _Choice(ComboBox):
     def __init__(self, empty: str, choices: list[tuple[str, JsonValue]], optional: bool, **options: Any) -> None:
         self.null_string = empty
         super().__init__(choices=choices, nullable=optional, **options)
-        tame(self.native)
+        narrow(self.native)
 
 
 def _worded(value: JsonValue) -> str:

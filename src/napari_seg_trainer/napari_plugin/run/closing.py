@@ -6,7 +6,7 @@ from qtpy.QtCore import QCoreApplication, QObject
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.napari_plugin.parts.docked import window_of
+from napari_seg_trainer.napari_plugin.parts.docks import window_of
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run
 
 _log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.section import Section
 from napari_seg_trainer.napari_plugin.parts.theme import Colours, coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.widgets import Section
 from napari_seg_trainer.napari_plugin.run.canvas import Canvas
 from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Event
 

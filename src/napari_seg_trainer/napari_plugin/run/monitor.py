@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.napari_plugin.parts.background import lent_thread, step_by_step
-from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
+from napari_seg_trainer.napari_plugin.parts.docks import at_the_end
 from napari_seg_trainer.runs.run import Run, RunState
 from napari_seg_trainer.schema.events import Event
 

@@ -8,14 +8,14 @@ from napari import Viewer
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
 
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.canvas import canvas_of
-from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
-from napari_seg_trainer.napari_plugin.parts.drop_downs import pass_wheel, tame
-from napari_seg_trainer.napari_plugin.parts.follow import follow
+from napari_seg_trainer.napari_plugin.parts.docks import at_the_end
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.widgets import follow, narrow, pass_wheel
 from napari_seg_trainer.napari_plugin.run.preview_layers import Picture, PreviewLayers
 from napari_seg_trainer.runs.previews import MODEL, PreviewIndex, Previews, Round
 from napari_seg_trainer.runs.run import Run
@@ -80,7 +80,7 @@ class RunPreview(QWidget):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
-        self.box, self.images = QCheckBox("show prediction on"), tame(QComboBox())
+        self.box, self.images = QCheckBox("show prediction on"), narrow(QComboBox())
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self._epoch, self.when, self._problem_line = QLabel("Epoch"), QLabel(), wrap(QLabel())
         self._layers = PreviewLayers(viewer)
@@ -191,8 +191,10 @@ class RunPreview(QWidget):
         self.images.setEnabled(last is not None)
         self.box.setToolTip(_TIP if last is not None else _NONE if self._is_over else _NOT_YET)
         self._scrubber.setVisible(last is not None and self.box.isChecked())
-        for widget in (self.images, self.slider):
-            widget.blockSignals(True)
+        with signals_blocked(self.images), signals_blocked(self.slider):
+            self._fill(last)
+
+    def _fill(self, last: "_Read | None") -> None:
         names = () if last is None else tuple(last.rounds)
         if names != tuple(self.images.itemData(place) for place in range(self.images.count())):
             self.images.clear()
@@ -207,8 +209,6 @@ class RunPreview(QWidget):
             self._epoch.setVisible(len(rounds) > 1)
             self.slider.setVisible(len(rounds) > 1)
             self._say(last.found_by)
-        for widget in (self.images, self.slider):
-            widget.blockSignals(False)
 
     def _lose_layer(self, _event: object) -> None:
         if self._layers.are_gone:  # the user has deleted them all

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QSizePolicy, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.clock import clock
+from napari_seg_trainer.napari_plugin.parts.widgets import clock
 from napari_seg_trainer.napari_plugin.run.texts import stage_text
 from napari_seg_trainer.schema.events import EpochEnded, Event, Progress, Started
 

@@ -8,13 +8,13 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.ask import ask
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
-from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
+from napari_seg_trainer.napari_plugin.parts.docks import at_the_end
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
-from napari_seg_trainer.napari_plugin.run.summaries import RunSummary, watch_runs
+from napari_seg_trainer.napari_plugin.parts.widgets import ask
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
+from napari_seg_trainer.runs.summaries import RunSummary, watch_runs
 
 HEIGHT = 180
 """Of the list, in pixels."""

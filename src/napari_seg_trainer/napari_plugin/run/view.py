@@ -10,12 +10,11 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
 
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.napari_plugin.parts.ask import ask
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, open_dock, opened
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.parts.section import Section
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, ask
 from napari_seg_trainer.napari_plugin.run.closing import stop_at_closing, stops_at_closing
 from napari_seg_trainer.napari_plugin.run.curves import Curves
 from napari_seg_trainer.napari_plugin.run.log import RunLog

@@ -8,6 +8,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_seg_trainer.library.listed import ListedModel
 from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, layer_offers
 from napari_seg_trainer.napari_plugin.layers.grids import shape_of
 from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by
@@ -17,11 +18,10 @@ from napari_seg_trainer.napari_plugin.layers.planes import (
     frame_count,
     shown_frame,
 )
-from napari_seg_trainer.napari_plugin.models.summary import ListedModel
-from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
 from napari_seg_trainer.napari_plugin.parts.form import Form, wrap
 from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField, Told
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.widgets import narrow
 from napari_seg_trainer.napari_plugin.segment.folders import FolderFields
 from napari_seg_trainer.napari_plugin.segment.frames import ALL, FOLDER, SHOWN, FramesChoice
 from napari_seg_trainer.napari_plugin.segment.inputs import InputFields
@@ -70,7 +70,7 @@ class SegmentForm(QWidget):
             choices=lambda _field: list(self._models),
             tooltip="A model of your library; the newest comes first.",
         )
-        tame(self.model.native)
+        narrow(self.model.native)
         self.card = Label(name="card", label=" ")
         self.pixel_size = PixelSizeField(_PIXEL_SIZE)
         self.hint = Label(name="hint", label=" ", visible=False)

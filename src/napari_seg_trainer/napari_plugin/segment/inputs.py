@@ -5,7 +5,7 @@ from typing import Any
 
 from napari_seg_trainer.napari_plugin.layers.channel_choice import ChannelChoice, Offer, match_offers
 from napari_seg_trainer.napari_plugin.parts.form import Form
-from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
+from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
 
 _TIP = "The image, or the channel of it, that shows what the model calls {name!r}."
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.grids import shape_of
-from napari_seg_trainer.napari_plugin.layers.planes import ORIGINS
-from napari_seg_trainer.napari_plugin.layers.provenance import PROVENANCE
+from napari_seg_trainer.napari_plugin.layers.planes import ORIGINS, PROVENANCE
 from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
 
 _WAY_OUT = "Segment a part of the image, or a folder of images."

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.clock import clock
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.widgets import clock
 from napari_seg_trainer.napari_plugin.segment.suggesting import SuggestTask
 from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, LayerTask, Step, Task
 

@@ -6,11 +6,10 @@ from pydantic import JsonValue
 from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
-from napari_seg_trainer.napari_plugin.models.summary import ListedModel
+from napari_seg_trainer.library.listed import ListedModel
 from napari_seg_trainer.napari_plugin.parts.parameter_fields import ParameterFields
-from napari_seg_trainer.napari_plugin.parts.parameters import parameters_of, problems
-from napari_seg_trainer.napari_plugin.parts.section import Section
-from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, tab_through
+from napari_seg_trainer.schema.parameters import parameters_of, problems
 
 
 class SettingsSection(Section):

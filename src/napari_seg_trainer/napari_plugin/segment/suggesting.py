@@ -60,7 +60,7 @@ def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event, 
     SegTrainerError
         If the model cannot be used.
     """
-    from napari_seg_trainer.runs.late import late_checkpoint
+    from napari_seg_trainer.runs.checkpoint import late_checkpoint
     from napari_seg_trainer.segmentation.service import CancelledError
     from napari_seg_trainer.segmentation.suggest import look_at_images
 

@@ -155,9 +155,9 @@ def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event, te
             return
         began = time.monotonic()
         image = np.stack([plane(source, frame) for source in task.inputs])
-        told = partial(_tell_part, tell, place)
+        on_tile = partial(_tell_part, tell, place)
         try:
-            labels = service.segment(task.model, image, request, told=told)
+            labels = service.segment(task.model, image, request, on_tile=on_tile)
         except CancelledError:
             return
         yield Step(frame, count_objects(labels), time.monotonic() - began, labels)

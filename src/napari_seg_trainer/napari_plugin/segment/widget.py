@@ -12,17 +12,15 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.listed import ListedModel, list_models
 from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatcher
 from napari_seg_trainer.napari_plugin.models.no_model import NoModel
-from napari_seg_trainer.napari_plugin.models.summary import ListedModel, list_models
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
-from napari_seg_trainer.napari_plugin.parts.ask import ask_which
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
-from napari_seg_trainer.napari_plugin.parts.docked import at_the_end
-from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, is_alive, open_dock
-from napari_seg_trainer.napari_plugin.parts.follow import follow
+from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, at_the_end, is_alive, open_dock
 from napari_seg_trainer.napari_plugin.parts.install_hint import InstallHint
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
+from napari_seg_trainer.napari_plugin.parts.widgets import ask_which, follow
 from napari_seg_trainer.napari_plugin.segment.correction import Correction, read_correction, read_validated
 from napari_seg_trainer.napari_plugin.segment.form import SegmentForm
 from napari_seg_trainer.napari_plugin.segment.frames import FOLDER

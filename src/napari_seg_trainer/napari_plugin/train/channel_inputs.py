@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from napari_seg_trainer.annotations.channels import default_inputs, places_of_inputs
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
+from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
 from napari_seg_trainer.napari_plugin.train.channel_row import NONE, ChannelRow, Key
-from napari_seg_trainer.runs.inputs import default_inputs, places_of_inputs
 from napari_seg_trainer.schema.job import ChannelInput
 from napari_seg_trainer.schema.model_card import ModelCard
 

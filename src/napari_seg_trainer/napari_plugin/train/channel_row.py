@@ -9,10 +9,10 @@ from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.napari_plugin.layers.channel_choice import ChannelChoice, Offer
-from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
 from napari_seg_trainer.napari_plugin.parts.form import Form
-from napari_seg_trainer.napari_plugin.parts.parameters import plain, problems
+from napari_seg_trainer.napari_plugin.parts.widgets import narrow
 from napari_seg_trainer.schema.job import ChannelInput, Normalization
+from napari_seg_trainer.schema.parameters import plain, problems
 
 if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
@@ -49,7 +49,7 @@ class ChannelRow:
     def __init__(self, edited: Callable[[], None]) -> None:
         self.channel = ChannelChoice("channel", edited, label="Channel", tooltip=_CHANNEL)
         self.mode = ComboBox(name="mode", label="Scale by", choices=_MODES, tooltip=_MODE)
-        tame(self.mode.native)
+        narrow(self.mode.native)
         self.low = LineEdit(name="low", tooltip=_LOW)
         self.high = LineEdit(name="high", tooltip=_HIGH)
         self.clip = CheckBox(name="clip", text="clip", tooltip=_CLIP)

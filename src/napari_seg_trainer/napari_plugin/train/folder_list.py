@@ -9,8 +9,7 @@ from magicgui.widgets import FileEdit
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
-from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
+from napari_seg_trainer.napari_plugin.parts.widgets import narrow, tab_through
 
 _OFFER = "Built-in images"
 
@@ -37,7 +36,7 @@ class FolderList(QWidget):
         self.add_button = QPushButton("Add a folder")
         self.add_button.setToolTip("Use the images of one more folder, too.")
         self.add_button.clicked.connect(self._add_line)
-        self.builtin_box = tame(QComboBox())
+        self.builtin_box = narrow(QComboBox())
         self.builtin_box.addItems([_OFFER, *builtin])
         self.builtin_box.setToolTip("Use images that come with this plugin, to try it out or to train with more.")
         if not builtin:

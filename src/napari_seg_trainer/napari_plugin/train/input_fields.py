@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.parameter_fields import ParameterFields
-from napari_seg_trainer.napari_plugin.parts.parameters import parameters_of, plain, problems
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
 from napari_seg_trainer.napari_plugin.train.channel_inputs import ChannelInputs
 from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.schema.parameters import parameters_of, plain, problems
 
 if TYPE_CHECKING:
     from napari_seg_trainer.annotations.doctor import Survey

@@ -17,8 +17,8 @@ from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatcher
 from napari_seg_trainer.napari_plugin.parts.form import Form
-from napari_seg_trainer.napari_plugin.parts.section import Section
 from napari_seg_trainer.napari_plugin.parts.theme import on_theme_change
+from napari_seg_trainer.napari_plugin.parts.widgets import Section
 from napari_seg_trainer.napari_plugin.train.data_field import DataField
 from napari_seg_trainer.napari_plugin.train.engine_choice import EngineChoice
 from napari_seg_trainer.napari_plugin.train.input_fields import InputFields

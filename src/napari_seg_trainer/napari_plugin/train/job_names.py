@@ -7,8 +7,7 @@ from pathlib import Path
 from napari_seg_trainer.errors import SegTrainerError
 from napari_seg_trainer.library.foreign import model_name_from
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.runs.listing import list_runs
-from napari_seg_trainer.runs.run import ACTIVE_STATES
+from napari_seg_trainer.runs.run import ACTIVE_STATES, list_runs
 
 _PREFIX, _LONGEST_STEM = "annotations_", 60
 _TRIES = 100

@@ -10,12 +10,12 @@ from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.listed import ListedModel
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.pretrained import builtin_models, resolve_pretrained
-from napari_seg_trainer.napari_plugin.models.summary import ListedModel
 from napari_seg_trainer.napari_plugin.parts.background import in_background
-from napari_seg_trainer.napari_plugin.parts.drop_downs import tame
 from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.widgets import narrow
 from napari_seg_trainer.schema.model_card import ModelCard
 
 SCRATCH, FOLDER, FILE = "from scratch", "a folder…", "a file of weights…"
@@ -60,7 +60,7 @@ class PretrainedField(QWidget):
         self._is_reading = False
         self._fetched: list[tuple[int, int | None]] = []
         self._names: tuple[str, ...] = ()
-        self.box = tame(QComboBox())
+        self.box = narrow(QComboBox())
         self.box.setToolTip(_TOOLTIP)
         self.folder = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, nullable=True)
         self._note = wrap(QLabel())

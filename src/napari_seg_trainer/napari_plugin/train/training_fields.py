@@ -9,12 +9,11 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.napari_plugin.parts.parameter_fields import ParameterFields
-from napari_seg_trainer.napari_plugin.parts.parameters import Parameter, parameters_of, problems
-from napari_seg_trainer.napari_plugin.parts.section import Section
-from napari_seg_trainer.napari_plugin.parts.tab_order import tab_through
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, tab_through
 from napari_seg_trainer.napari_plugin.train.folder_list import FolderList
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.schema.parameters import Parameter, parameters_of, problems
 
 Values = Mapping[str, JsonValue]
 

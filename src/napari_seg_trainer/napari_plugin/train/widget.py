@@ -13,13 +13,13 @@ from napari_seg_trainer.errors import SegTrainerError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import job_of
 from napari_seg_trainer.napari_plugin.parts.background import in_background
-from napari_seg_trainer.napari_plugin.parts.docked import Docked
+from napari_seg_trainer.napari_plugin.parts.docks import Docked
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.parts.section import Section
+from napari_seg_trainer.napari_plugin.parts.widgets import Section
 from napari_seg_trainer.napari_plugin.run.run_list import RunList
-from napari_seg_trainer.napari_plugin.run.summaries import active_run
 from napari_seg_trainer.napari_plugin.train.job_form import JobForm
 from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.summaries import active_run
 from napari_seg_trainer.schema.job import TrainingJob
 
 if TYPE_CHECKING:

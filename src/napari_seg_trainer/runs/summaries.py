@@ -11,8 +11,7 @@ from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.engines.registry import engine_specs
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.runs.checkpoint import read_state
-from napari_seg_trainer.runs.listing import list_runs
-from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
+from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState, list_runs
 
 REFRESH_SECONDS = 2.0
 POLL_SECONDS = 0.2

@@ -7,8 +7,8 @@ import pytest
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from napari_seg_trainer.engines.stardist.spec import SPEC
-from napari_seg_trainer.napari_plugin.parts.parameters import parameters_of, plain, problems
 from napari_seg_trainer.schema.job import Hyperparameters, Normalization
+from napari_seg_trainer.schema.parameters import parameters_of, plain, problems
 
 
 class Colour(StrEnum):

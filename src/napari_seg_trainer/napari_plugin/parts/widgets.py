@@ -1,0 +1,150 @@
+"""Small helpers for widgets: the Tab key, drop-downs, questions, folding sections, times, and following a folder."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QComboBox, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+
+def tab_through(stops: Sequence[QWidget], *, before: QWidget) -> None:
+    """Have the Tab key go through `stops` in their order, and then on to `before`.
+
+    Qt puts a widget that is made late at the end of the whole window's order.
+    """
+    last = before.previousInFocusChain()
+    # Qt passes over a request that names a widget without focus
+    while last is not None and (last in stops or last.focusPolicy() == Qt.FocusPolicy.NoFocus):
+        last = last.previousInFocusChain()
+    for stop in stops:
+        QWidget.setTabOrder(last, stop)
+        last = stop
+
+
+def tab_last(stops: Sequence[QWidget], *, of: QWidget) -> None:
+    """Have the Tab key come to `stops`, in their order, after all else that is in a widget."""
+    last, at = None, stops[0].nextInFocusChain()
+    while at is not None and at is not stops[0]:
+        # a text that can be selected takes the focus from the mouse only
+        if of.isAncestorOf(at) and at not in stops and at.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            last = at
+        at = at.nextInFocusChain()
+    for stop in stops:
+        QWidget.setTabOrder(last, stop)
+        last = stop
+
+
+def clock(seconds: float) -> str:
+    """Return a time such as ``4:12`` or ``1:04:12``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+_T = TypeVar("_T")
+
+
+def required(value: _T | None) -> _T:
+    """Return what by Qt's type hints may be None, and is not where this is called."""
+    assert value is not None
+    return value
+
+
+def follow(owner: QWidget, emitter: Any, callback: Callable[[Any], None]) -> None:
+    """Call `callback` with each event of one of napari's emitters, or group of them, while `owner` lives."""
+
+    def tell(event: Any = None) -> None:
+        callback(event)
+
+    def leave(_gone: object = None) -> None:
+        emitter.disconnect(tell)
+
+    emitter.connect(tell)
+    owner.destroyed.connect(leave)
+
+
+def narrow(box: QComboBox) -> QComboBox:
+    """Let a drop-down be narrower than its longest choice, and the wheel scroll the dock rather than choose."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(4)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    pass_wheel(box)
+    return box
+
+
+def pass_wheel(widget: QWidget) -> None:
+    """Let the wheel scroll the dock rather than change a value."""
+    widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # not by the wheel
+    widget.installEventFilter(_WheelPasser(widget))
+
+
+class _WheelPasser(QObject):
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
+        if event is None or event.type() != QEvent.Type.Wheel:
+            return False
+        event.ignore()  # it goes to the parent
+        return True
+
+
+def ask(parent: QWidget, question: str, verb: str, agreed: Callable[[], None]) -> QMessageBox:
+    """Ask, without blocking the viewer's event loop; `agreed` is called if the user clicks on `verb`."""
+    return ask_which(parent, question, {verb: agreed})
+
+
+def ask_which(parent: QWidget, question: str, answers: Mapping[str, Callable[[], None]]) -> QMessageBox:
+    """As `ask`, with several verbs to choose from, and what each of them does."""
+    box = QMessageBox(QMessageBox.Icon.Question, "Please confirm", question, parent=parent)
+    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    buttons = {box.addButton(verb, QMessageBox.ButtonRole.AcceptRole): do for verb, do in answers.items()}
+    back = box.addButton("Go back", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(back)
+    box.setEscapeButton(back)
+
+    def clicked(button: object) -> None:
+        for answer, do in buttons.items():
+            if button is answer:
+                do()
+
+    box.buttonClicked.connect(clicked)
+    box.open()
+    return box
+
+
+class Section(QCollapsible):
+    """A title to click on, and what it hides; folded at first.
+
+    Parameters
+    ----------
+    title : str
+        What is inside.
+    content : QWidget
+        What unfolds.
+    """
+
+    def __init__(self, title: str, content: QWidget) -> None:
+        super().__init__(title)
+        self.setDuration(0)
+        self._title = title
+        # napari's style makes a button lower than the text in it where the layout has no room
+        self.toggleButton().setMinimumHeight(self.fontMetrics().height() + 10)
+        self.toggleButton().setToolTip("Click to unfold or fold.")
+        # a long summary is cut off rather than widen the dock
+        self.toggleButton().setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        inside = QWidget()
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(content)
+        inside.installEventFilter(self)
+        self.setContent(inside)
+        self.collapse(animate=False)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Give the content more or less room as well when parts of it come or go."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest and self.isExpanded():
+            self.content().setMaximumHeight(self.content().sizeHint().height() + 10)
+        return bool(super().eventFilter(watched, event))  # type: ignore[arg-type]
+
+    def summarize(self, text: str) -> None:
+        """Show in the title, in brackets, what is set inside."""
+        self.setText(f"{self._title} ({text})" if text else self._title)
