@@ -157,7 +157,7 @@ def group_of_stem(stem: str) -> str:
 
 
 def pixel_hash(array: NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's shape, dtype and values, the same on every machine."""
+    """Return the SHA-256 of an array's shape, dtype and values, of any axes; the same on every machine."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{little.shape} {little.dtype.str}".encode())
     digest.update(little.data if little.size else b"")

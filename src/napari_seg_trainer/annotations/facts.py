@@ -96,7 +96,7 @@ class ImageFacts(FrozenModel):
 
     @property
     def diameters(self) -> NDArray[np.float64]:
-        """Diameter of the circle of each object's area, in pixels."""
+        """Diameter of the circle of each object's area, in pixels; one number an object."""
         found: NDArray[np.float64] = np.sqrt(self.areas * 4 / np.pi)
         return found
 

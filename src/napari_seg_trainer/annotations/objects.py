@@ -34,7 +34,7 @@ class Objects:
 
     @cached_property
     def areas(self) -> NDArray[np.int64]:
-        """Pixels of each object."""
+        """Pixels of each object; one number an object."""
         return np.bincount(self.flat, minlength=len(self.labels) + 1)[1:]
 
     @cached_property
@@ -163,5 +163,5 @@ def _touching(background: NDArray[Any], objects: Objects, outside: NDArray[np.bo
 
 
 def point(values: NDArray[np.float64]) -> Point:
-    """Return y and x to a tenth of a pixel."""
+    """Return coordinates y and x to a tenth of a pixel."""
     return round(float(values[0]), 1), round(float(values[1]), 1)

@@ -178,7 +178,7 @@ def _overlap(truth: NDArray[Any], prediction: NDArray[Any]) -> _Overlap:
 def count_pairs(
     truth: NDArray[Any], prediction: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pairs of labels that occur at the same pixel, and at how many."""
+    """Return the pairs of labels (YX) that occur at the same pixel, and at how many."""
     if not truth.size:
         nothing = np.zeros(0, np.int64)
         return nothing, nothing, nothing

@@ -127,7 +127,7 @@ class Dataset:
         return scale_factor(image.facts.pixel_size, self.pixel_size)
 
     def object_sizes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return diameters and extents of the training objects, in the model's pixels."""
+        """Return diameters and extents of the training objects, one number an object, in the model's pixels."""
         training = self.side(self.split.training)
         return (
             np.concatenate([image.facts.diameters * self.factor(image) for image in training]),

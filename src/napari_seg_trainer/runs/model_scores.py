@@ -40,7 +40,7 @@ def score_model(
     progress : callable
         Told how many images are done, and how many there are.
     keep : callable, optional
-        Handed the name of each image and what the model finds in it.
+        Handed the name of each image and what the model finds in it (YX).
     """
     predictor = engine.load(folder)
     scores: list[ImageScore] = []

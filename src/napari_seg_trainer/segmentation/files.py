@@ -118,7 +118,7 @@ def segment_files(
 
 
 def count_objects(labels: NDArray[np.int32]) -> int:
-    """Return how many different numbers other than 0 there are."""
+    """Return how many different numbers other than 0 there are in labels (YX)."""
     highest = int(labels.max(initial=0))
     if highest > labels.size:  # too sparse for a table
         return int(np.count_nonzero(np.unique(labels)))

@@ -95,7 +95,7 @@ def annotate(
 
 
 def flows_of(labels: NDArray[np.int32]) -> NDArray[np.float16]:
-    """Return the flows of labels numbered without gaps, as Cellpose computes them (Stringer et al. 2021)."""
+    """Return the flows (2YX: along Y, X) of labels (YX) numbered without gaps, by Cellpose (Stringer et al. 2021)."""
     flows, _ = masks_to_flows_gpu(labels.astype(np.int64), device=torch.device("cpu"))
     return np.asarray(flows, _FLOAT)
 

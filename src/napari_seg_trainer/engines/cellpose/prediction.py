@@ -202,7 +202,7 @@ def tile_count(shape: Sequence[float], block: int) -> int:
 
 
 def typical_diameter(labels: NDArray[Any]) -> float:
-    """Return the median diameter of the circles with the objects' areas, pixels; 0 for fewer than five objects."""
+    """Return the median diameter of circles with the areas of objects (labels YX), pixels; 0 for fewer than five."""
     areas = np.bincount(labels.ravel())[1:]
     areas = areas[areas > 0]
     return float(np.median(np.sqrt(areas * 4 / np.pi))) if areas.size >= _ENOUGH else 0.0

@@ -118,7 +118,7 @@ class Trainer:
             self._swap()
 
     def set_weights(self, weights: Iterable[NDArray[Any]]) -> None:
-        """Start from these weights."""
+        """Start from these weights, in Keras' order and axes."""
         for variable, mean, value in zip(self._weights, self._means, weights, strict=True):
             variable.assign(value)
             mean.assign(value)
@@ -202,6 +202,6 @@ def _save_arrays(path: Path, variables: Any) -> None:
 
 
 def load_arrays(path: Path) -> list[NDArray[Any]]:
-    """Return the arrays in the order in which they were saved."""
+    """Return the arrays, of any axes, in the order in which they were saved."""
     with np.load(path, allow_pickle=False) as stored:
         return [stored[name] for name in sorted(stored.files)]

@@ -32,7 +32,7 @@ def plane_shape(layer: Layer) -> tuple[int, int]:
 
 
 def to_layer(point: Sequence[float] | NDArray[Any], units: Sequence[Any] | None, layer: Layer) -> NDArray[np.float64]:
-    """Return where a point of the world is in a layer's data, in pixels.
+    """Return where a point of the world is in a layer's data, in pixels: coordinates along the layer's axes.
 
     Parameters
     ----------

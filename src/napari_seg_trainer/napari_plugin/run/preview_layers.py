@@ -41,7 +41,7 @@ class Picture:
 
     @classmethod
     def of(cls, image: NDArray[np.float32], truth: NDArray[np.int32]) -> "Picture":
-        """Find the limits of each channel."""
+        """Find the limits of each channel of an image (CYX) with its truth (YX)."""
         return cls(image, truth, tuple(_limits(channel) for channel in image))
 
 

@@ -48,7 +48,7 @@ def new_labels(task: LayerTask) -> Labels:
 
 
 def show_plane(labels: Labels, frame: int, found: NDArray[np.int32]) -> None:
-    """Put what was found in one plane into a layer of `new_labels`."""
+    """Put what was found in one plane (YX) into a layer of `new_labels`."""
     leading = labels.data.shape[:-2]
     index = np.unravel_index(frame, leading) if leading else ()
     labels.data[index] = found
