@@ -84,7 +84,7 @@ class DatasetImage:
         annotated = pair.read()
         if not is_same(stamps_of(pair), self.looked.stamps):
             raise DataError(
-                f"Image '{pair.image}' or its mask was changed while the training began. Start the training again."
+                f"Image '{pair.image}' or its mask was changed after it was looked at. Start the training again."
             )
         return annotated
 
