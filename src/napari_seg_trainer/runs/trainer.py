@@ -16,7 +16,7 @@ from napari_seg_trainer.library.pretrained import resolve_pretrained
 from napari_seg_trainer.library.problems import disk_problem
 from napari_seg_trainer.runs.baseline import settle_baseline
 from napari_seg_trainer.runs.checkpoint import cancelled, read_state, tell_missing_epoch
-from napari_seg_trainer.runs.context import Cancelled, RunContext
+from napari_seg_trainer.runs.context import Cancelled, RunContext, RunReporter
 from napari_seg_trainer.runs.curve_training import learn_curve
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
 from napari_seg_trainer.runs.model_making import ModelMaking
@@ -74,7 +74,7 @@ class _Training:
 
     def work(self) -> Event:
         tell_missing_epoch(self.run)
-        early = RunContext(self.run, 0, 0)
+        early = RunReporter(self.run)
         early.obey()
         if wait_for_turn(self.run, early) and early.last_epoch == 0:
             return Stopped(reason="stopped while it waited for another training", model=None, best_epoch=None)
@@ -108,7 +108,7 @@ class _Training:
         )
         return making.make()
 
-    def _parent(self, context: RunContext) -> LibraryModel | None:
+    def _parent(self, context: RunReporter) -> LibraryModel | None:
         chosen = self.job.pretrained
         if chosen is None and not self.spec.base:
             return None
@@ -144,7 +144,7 @@ class _Training:
             "Put the folder back as it was, or start a new training."
         )
 
-    def _parameters(self, dataset: Dataset, context: RunContext) -> Hyperparameters:
+    def _parameters(self, dataset: Dataset, context: RunReporter) -> Hyperparameters:
         parameters = parse_parameters(self.spec, self.job.hyperparameters)
         images = len(dataset.split.training)
         samples = samples_per_epoch(images, parameters.augmentation)
@@ -158,7 +158,7 @@ class _Training:
         context.log(f"The batch size is {samples}, as there are only {samples} samples in an epoch.")
         return parameters.replace(batch_size=samples)
 
-    def _prepare(self, dataset: Dataset, context: RunContext) -> TrainingData:
+    def _prepare(self, dataset: Dataset, context: RunReporter) -> TrainingData:
         folder = self.run.folder / "prepared"
         diameters, extents = dataset.object_sizes()
         return TrainingData(

@@ -5,14 +5,14 @@ import time
 
 import psutil
 
-from napari_seg_trainer.runs.context import RunContext
+from napari_seg_trainer.runs.context import RunReporter
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, list_runs
 
 POLL_SECONDS = 0.5
 _DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
-def wait_for_turn(run: Run, context: RunContext) -> bool:
+def wait_for_turn(run: Run, context: RunReporter) -> bool:
     """Wait until no training that began earlier uses the same devices; called by the training process.
 
     A training that was given other GPUs with ``CUDA_VISIBLE_DEVICES`` is not waited for.
