@@ -169,10 +169,10 @@ def test_tiles_are_as_large_as_is_cheap(shape, block):
 )
 def test_a_large_image_tells_how_far_it_is(changes, looks):
     told = []
-    large = predictor(**changes)
+    large = predictor(block=64, largest_block=64, **changes)
     assert isinstance(large, TellsTiles)
     large.on_tile = lambda done, total: told.append((done, total))
-    large.predict(disc_image((500, 500), 1, 3, (13, 17)).image)
+    large.predict(disc_image((200, 200), 1, 3, (13, 17)).image)
     first = [parts for parts in told if parts[1] == told[0][1]]
     batches = first[0][1] // looks
     assert batches > 1
@@ -180,7 +180,7 @@ def test_a_large_image_tells_how_far_it_is(changes, looks):
     assert told[-1][0] == told[-1][1]
     assert all(done / total <= later / last for (done, total), (later, last) in pairwise(told))
     told.clear()
-    large.predict(disc_image((100, 100), 1, 3, (13, 17)).image)
+    large.predict(disc_image((40, 40), 1, 3, (13, 17)).image)
     assert told == []
 
 
