@@ -146,3 +146,14 @@ def test_weights_of_cellpose_can_be_chosen_as_a_file(tmp_path, library, cellpose
     assert resolve_pretrained(str(path), "cellpose", library).folder == path
     with pytest.raises(LibraryError, match="for the engine 'cellpose', but this job is for 'cellpose-sam'"):
         resolve_pretrained(str(path), "cellpose-sam", library)
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [("no_such_package/half.json", "is not installed"), ("json/none.zip", "lacks its file .*none.zip")],
+)
+def test_a_model_that_its_package_lacks_is_one_line(tmp_path, place, told):
+    model = PretrainedModel(name="half", title="A test", url=f"package:{place}", checksum=None, channels=("a",))
+    with pytest.raises(LibraryError, match=told) as error:
+        fetch(model, STARDIST, tmp_path / "downloads")
+    assert "\n" not in str(error.value)

@@ -124,7 +124,12 @@ def fetch(
 def _file_of(model: PretrainedModel, target: Path, progress: Progress | None) -> Path:
     """Return a model's file, fetched or copied to where it can be moved."""
     place = target.with_name(f"{model.name}{'.zip' if model.is_archive else '.weights'}")
-    there = model.file()
+    try:
+        there = model.file()
+    except ModuleNotFoundError as error:
+        raise LibraryError(f"The package of pretrained model {model.name!r} is not installed: {error}.") from error
+    if there is not None and not there.is_file():
+        raise LibraryError(f"Pretrained model {model.name!r} lacks its file '{there}'. Reinstall its package.")
     if there is None:
         return download(model.url, place, checksum=model.checksum, progress=progress)
     with explained(target.parent):

@@ -23,7 +23,7 @@ from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.library.model_folder import LibraryModel
-from napari_seg_trainer.segmentation.files import open_image
+from napari_seg_trainer.segmentation.files import count_objects, open_image
 from napari_seg_trainer.segmentation.loop import work_through
 from napari_seg_trainer.segmentation.request import OnTile, SegmentRequest, check_choices
 from napari_seg_trainer.segmentation.segment import Segmenter
@@ -243,5 +243,4 @@ def _look(path: Path, image: NDArray[Any], segments: Sequence[_Segment]) -> Sugg
     answers = [segment(image) for segment in segments]
     answers += [np.flip(segments[0](np.ascontiguousarray(np.flip(image, axis))), axis) for axis in _MIRRORS]
     found = answers[0]
-    objects = int(np.count_nonzero(np.bincount(found.ravel())[1:]))
-    return Suggestion(path, objects, disagreement(answers), looks_of(image, found))
+    return Suggestion(path, count_objects(found), disagreement(answers), looks_of(image, found))
