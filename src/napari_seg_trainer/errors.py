@@ -1,4 +1,4 @@
-"""What can go wrong in a way that a user can mend.
+"""Errors that a user can do something about.
 
 Every error below carries one line that names the value, what is wrong with it and the way out. The command line prints
 that line and exits with status 1; the widgets show it beside the field. Anything else that is raised is a defect of

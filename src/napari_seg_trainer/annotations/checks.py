@@ -16,7 +16,7 @@ TINY_PIXELS = 10
 
 FEW_LABELS = 3
 PIECES_PER_LABEL = 5
-"""A mask of at most so many labels, with at least so many pieces a label, shows classes and not objects."""
+"""A mask with no more labels than `FEW_LABELS`, and at least this many pieces per label, shows classes, not objects."""
 
 Check = Callable[[AnnotatedImage, Objects], Iterator[Finding]]
 

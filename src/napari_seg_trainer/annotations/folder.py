@@ -15,7 +15,7 @@ from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
 from napari_seg_trainer.errors import DataError
 
 MAX_NAMES = 10
-"""So many channels are named in a message."""
+"""A message names this many channels at most."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def spread(count: int, most: int) -> list[int]:
 
 
 def evenly(images: Sequence[PreparedImage], most: int, pixels: int | None = None) -> list[PreparedImage]:
-    """Return up to `most` images, evenly among those given; so few, but one at least, that they fit so many pixels."""
+    """Return up to `most` images, evenly spaced, and fewer, but at least one, to stay within `pixels` in total."""
     count = min(len(images), most)
     chosen = [images[place] for place in spread(len(images), count)]
     while pixels is not None and count > 1 and sum(image.labels.size for image in chosen) > pixels:

@@ -1,4 +1,4 @@
-"""Which images teach and which validate."""
+"""Which images are for training and which for validation."""
 
 from collections import Counter
 from collections.abc import Sequence

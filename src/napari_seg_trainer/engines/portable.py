@@ -31,7 +31,7 @@ class PortableNetwork:
     step : (int, int)
         What the input's height and width must be multiples of, pixels.
     grid : (int, int)
-        The output has one pixel for so many of the input, along Y and X.
+        How many input pixels one output pixel stands for, along Y and X.
     halo : (int, int)
         How much at each of the output's borders is unreliable, output pixels.
     outputs : tuple of str

@@ -15,20 +15,33 @@ from napari_seg_trainer.evaluation.comparison import counted
 from napari_seg_trainer.evaluation.scores import ImageScore, Mistakes, Scores
 
 MOST_IMAGES = 50
-"""Of those that teach, so many are looked at."""
+"""How many training images are looked at, at most."""
 FEWEST_IMAGES = 3
 """With fewer, what is usual cannot be told."""
 SIDE = 1024
 """Of a larger image the middle is looked at, pixels."""
 ALIKE = 4 / 3
-"""Objects are of one size where the one diameter is at most so many times the other."""
+"""Two objects count as equally large if their diameters differ by at most this factor."""
 RARE = 0.05
 """A size of objects is rare where fewer than this part of the images, or none, has it."""
 BEYOND = 1.5
-"""An image stands out where a trait is so many times above the highest, or below the lowest, of the training images."""
+"""An image stands out if a trait is beyond the training images' highest or lowest value by this factor."""
 _SMOOTHING, _HALO = 1.0, 3
 
 Kind = Literal["large", "small", "blurred", "dim", "bright", "crowded"]
+POOR = 0.8
+WORST_IMAGES = 3
+SUCH_IMAGES = 3
+"""How many images of a kind to annotate; fewer would not show what is usual for it."""
+_MANY = 3
+"""Merging or splitting matters where it is at least one such part of what is missed."""
+_KINDS: dict[Kind, str] = {
+    "large": "images with large cells",
+    "small": "images with small cells",
+    "dim": "dim images",
+    "bright": "bright images",
+    "crowded": "images where objects touch",
+}
 
 
 @dataclass(frozen=True)
@@ -190,21 +203,6 @@ def _outlines(labels: NDArray[np.int32]) -> float:
 def _middle(shape: tuple[int, ...]) -> tuple[slice, slice]:
     y, x = (max(0, (length - SIDE) // 2) for length in shape)
     return slice(y, y + SIDE), slice(x, x + SIDE)
-
-
-POOR = 0.8
-WORST_IMAGES = 3
-SUCH_IMAGES = 3
-"""So many images of a kind are asked for, as fewer would not tell what is usual for it."""
-_MANY = 3
-"""Merging or splitting matters where it is at least one such part of what is missed."""
-_KINDS: dict[Kind, str] = {
-    "large": "images with large cells",
-    "small": "images with small cells",
-    "dim": "dim images",
-    "bright": "bright images",
-    "crowded": "images where objects touch",
-}
 
 
 def worst_images(scores: Scores) -> list[ImageScore]:

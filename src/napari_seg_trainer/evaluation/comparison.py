@@ -16,6 +16,10 @@ FEWEST_IMAGES = 5
 """With fewer images, chance decides which of two models scores higher."""
 _SHOWN = 0.005
 """Differences are told with two decimals."""
+PARTS: dict[Literal["half", "quarter"], int] = {"half": 2, "quarter": 4}
+"""Of how many images one is taken."""
+FEWEST_TRAINING_IMAGES = 2
+"""A part needs at least this many images."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,6 @@ def _counts(images: Sequence[ImageScore]) -> NDArray[np.int64]:
 
 def _precision(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return counts[..., 0] / np.maximum(counts[..., 1], 1)
-
-
-PARTS: dict[Literal["half", "quarter"], int] = {"half": 2, "quarter": 4}
-"""Of how many images one is taken."""
-FEWEST_TRAINING_IMAGES = 2
-"""A part needs at least this many images."""
 
 
 class CurvePoint(FrozenModel):

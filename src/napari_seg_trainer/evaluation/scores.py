@@ -10,6 +10,7 @@ from napari_seg_trainer.evaluation.matching import IOU_THRESHOLDS, Matching, cou
 from napari_seg_trainer.schema._base import FrozenModel
 
 IOU = 0.5
+MEASURES = ("precision", "recall", "f1", "ap", "pq")
 
 
 class Mistakes(FrozenModel):
@@ -84,9 +85,6 @@ def _totals(labels: NDArray[np.int64], pixels: NDArray[np.int64]) -> NDArray[np.
 def _with_several(labels: NDArray[np.int64]) -> int:
     """Return how many labels occur more than once."""
     return int(np.count_nonzero(np.unique(labels, return_counts=True)[1] > 1))
-
-
-MEASURES = ("precision", "recall", "f1", "ap", "pq")
 
 
 def score_key(measure: str, iou_threshold: float) -> str:

@@ -19,6 +19,11 @@ from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.schema.events import EpochEnded, Event
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+STILL_FALLING = 0.02
+RISEN = 0.1
+RECENT = 0.2
+"""Part of the epochs that counts as the end of a training."""
+FEWEST_EPOCHS = 10
 
 
 def give_verdict(
@@ -69,7 +74,7 @@ def give_verdict(
 def give_interim_verdict(
     scores: Scores, epochs: Sequence[EpochEnded], baseline: str = "", other: Scores | None = None
 ) -> tuple[str, ...]:
-    """Return what can be said in the middle of a training: its course, and how it stands to what is to be beaten.
+    """Return what can be said in the middle of a training: its course, and how it compares with the baseline.
 
     Parameters are those of `give_verdict`. Nothing is said before there are enough epochs for a course, nor of a
     difference on too few images.
@@ -113,7 +118,7 @@ def _test(tested: Scores | None) -> str:
 
 
 def _against(scores: Scores, baseline: str, other: Scores | None, learning: bool, is_asked: bool) -> str:
-    """Tell how it stands to what is to be beaten, and, where it is worse, the way out that nothing else tells."""
+    """Compare it with the baseline and, if it is worse, say what to do, unless another sentence does."""
     compared = _compared(scores, other)
     if compared is None:
         return ""
@@ -124,19 +129,12 @@ def _against(scores: Scores, baseline: str, other: Scores | None, learning: bool
 
 
 def _compared(scores: Scores, other: Scores | None) -> Comparison | None:
-    """Compare on the images that both were scored on: in the middle, and of what is to be beaten, that may be some."""
+    """Compare on the images that both were scored on, which during a training may be only some of them."""
     if other is None:
         return None
     ours, theirs = ({image.image: image for image in seen.images} for seen in (scores, other))
     both = [name for name in ours if name in theirs]
     return compare([ours[name] for name in both], [theirs[name] for name in both]) if both else None
-
-
-STILL_FALLING = 0.02
-RISEN = 0.1
-RECENT = 0.2
-"""Part of the epochs that counts as the end of a training."""
-FEWEST_EPOCHS = 10
 
 
 def course_of(events: Iterable[Event]) -> list[EpochEnded]:

@@ -23,6 +23,7 @@ PLAIN_WORDS = "In plain words"
 _MISTAKES = ("missed", "extra", "merged", "split")
 _IOU_PERCENT = (50, 70, 90)
 _MEASURES = {"AP": "ap", "F1": "f1_", "Precision": "precision", "Recall": "recall", "Panoptic quality": "pq"}
+_EVALUATE = "To compare them, score them on one annotation folder, below."
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,6 @@ def _scores(card: ModelCard) -> Facts:
 def _scaling(normalization: Normalization) -> str:
     unit = "percentiles" if normalization.mode == "percentile" else "values"
     return f"{unit} {normalization.low:g} to {normalization.high:g}{', clipped' if normalization.clip else ''}"
-
-
-_EVALUATE = "To compare them, score them on one annotation folder, below."
 
 
 @dataclass(frozen=True)

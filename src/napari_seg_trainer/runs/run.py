@@ -49,6 +49,8 @@ from napari_seg_trainer.schema.job import TrainingJob
 
 START_SECONDS = 60.0
 """A run without a process for longer than this did not start."""
+KEEP: Literal["keep"] = "keep"
+DISCARD: Literal["discard"] = "discard"
 
 
 class RunState(StrEnum):
@@ -62,8 +64,6 @@ class RunState(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-KEEP: Literal["keep"] = "keep"
-DISCARD: Literal["discard"] = "discard"
 ACTIVE_STATES = (RunState.STARTING, RunState.RUNNING)
 _LAST_STATES = {Finished: RunState.FINISHED, Stopped: RunState.STOPPED, Failed: RunState.FAILED}
 

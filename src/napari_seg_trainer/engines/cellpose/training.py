@@ -42,7 +42,7 @@ class Batch:
         return len(self.image)
 
     def split(self, most: int) -> list["Batch"]:
-        """Return parts of at most so many samples."""
+        """Return parts of at most `most` samples each."""
         parts = zip(self.image.split(most), self.target.split(most), strict=True)
         return [Batch(image, target) for image, target in parts]
 

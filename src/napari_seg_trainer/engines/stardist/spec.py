@@ -21,7 +21,9 @@ class StarDistParameters(Hyperparameters):
     """
 
     rays: Annotated[int, Field(ge=8, le=256)] | None = Field(
-        None, title="Rays", description="Corners of the polygon that outlines an object. More for knobbly shapes."
+        None,
+        title="Rays",
+        description="Corners of the polygon that outlines an object. Use more for irregular shapes.",
     )
     grid: Literal[1, 2, 4, 8] | None = Field(
         None, title="Grid", description="The network answers at every n-th pixel. Larger is faster, for large objects."
@@ -108,7 +110,7 @@ _CITATIONS = (
 SPEC = EngineSpec(
     id="stardist",
     title="StarDist",
-    good_for="Roundish objects such as nuclei, also crowded ones.",
+    good_for="Round objects such as nuclei, even where they are crowded.",
     parameters=StarDistParameters,
     channels=(1, None),
     location="napari_seg_trainer.engines.stardist.engine:StarDistEngine",

@@ -37,7 +37,7 @@ class ExportProgress(QWidget):
         self.show()
 
     def advance(self, done: int) -> None:
-        """Show that so many are written."""
+        """Show that `done` images are written."""
         self._bar.setValue(done)
         self.line.setText(progress(done, self._bar.maximum(), time.monotonic() - self._began))
 

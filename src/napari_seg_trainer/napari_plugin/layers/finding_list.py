@@ -26,7 +26,7 @@ from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
 
 FIRST = 5
 MORE = 20
-"""So many findings are shown at first, and so many more with each click."""
+"""`FIRST` findings are shown at first, and `MORE` more with each click."""
 
 _SIGNS = {Severity.ERROR: "✖", Severity.WARNING: "⚠", Severity.INFO: "•"}
 _FOLLOW = {Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space}

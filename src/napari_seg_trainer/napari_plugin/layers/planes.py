@@ -26,6 +26,13 @@ ORIGINS = "annotated images"
 _COLOURS = ("red", "green", "blue")
 _MASK_ENDINGS = re.compile(r"(_labelled|_cp_masks|_masks|_seg)+$", re.IGNORECASE)
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
+PROVENANCE = "napari-seg-trainer"
+"""Key in a Labels layer's metadata for how it was made."""
+PREFIX = "annotations_"
+"""Before the population in the name of an annotation folder, as Celldetective has it."""
+FOLDER = "annotation folder"
+"""Key in a layer's metadata for the folder that the layer was opened from."""
+_AREAS = {"rectangle", "ellipse", "polygon"}
 
 
 @dataclass(frozen=True)
@@ -275,20 +282,10 @@ def _base_name(layer: Layer) -> str:
     return safe or "image"
 
 
-PROVENANCE = "napari-seg-trainer"
-"""Key in a Labels layer's metadata for how it was made."""
-
-
 def model_of(labels: Labels) -> str:
     """Return the name of the model that has found a layer's labels; empty if none has."""
     made = labels.metadata.get(PROVENANCE)
     return str(made.get("model", "")) if isinstance(made, dict) else ""
-
-
-PREFIX = "annotations_"
-"""Before the population in the name of an annotation folder, as Celldetective has it."""
-FOLDER = "annotation folder"
-"""Key in a layer's metadata for the folder that the layer was opened from."""
 
 
 def source_folder(layer: Layer) -> Path | None:
@@ -299,9 +296,6 @@ def source_folder(layer: Layer) -> Path | None:
     path = Path(opened)
     folder = path if path.is_dir() and (FOLDER in layer.metadata or path.name.startswith(PREFIX)) else path.parent
     return folder if folder.is_absolute() and folder.is_dir() else None
-
-
-_AREAS = {"rectangle", "ellipse", "polygon"}
 
 
 @dataclass(frozen=True)

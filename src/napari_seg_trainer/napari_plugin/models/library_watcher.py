@@ -8,7 +8,7 @@ from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
 from napari_seg_trainer.library.library import ModelLibrary
 
 COALESCE_MS = 200
-"""What happens within so many milliseconds is told once."""
+"""Changes within this many milliseconds are reported as one."""
 LOOK_MS = 5000
 """A shared disk tells nothing of what another computer does, such as a cluster's: so the folder is looked at, too."""
 

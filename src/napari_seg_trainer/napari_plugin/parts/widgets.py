@@ -7,6 +7,8 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QComboBox, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+_T = TypeVar("_T")
+
 
 def tab_through(stops: Sequence[QWidget], *, before: QWidget) -> None:
     """Have the Tab key go through `stops` in their order, and then on to `before`.
@@ -40,9 +42,6 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-_T = TypeVar("_T")
 
 
 def required(value: _T | None) -> _T:

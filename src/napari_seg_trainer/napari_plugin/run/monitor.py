@@ -15,7 +15,7 @@ from napari_seg_trainer.runs.run import Run, RunState
 from napari_seg_trainer.schema.events import Event
 
 BATCH = 1000
-"""So many events are told at once at most; the viewer draws once for each batch."""
+"""The largest batch of events; the viewer draws once for each batch."""
 POLL_SECONDS = 0.2
 DRAW_SECONDS = 1.0
 

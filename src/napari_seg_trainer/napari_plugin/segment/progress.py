@@ -45,7 +45,7 @@ class Tally:
     steps: list[Step] = field(default_factory=list)
     stopped: bool = False
     computed: float = 0.0
-    _first: tuple[float, float] | None = None  # when so many were computed
+    _first: tuple[float, float] | None = None  # a time, and how many steps were computed by then
 
     def tell(self, computed: float) -> None:
         """Take note of how many steps are computed; from any thread."""
