@@ -39,6 +39,7 @@ from napari_seg_trainer.runs.run import Run, list_runs
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 from napari_seg_trainer.testing.engine_suite import EngineSuite
 from testkit import drawing, processes
+from testkit.warm_python import WarmPython
 
 MakeFolder = Callable[..., Path]
 GRACE = 60.0
@@ -176,12 +177,30 @@ def _toy_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
+@pytest.fixture(scope="session")
+def _warm_python(_toy_package: Path) -> Iterator[WarmPython | None]:
+    if sys.platform != "linux":
+        yield None
+        return
+    python = WarmPython(_toy_package)
+    yield python
+    python.close()
+
+
 @pytest.fixture
-def toy(_toy_package: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def toy(
+    _toy_package: Path,
+    _warm_python: WarmPython | None,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
     """Install an engine of a third party, in this process and those that it starts, and return its id.
 
-    It finds what is brighter than half of the way from dark to bright; `toy_engine.py` tells its parameters.
+    It finds what is brighter than half of the way from dark to bright; `toy_engine.py` tells its parameters. Where
+    tests are not about the processes of trainings and predictions, these are copies of one that is there already.
     """
+    if _warm_python is not None and not MEASURED & set(request.path.parts):
+        monkeypatch.setattr(subprocess, "Popen", _warm_python.popen)
     monkeypatch.syspath_prepend(_toy_package)
     helpers = Path(__file__).with_name("helpers")
     paths = [str(_toy_package), str(helpers), *filter(None, [os.environ.get("PYTHONPATH")])]

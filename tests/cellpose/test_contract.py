@@ -15,7 +15,7 @@ from napari_seg_trainer.engines.cellpose.computing import fastest
 from napari_seg_trainer.engines.cellpose.predictors import BLOCK
 from napari_seg_trainer.library.library import ModelLibrary
 
-SETTINGS = {"epochs": 4, "batch_size": 4, "augmentation": 2, "patch_size": 64}
+SETTINGS = {"epochs": 2, "batch_size": 4, "augmentation": 1, "patch_size": 64}
 
 
 @pytest.fixture

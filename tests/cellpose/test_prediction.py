@@ -68,7 +68,7 @@ def test_masks_are_those_of_cellpose_3(record, recorded):
 def test_an_image_is_shown_at_the_diameter_that_the_network_knows(typical):
     network = Knowing()
     scale = typical / 15
-    prepared = disc_image((round(120 * scale), round(160 * scale)), 1, 3, (round(6 * scale), round(9 * scale)))
+    prepared = disc_image((round(60 * scale), round(80 * scale)), 1, 3, (round(6 * scale), round(9 * scale)))
     labels = predictor(network, typical=typical).predict(prepared.image)
     assert labels.shape == prepared.labels.shape
     assert np.median(network.seen) == pytest.approx(30, rel=0.25)
@@ -78,7 +78,8 @@ def test_an_image_is_shown_at_the_diameter_that_the_network_knows(typical):
 @pytest.mark.parametrize("factor", [0.5, 2.5])
 def test_objects_of_another_size_are_looked_at_twice(factor):
     network = Knowing()
-    prepared = disc_image((round(120 * factor), round(120 * factor)), 1, 3, (round(7 * factor), round(8 * factor)))
+    side = round(80 * factor)
+    prepared = disc_image((side, side), 1, 3, (round(7 * factor), round(8 * factor)))
     labels = predictor(network).predict(prepared.image)
     size = np.median([size for size in network.seen if size > 40] if factor > 1 else network.seen[:1])
     assert size == pytest.approx(30 * factor, rel=0.25)
@@ -88,7 +89,7 @@ def test_objects_of_another_size_are_looked_at_twice(factor):
 
 def test_a_diameter_that_the_user_tells_is_obeyed():
     network = Knowing()
-    prepared = disc_image((200, 200), 1, 3, (7, 8))
+    prepared = disc_image((120, 120), 1, 3, (7, 8))
     predictor(network).predict(prepared.image, CellposeSettings(diameter=10.0))
     assert np.median(network.seen) == pytest.approx(45, rel=0.25)
 

@@ -37,7 +37,18 @@ def ask(_worker: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     return lambda surface, case: _worker.ask(surface, case, tmp_path)
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def _usual(number: int, case: Any) -> bool:
+    """Whether a case is always tried. What reads files is the same for the data check, which tries each of them."""
+    return case.part == "folder" or bool(case.layers) or number % 3 == 0
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=() if _usual(number, case) else pytest.mark.slow)
+        for number, case in enumerate(CASES)
+    ],
+)
 def test_reader_and_writer_tell_in_one_line(ask, case):
     told = ask("read_and_write", case)
     for opened in told["read"]:

@@ -47,14 +47,14 @@ def read(folder):
     return [pair.read() for pair in AnnotationFolder.open(folder)]
 
 
-def test_a_folder_is_a_stack_for_each_channel_and_one_of_labels(viewer, annotation_folder, notices):
+def test_a_folder_is_a_stack_for_each_channel_and_one_of_labels(viewer_model, annotation_folder, notices):
     folder = annotation_folder("annotations_nuclei", 5, channels=("dapi", "actin"), pixel_size=0.325)
-    images, (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    images, (labels,) = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
     assert [image.name for image in images] == ["dapi", "actin"]
     assert labels.name == "nuclei labels"
-    assert {layer.data.shape for layer in viewer.layers} == {(5, 96, 96)}
-    assert {pixel_size(layer) for layer in viewer.layers} == {0.325}
-    assert viewer.dims.axis_labels == ("image", "y", "x")
+    assert {layer.data.shape for layer in viewer_model.layers} == {(5, 96, 96)}
+    assert {pixel_size(layer) for layer in viewer_model.layers} == {0.325}
+    assert viewer_model.dims.axis_labels == ("image", "y", "x")
     for frame, written in enumerate(read(folder)):
         assert stem_for(labels, frame, 5, None) == stem_for(images[0], frame, 5, None) == written.stem
         item = annotate(labels, sources(images), frame, stem=written.stem, pixel_size=0.325)
@@ -65,25 +65,25 @@ def test_a_folder_is_a_stack_for_each_channel_and_one_of_labels(viewer, annotati
     assert not notices
 
 
-def test_field_of_view_and_frame_survive_a_round_trip(viewer, annotation_folder):
+def test_field_of_view_and_frame_survive_a_round_trip(viewer_model, annotation_folder):
     folder = annotation_folder("some", 2, field_of_view="well A1", frame=7)
-    images, (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    images, (labels,) = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
     item = annotate(labels, sources(images), 1, stem="again")
     assert (item.field_of_view, item.frame) == ("well A1", 7)
 
 
-def test_labels_of_a_stack_can_be_painted(viewer, annotation_folder):
-    images, (labels,) = by_type(viewer.open(str(annotation_folder(images=3)), plugin=PLUGIN))
-    viewer.dims.current_step = (2, 0, 0)
+def test_labels_of_a_stack_can_be_painted(viewer_model, annotation_folder):
+    images, (labels,) = by_type(viewer_model.open(str(annotation_folder(images=3)), plugin=PLUGIN))
+    viewer_model.dims.current_step = (2, 0, 0)
     labels.selected_label = 777
     labels.paint((2, 50, 50), 777)
     assert annotate(labels, sources(images), 2, stem="a").labels.max() == 777
     assert annotate(labels, sources(images), 1, stem="a").labels.max() < 777
 
 
-def test_pixels_are_read_when_they_are_looked_at(viewer, annotation_folder):
+def test_pixels_are_read_when_they_are_looked_at(viewer_model, annotation_folder):
     folder = annotation_folder("big", 5, shape=(32, 32))
-    images, _ = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    images, _ = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
     AnnotatedImage(np.full((1, 32, 32), 9, np.uint16), np.ones((32, 32), np.int32), ("dapi",), "cell_03").write(
         folder, overwrite=True
     )
@@ -147,38 +147,38 @@ def test_other_programs_layouts_are_opened(viewer, tmp_path, layout):
     assert pixel_size(shown) is None
 
 
-def test_colours_become_three_channels(viewer, tmp_path):
+def test_colours_become_three_channels(viewer_model, tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (50, 60, 3), np.uint8)
     cellpose_png(tmp_path, image, np.ones((50, 60), int))
-    images, _ = by_type(viewer.open(str(tmp_path), plugin=PLUGIN))
+    images, _ = by_type(viewer_model.open(str(tmp_path), plugin=PLUGIN))
     assert [(shown.name, shown.colormap.name) for shown in images] == [(c, c) for c in ("red", "green", "blue")]
     np.testing.assert_array_equal(images[2].data, image[..., 2])
 
 
-def test_too_many_images_are_left_out_and_counted(viewer, annotation_folder, notices, monkeypatch):
+def test_too_many_images_are_left_out_and_counted(viewer_model, annotation_folder, notices, monkeypatch):
     folder = annotation_folder("many", 6)
     monkeypatch.setattr(stacks, "MAX_LABEL_BYTES", 4 * 96 * 96 * 4)
-    _, (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    _, (labels,) = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
     assert len(labels.data) == 4
     ((severity, text),) = notices
     assert severity == "warning"
     assert f"4 of 6 images in '{folder}' are open, and 2 are left out" in text
-    viewer.layers.clear()
+    viewer_model.layers.clear()
     notices.clear()
     monkeypatch.setattr(stacks, "MAX_KINDS", 1)
     annotation_folder("many", 2, shape=(40, 40), prefix="odd", seed=4)
-    _, (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    _, (labels,) = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
     assert len(labels.data) == 4
     assert "and 4 are left out" in notices[0][1]
 
 
-def test_broken_images_are_left_out_and_named(viewer, annotation_folder, notices):
+def test_broken_images_are_left_out_and_named(viewer_model, annotation_folder, notices):
     folder = annotation_folder("some", 4)
     whole = (folder / "cell_01.tif").read_bytes()
     (folder / "cell_01.tif").write_bytes(whole[: len(whole) // 2])
     (folder / "cell_02.json").write_text("{")
     tifffile.imwrite(folder / "cell_03_labelled.tif", np.ones((5, 5), np.uint16))
-    layers = viewer.open(str(folder), plugin=PLUGIN)
+    layers = viewer_model.open(str(folder), plugin=PLUGIN)
     assert [layer.data.shape for layer in layers] == [(96, 96), (96, 96)]
     ((severity, text),) = notices
     assert severity == "warning"
@@ -186,17 +186,17 @@ def test_broken_images_are_left_out_and_named(viewer, annotation_folder, notices
     assert len(text.splitlines()) == 1
 
 
-def test_a_folder_of_anything_else_is_refused_in_one_line(viewer, tmp_path, notices):
+def test_a_folder_of_anything_else_is_refused_in_one_line(viewer_model, tmp_path, notices):
     (tmp_path / "notes.txt").write_text("nothing")
-    assert viewer.open(str(tmp_path), plugin=PLUGIN) == []
+    assert viewer_model.open(str(tmp_path), plugin=PLUGIN) == []
     ((severity, text),) = notices
     assert severity == "error"
     assert re.fullmatch(rf"Folder '{re.escape(str(tmp_path))}' holds no image with its mask\. Expected .*", text)
 
 
-def test_a_mask_is_opened_with_its_image(viewer, annotation_folder):
+def test_a_mask_is_opened_with_its_image(viewer_model, annotation_folder):
     folder = annotation_folder("annotations_nuclei", 2, channels=("dapi", "actin"))
-    layers = viewer.open(str(folder / "cell_01_labelled.tif"), plugin=PLUGIN)
+    layers = viewer_model.open(str(folder / "cell_01_labelled.tif"), plugin=PLUGIN)
     assert [layer.name for layer in layers] == ["dapi", "actin", "cell_01 labels"]
     written = read(folder)[1]
     np.testing.assert_array_equal(layers[1].data, written.image[1])
@@ -205,23 +205,23 @@ def test_a_mask_is_opened_with_its_image(viewer, annotation_folder):
     assert stem_for(layers[2], 0, 1, None) == "cell_01"
 
 
-def test_a_mask_alone_is_opened_alone(viewer, annotation_folder, tmp_path, notices):
+def test_a_mask_alone_is_opened_alone(viewer_model, annotation_folder, tmp_path, notices):
     mask = (annotation_folder(images=1) / "cell_00_labelled.tif").rename(tmp_path / "cell_labelled.tif")
-    (labels,) = viewer.open(str(mask), plugin=PLUGIN)
+    (labels,) = viewer_model.open(str(mask), plugin=PLUGIN)
     assert isinstance(labels, Labels)
     assert labels.data.max() == 16
     mask.write_bytes(b"")
-    assert viewer.open(str(mask), plugin=PLUGIN) == []
+    assert viewer_model.open(str(mask), plugin=PLUGIN) == []
     assert notices[-1] == ("error", f"'{mask}' is empty (0 bytes). Export the image again, or remove it.")
 
 
-def test_a_pickle_is_not_run(viewer, tmp_path, notices):
+def test_a_pickle_is_not_run(viewer_model, tmp_path, notices):
     class Evil:
         def __reduce__(self):
             return (open, (str(tmp_path / "was run"), "w"))
 
     (tmp_path / "a_seg.npy").write_bytes(pickle.dumps(Evil()))
-    assert viewer.open(str(tmp_path / "a_seg.npy"), plugin=PLUGIN) == []
+    assert viewer_model.open(str(tmp_path / "a_seg.npy"), plugin=PLUGIN) == []
     assert notices[-1][0] == "error"
     assert not (tmp_path / "was run").exists()
 
@@ -236,16 +236,16 @@ def test_masks_and_zip_files_are_offered(name):
     assert PLUGIN in _npe2.get_readers(f"/data/{name}")
 
 
-def test_an_ordinary_image_is_opened_without_a_question(viewer, annotation_folder):
+def test_an_ordinary_image_is_opened_without_a_question(viewer_model, annotation_folder):
     image = annotation_folder(images=1) / "cell_00.tif"
-    (layer,) = viewer.open(str(image), plugin=None)
+    (layer,) = viewer_model.open(str(image), plugin=None)
     assert layer.source.reader_plugin == "napari"
 
 
-def test_for_a_folder_napari_asks(viewer, annotation_folder):
+def test_for_a_folder_napari_asks(viewer_model, annotation_folder):
     # its own reader takes folders, too, and nothing but that a path is a folder can be said in a manifest
     with pytest.raises(MultipleReaderError):
-        viewer.open(str(annotation_folder(images=1)), plugin=None)
+        viewer_model.open(str(annotation_folder(images=1)), plugin=None)
 
 
 def drop(viewer, path):
@@ -286,7 +286,7 @@ def test_a_zip_file_without_a_model_is_refused_in_one_line(viewer, home, tmp_pat
     assert opened(viewer, SEGMENT) is None
 
 
-def test_a_broken_first_image_takes_no_other_with_it(viewer, annotation_folder, notices):
+def test_a_broken_first_image_takes_no_other_with_it(viewer_model, annotation_folder, notices):
     folder = annotation_folder("some", 4)
     path = folder / "cell_00.tif"
     with tifffile.TiffFile(path) as tif:
@@ -294,7 +294,7 @@ def test_a_broken_first_image_takes_no_other_with_it(viewer, annotation_folder, 
     whole = bytearray(path.read_bytes())
     whole[place + 40 : place + 80] = bytes(40)
     path.write_bytes(whole)
-    image, labels = viewer.open(str(folder), plugin=PLUGIN)
+    image, labels = viewer_model.open(str(folder), plugin=PLUGIN)
     assert image.data.shape == labels.data.shape == (3, 96, 96)
     ((severity, text),) = notices
     assert severity == "warning"

@@ -15,20 +15,20 @@ DAPI = np.random.default_rng(0).integers(0, 60000, (40, 50), np.uint16)
 
 
 @pytest.fixture
-def layers(viewer):
+def layers(viewer_model):
     """A viewer's layers: two images of 0.325 µm and their labels."""
     where = {"scale": (0.325, 0.325), "units": "um"}
-    viewer.add_image(DAPI, name="DAPI", **where)
-    viewer.add_image(DAPI[::-1].astype(np.float32), name="actin", **where)
-    viewer.add_labels(LABELS.copy(), name="nuclei", **where)
-    return viewer.layers
+    viewer_model.add_image(DAPI, name="DAPI", **where)
+    viewer_model.add_image(DAPI[::-1].astype(np.float32), name="actin", **where)
+    viewer_model.add_labels(LABELS.copy(), name="nuclei", **where)
+    return viewer_model.layers
 
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_images_and_labels_become_an_annotated_image(viewer, layers, tmp_path):
+def test_images_and_labels_become_an_annotated_image(viewer_model, layers, tmp_path):
     written = layers.save(str(tmp_path / "field 1.tif"))
     assert written == [str(tmp_path / name) for name in ("field 1.tif", "field 1_labelled.tif", "field 1.json")]
     (item,) = (pair.read() for pair in AnnotationFolder.open(tmp_path))
@@ -36,8 +36,8 @@ def test_images_and_labels_become_an_annotated_image(viewer, layers, tmp_path):
     np.testing.assert_array_equal(item.labels, LABELS)
     assert (item.channels, item.sources) == (("DAPI", "actin"), ("DAPI", "actin", "nuclei"))
     assert item.pixel_size == pytest.approx(0.325)
-    viewer.layers.clear()
-    opened = viewer.open(written[1], plugin="napari-seg-trainer")
+    viewer_model.layers.clear()
+    opened = viewer_model.open(written[1], plugin="napari-seg-trainer")
     np.testing.assert_array_equal(opened[2].data, LABELS)
     assert opened[0].scale == pytest.approx([0.325, 0.325])
 
@@ -72,25 +72,25 @@ def test_the_image_is_replaced_but_never_its_labels_or_sidecar(layers, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_several_frames_are_refused(viewer, tmp_path):
-    viewer.add_image(np.zeros((3, 40, 50)), name="movie")
-    viewer.add_labels(LABELS)
+def test_several_frames_are_refused(viewer_model, tmp_path):
+    viewer_model.add_image(np.zeros((3, 40, 50)), name="movie")
+    viewer_model.add_labels(LABELS)
     with pytest.raises(DataError, match=r"^These layers hold 3 frames, and 'a\.tif' can hold one\."):
-        viewer.layers.save(str(tmp_path / "a.tif"))
+        viewer_model.layers.save(str(tmp_path / "a.tif"))
     assert names(tmp_path) == []
 
 
-def test_one_frame_of_a_stack_is_saved(viewer, tmp_path):
-    viewer.add_image(DAPI[np.newaxis])
-    viewer.add_labels(LABELS)
-    assert len(viewer.layers.save(str(tmp_path / "a.tif"))) == 3
+def test_one_frame_of_a_stack_is_saved(viewer_model, tmp_path):
+    viewer_model.add_image(DAPI[np.newaxis])
+    viewer_model.add_labels(LABELS)
+    assert len(viewer_model.layers.save(str(tmp_path / "a.tif"))) == 3
 
 
-def test_sizes_that_differ_are_refused(viewer, tmp_path):
-    viewer.add_image(np.zeros((30, 50)), name="DAPI")
-    viewer.add_labels(LABELS, name="nuclei")
+def test_sizes_that_differ_are_refused(viewer_model, tmp_path):
+    viewer_model.add_image(np.zeros((30, 50)), name="DAPI")
+    viewer_model.add_labels(LABELS, name="nuclei")
     with pytest.raises(DataError, match=r"^Labels 'nuclei' are 40 × 50 pixels but image 'DAPI' is 30 × 50"):
-        viewer.layers.save(str(tmp_path / "a.tif"))
+        viewer_model.layers.save(str(tmp_path / "a.tif"))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Whole trainings of the toy engine that are killed, or whose disk is full, at each step in turn."""
 
 import os
+from itertools import count
 
 import pytest
 
@@ -63,7 +64,11 @@ def the_previews_can_be_read(run):
     return index
 
 
-def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, killed_at_each_step, zygote):
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, killed_at_each_step, zygote, every):
+    """Whatever is there after a step can be read; after each so many, it goes on."""
+    steps = count()
+
     def check(run):
         the_model_is_whole()
         the_previews_can_be_read(run)
@@ -75,6 +80,8 @@ def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, kil
             if run.state() == RunState.INTERRUPTED:
                 resume(run)  # which only tells what the process had no time to tell
             assert run.state() == RunState.FINISHED
+            return
+        if next(steps) % every:
             return
         zygote.end(zygote.begin("testkit.works:train", run.folder))
         assert isinstance(run.outcome(), Finished)

@@ -12,7 +12,6 @@ from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.segmentation.files import segment_files
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.segment import Segmenter
-from napari_seg_trainer.segmentation.service import SegmentationService
 
 
 def test_what_is_not_given_is_the_models_own():
@@ -92,10 +91,5 @@ def test_stardists_thresholds_can_be_set(stardist_training):
     assert segment(probability=1).max() == 0
     tight, loose = ({"probability": 0.05, "overlap": overlap} for overlap in (0, 0.9))
     assert segment(**loose).max() > segment(**tight).max()
-    with SegmentationService() as service:
-        for settings, labels in ((None, found), (loose, segment(**loose))):
-            assert np.array_equal(
-                service.segment(model, image.image, SegmentRequest(image.channels, settings=settings)), labels
-            )
     with pytest.raises(TypeError, match="PredictionSettings"):
         segmenter._predictor.predict(np.zeros((1, 64, 64), np.float32), PredictionSettings())

@@ -17,6 +17,8 @@ from testkit import patience
 # of Python and of pytest-xvfb; they stay until the process ends
 _LASTING = ("resource_tracker", "forkserver", "Xvfb ")
 
+of_all_tests: set[int] = set()
+"""The ids of processes that no test has started for itself."""
 
 COVERAGE = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
 """Variables by which the coverage of processes is measured that one starts."""
@@ -57,7 +59,8 @@ def children(of: int | None = None) -> list[psutil.Process]:
         found = psutil.Process(of).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-    return [child for child in found if (said := words(child)) and not any(name in said for name in _LASTING)]
+    own = (child for child in found if child.pid not in of_all_tests)
+    return [child for child in own if (said := words(child)) and not any(name in said for name in _LASTING)]
 
 
 def shared_memory() -> set[str]:

@@ -9,6 +9,7 @@ First it calls these functions, so that its copies need neither import nor look 
 calls it in that environment; its process id goes out. An id comes in: the exit status as of `os.waitpid` goes out.
 """
 
+import gc
 import importlib
 import os
 import pickle
@@ -58,6 +59,8 @@ def main(*warm_up: str) -> None:
         _function(function)()
     heavy = {"tensorflow", "torch"} & sys.modules.keys()
     assert not heavy, heavy
+    gc.collect()
+    gc.freeze()  # a copy that looked for garbage among it would make it its own
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while (message := _next(sys.stdin.buffer)) is not None:
