@@ -8,8 +8,8 @@ import pytest
 
 from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.api import make_job
-from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.checkpoint import read_state
+from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run, RunState, find_run, list_runs
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Started, Stopped, parse_event
 from testkit import processes
