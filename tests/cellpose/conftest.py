@@ -14,7 +14,7 @@ import torch
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.engines.cellpose import computing
 from napari_seg_trainer.engines.cellpose.computing import Way
-from napari_seg_trainer.engines.cellpose.flows import annotate
+from napari_seg_trainer.engines.cellpose.flows import with_flows
 from napari_seg_trainer.testing.discs import disc_image
 
 
@@ -35,7 +35,7 @@ def annotated(tmp_path):
         if labels is not None:
             image = (labels > 0)[np.newaxis].astype(np.float32)
             prepared = PreparedImage("drawn", image, labels.astype(np.int32))
-        (one,) = annotate([prepared], lambda *_: None, tmp_path / "flows")
+        (one,) = with_flows([prepared], lambda *_: None, tmp_path / "flows")
         return one
 
     return make

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_seg_trainer.evaluation.advice import Reason
-from napari_seg_trainer.evaluation.comparison import compare
+from napari_seg_trainer.evaluation.comparison import compare_scores
 from napari_seg_trainer.evaluation.matching import Matching
 from napari_seg_trainer.evaluation.scores import ImageScore, Mistakes, Scores
 from napari_seg_trainer.evaluation.verdict import give_interim_verdict, give_verdict, tell_course, without_numbers
@@ -68,17 +68,17 @@ def test_an_interval_of_resampled_images_decides():
     # one image makes all of the difference
     ours = [image("cell_0", 20, 20, 0), *(image(f"cell_{i}", 15, 20, 0) for i in range(1, 8))]
     other = [image("cell_0", 2, 20, 0), *(image(f"cell_{i}", 15, 20, 0) for i in range(1, 8))]
-    compared = compare(ours, other)
+    compared = compare_scores(ours, other)
     assert compared.ours > compared.other + 0.1
     assert compared.low <= 0
     assert not compared.is_clear
-    assert compare(ours, other) == compared
+    assert compare_scores(ours, other) == compared
 
 
 def test_only_images_that_both_have_seen_are_compared():
     other = images(2, 8)[::2]
     with pytest.raises(ValueError, match="different images"):
-        compare(images(18, 8), other)
+        compare_scores(images(18, 8), other)
     assert "too few" in said(images(18, 8), other)[1]
     assert "4 images" in said(images(18, 8), other)[1]
     assert "6 images" in said(images(18, 6), images(2, 8))[1]

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.planes import (
     Crop,
-    annotate,
+    annotated_image,
     deepest,
     frame_count,
     pixel_size,
@@ -92,7 +92,7 @@ def test_the_shown_frame_follows_the_viewer(viewer_model):
 def test_an_annotated_image_of_one_frame():
     movie, stain = Image(STACK, name="DAPI"), Image(STACK.astype(np.float32) / 7, name="actin")
     drawn = labels((2, 3, 40, 50))
-    item = annotate(drawn, sources([movie, stain]), 4, stem="a", names=("nuclei", "cell"), pixel_size=0.5)
+    item = annotated_image(drawn, sources([movie, stain]), 4, stem="a", names=("nuclei", "cell"), pixel_size=0.5)
     np.testing.assert_array_equal(item.image, np.stack([STACK[1, 1], stain.data[1, 1]]))
     assert item.labels.dtype == np.int32
     np.testing.assert_array_equal(item.labels, drawn.data[1, 1])
@@ -104,15 +104,15 @@ def test_layers_with_fewer_axes_have_the_same_plane_in_all_frames():
     movie, still, slices = Image(STACK, name="movie"), Image(STACK[0, 0], name="still"), Image(STACK[0], name="slices")
     once = labels((1, 3, 40, 50))
     assert deepest([once, movie, still]) is movie
-    item = annotate(labels(), sources([movie, still, slices]), 5, stem="a")
+    item = annotated_image(labels(), sources([movie, still, slices]), 5, stem="a")
     np.testing.assert_array_equal(item.image, [STACK[1, 2], STACK[0, 0], STACK[0, 2]])
-    assert annotate(once, sources([movie]), 5, stem="a").labels.max() == 1
+    assert annotated_image(once, sources([movie]), 5, stem="a").labels.max() == 1
     with pytest.raises(DataError, match=r"'nuclei' \(2 × 40 × 50\) and image 'movie' \(2 × 3 × 40 × 50\) differ"):
-        annotate(labels((2, 40, 50)), sources([movie]), 0, stem="a")
+        annotated_image(labels((2, 40, 50)), sources([movie]), 0, stem="a")
 
 
 def test_a_crop_of_an_rgb_image():
-    item = annotate(labels(), sources([Image(RGB, name="stain")]), 0, stem="a", crop=Crop(5, 15, 10, 20))
+    item = annotated_image(labels(), sources([Image(RGB, name="stain")]), 0, stem="a", crop=Crop(5, 15, 10, 20))
     np.testing.assert_array_equal(item.image, np.moveaxis(RGB[10:20, 5:15], -1, 0))
     assert item.labels.min() == 1
     assert item.frame is None
@@ -120,7 +120,7 @@ def test_a_crop_of_an_rgb_image():
 
 @pytest.mark.parametrize("kind", [bool, np.float16, np.float64, np.uint8, np.int64])
 def test_images_of_any_number_type(kind, tmp_path):
-    item = annotate(labels(), sources([Image(np.eye(40, 50).astype(kind))]), 0, stem="a")
+    item = annotated_image(labels(), sources([Image(np.eye(40, 50).astype(kind))]), 0, stem="a")
     image, *_ = item.write(tmp_path)
     assert image.stat().st_size > 0
 
@@ -138,20 +138,20 @@ def test_images_of_any_number_type(kind, tmp_path):
 def test_layers_on_different_grids_are_refused(image, drawn, reason):
     layer = Image(**{"data": np.zeros((40, 50)), "name": "DAPI"} | image)
     with pytest.raises(DataError, match="^" + re.escape(reason)) as refused:
-        annotate(labels(**drawn), sources([layer]), 0, stem="a")
+        annotated_image(labels(**drawn), sources([layer]), 0, stem="a")
     assert len(str(refused.value).splitlines()) == 1
 
 
 def test_grids_may_differ_in_units_and_by_rounding():
     image = Image(np.zeros((1, 40, 50)), scale=(1, 0.325, 0.325), units="um", translate=(7, 0.1, 0))
     drawn = labels((2, 40, 50), scale=(1, 325.1, 325), units="nm")
-    assert annotate(drawn, sources([image]), 1, stem="a").frame == 1
+    assert annotated_image(drawn, sources([image]), 1, stem="a").frame == 1
 
 
 def test_labels_beyond_32_bits_are_refused():
     huge = Labels(np.full((40, 50), 2**31, np.int64), name="huge")
     with pytest.raises(DataError, match="Labels 'huge' hold the number 2147483648; 2147483647 is the limit"):
-        annotate(huge, sources([Image(np.zeros((40, 50)))]), 0, stem="a")
+        annotated_image(huge, sources([Image(np.zeros((40, 50)))]), 0, stem="a")
 
 
 def test_the_name_is_that_of_the_file_or_layer_made_safe(tmp_path, viewer_model):
@@ -161,8 +161,8 @@ def test_the_name_is_that_of_the_file_or_layer_made_safe(tmp_path, viewer_model)
     assert stem_for(layer, 4, 12000, Crop(0, 64, 32, 96)) == "DAPI_t00004_roi_0_64_32_96"
     assert stem_for(Image(np.zeros((40, 50)), name='a/b:"c" d. '), 0, 1, None) == "a_b_c_d"
     assert stem_for(Labels(np.zeros((40, 50), int), name="cell_masks"), 0, 1, None) == "cell"
-    item = annotate(labels(), sources([layer]), 0, stem="made")
+    item = annotated_image(labels(), sources([layer]), 0, stem="made")
     image, *_ = item.write(tmp_path / "some")
     (opened,) = viewer_model.open(image.rename(tmp_path / "field 3.ome.tif"), plugin="napari")
     assert stem_for(opened, 0, 1, None) == "field_3"
-    assert annotate(labels(), sources([opened]), 0, stem="a").field_of_view == "field_3"
+    assert annotated_image(labels(), sources([opened]), 0, stem="a").field_of_view == "field_3"

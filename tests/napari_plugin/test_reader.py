@@ -19,7 +19,7 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.archive import export_model
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.layers import stacks
-from napari_seg_trainer.napari_plugin.layers.planes import annotate, pixel_size, plane, sources, stem_for
+from napari_seg_trainer.napari_plugin.layers.planes import annotated_image, pixel_size, plane, sources, stem_for
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, opened
 from napari_seg_trainer.napari_plugin.reader import get_reader
 
@@ -57,7 +57,7 @@ def test_a_folder_is_a_stack_for_each_channel_and_one_of_labels(viewer_model, an
     assert viewer_model.dims.axis_labels == ("image", "y", "x")
     for frame, written in enumerate(read(folder)):
         assert stem_for(labels, frame, 5, None) == stem_for(images[0], frame, 5, None) == written.stem
-        item = annotate(labels, sources(images), frame, stem=written.stem, pixel_size=0.325)
+        item = annotated_image(labels, sources(images), frame, stem=written.stem, pixel_size=0.325)
         np.testing.assert_array_equal(item.image, written.image)
         np.testing.assert_array_equal(item.labels, written.labels)
         assert item.image.dtype == written.image.dtype
@@ -68,7 +68,7 @@ def test_a_folder_is_a_stack_for_each_channel_and_one_of_labels(viewer_model, an
 def test_field_of_view_and_frame_survive_a_round_trip(viewer_model, annotation_folder):
     folder = annotation_folder("some", 2, field_of_view="well A1", frame=7)
     images, (labels,) = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
-    item = annotate(labels, sources(images), 1, stem="again")
+    item = annotated_image(labels, sources(images), 1, stem="again")
     assert (item.field_of_view, item.frame) == ("well A1", 7)
 
 
@@ -77,8 +77,8 @@ def test_labels_of_a_stack_can_be_painted(viewer_model, annotation_folder):
     viewer_model.dims.current_step = (2, 0, 0)
     labels.selected_label = 777
     labels.paint((2, 50, 50), 777)
-    assert annotate(labels, sources(images), 2, stem="a").labels.max() == 777
-    assert annotate(labels, sources(images), 1, stem="a").labels.max() < 777
+    assert annotated_image(labels, sources(images), 2, stem="a").labels.max() == 777
+    assert annotated_image(labels, sources(images), 1, stem="a").labels.max() < 777
 
 
 def test_pixels_are_read_when_they_are_looked_at(viewer_model, annotation_folder):

@@ -5,7 +5,7 @@ from napari.layers import Image, Labels
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.folder import AnnotationFolder
-from napari_seg_trainer.napari_plugin.layers.planes import annotate, sources, stem_for
+from napari_seg_trainer.napari_plugin.layers.planes import annotated_image, sources, stem_for
 
 PLUGIN = "napari-seg-trainer"
 
@@ -22,7 +22,7 @@ def test_the_nuclei_are_a_stack_with_labels(viewer):
     known = {pair.stem: pair for pair in AnnotationFolder.open(builtin_folder("nuclei_dsb2018"))}
     stem = stem_for(labels, 3, len(labels.data), None)
     written = known[stem].read()
-    item = annotate(labels, sources([image]), 3, stem=stem)
+    item = annotated_image(labels, sources([image]), 3, stem=stem)
     np.testing.assert_array_equal(item.image, written.image)
     np.testing.assert_array_equal(item.labels, written.labels)
     assert item.channels == written.channels

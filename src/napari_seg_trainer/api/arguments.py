@@ -8,7 +8,7 @@ from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.library.model_folder import LibraryModel
 
 StrPath = str | PathLike[str]
-Progress = Callable[[float, int], object]
+OnImages = Callable[[float, int], object]
 """Told how many images are done, parts of one included, and how many there are."""
 
 

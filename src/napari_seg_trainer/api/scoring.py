@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.folder import AnnotatedPair, open_folders
-from napari_seg_trainer.api.arguments import Progress, StrPath, opened, paths_of, say_nothing
+from napari_seg_trainer.api.arguments import OnImages, StrPath, opened, paths_of, say_nothing
 from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.library.model_folder import LibraryModel
@@ -25,7 +25,7 @@ def evaluate(
     folders: StrPath | Sequence[StrPath],
     *,
     use: Sequence[str] = (),
-    progress: Progress = say_nothing,
+    progress: OnImages = say_nothing,
 ) -> Scores:
     """Score a model on annotated images, computed in this process.
 
@@ -73,7 +73,7 @@ class Scored:
 
 
 def scored(
-    model: LibraryModel, folders: Sequence[Path], use: Sequence[str] = (), progress: Progress = say_nothing
+    model: LibraryModel, folders: Sequence[Path], use: Sequence[str] = (), progress: OnImages = say_nothing
 ) -> Iterator[Done[AnnotatedPair, Scored]]:
     """Yield what becomes of each annotated image in turn, scores or a problem; `progress` is as for `evaluate`."""
     pairs = open_folders(folders)
@@ -120,7 +120,7 @@ def compare(
     folders: StrPath | Sequence[StrPath],
     *,
     use: Sequence[str] = (),
-    progress: Progress = say_nothing,
+    progress: OnImages = say_nothing,
 ) -> dict[str, Scores]:
     """Score several models on the same annotated images, each kind of model in a process of its own.
 
@@ -153,7 +153,7 @@ def compared(
     models: Sequence[str | LibraryModel],
     folders: StrPath | Sequence[StrPath],
     use: Sequence[str] = (),
-    progress: Progress = say_nothing,
+    progress: OnImages = say_nothing,
 ) -> tuple[dict[str, Scores], list[str]]:
     """Do as `compare`, and return why images are left out as well."""
     from napari_seg_trainer.segmentation.service import SegmentationService  # nothing else here needs what it imports
@@ -178,7 +178,7 @@ def compared(
     return found.scores(), found.problems()
 
 
-def _further(progress: Progress, before: int, total: int, done: float) -> None:
+def _further(progress: OnImages, before: int, total: int, done: float) -> None:
     progress(before + done, total)
 
 

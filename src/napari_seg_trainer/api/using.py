@@ -12,10 +12,10 @@ from pydantic import JsonValue
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.channels import all_unnamed
 from napari_seg_trainer.annotations.folder import open_folders
-from napari_seg_trainer.api.arguments import Progress, StrPath, opened, paths_of, say_nothing
+from napari_seg_trainer.api.arguments import OnImages, StrPath, opened, paths_of, say_nothing
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.model_folder import LibraryModel
-from napari_seg_trainer.runs.checkpoint import late_checkpoint
+from napari_seg_trainer.runs.checkpoint import second_checkpoint
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
 from napari_seg_trainer.segmentation.suggest import Suggestion, look_at_images, rank, unannotated
@@ -29,7 +29,7 @@ def segment(
     pixel_size: float | None = None,
     use: Sequence[str] = (),
     settings: Mapping[str, JsonValue] | None = None,
-    progress: Progress = say_nothing,
+    progress: OnImages = say_nothing,
 ) -> NDArray[np.int32]:
     """Return the instances that a model finds in an image, computed in this process.
 
@@ -80,7 +80,7 @@ def suggest(
     *,
     use: Sequence[str] = (),
     pixel_size: float | None = None,
-    progress: Progress = say_nothing,
+    progress: OnImages = say_nothing,
 ) -> list[Suggestion]:
     """Tell which images to annotate next: first those that speak for most of what a model is unsure of.
 
@@ -117,7 +117,7 @@ def looked_at(
     places: Sequence[Path],
     use: Sequence[str] = (),
     pixel_size: float | None = None,
-    progress: Progress = say_nothing,
+    progress: OnImages = say_nothing,
 ) -> Iterator[Suggestion]:
     """Yield how sure a model is of each image, as they come; the parameters are those of `suggest`."""
     images = unannotated(places)
@@ -126,7 +126,7 @@ def looked_at(
         model,
         images,
         request,
-        checkpoint=late_checkpoint(model.card),
+        checkpoint=second_checkpoint(model.card),
         progress=lambda done: progress(done, len(images)),
     )
 

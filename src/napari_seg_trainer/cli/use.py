@@ -13,8 +13,7 @@ from napari_seg_trainer.cli.counting import counting
 from napari_seg_trainer.cli.options import parse_settings
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.errors import DataError, LibraryError
-from napari_seg_trainer.evaluation.comparison import compare as compare_scores
-from napari_seg_trainer.evaluation.comparison import tell_difference
+from napari_seg_trainer.evaluation.comparison import compare_scores, tell_difference
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.segmentation.files import SegmentedFile, segment_files, without_labels

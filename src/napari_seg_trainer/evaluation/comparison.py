@@ -46,7 +46,7 @@ class Comparison:
         return self.images >= FEWEST_IMAGES and (self.low >= _SHOWN or self.high <= -_SHOWN)
 
 
-def compare(ours: Sequence[ImageScore], other: Sequence[ImageScore], seed: int = 0) -> Comparison:
+def compare_scores(ours: Sequence[ImageScore], other: Sequence[ImageScore], seed: int = 0) -> Comparison:
     """Compare two segmentations of the same images, in the same order.
 
     Raises
@@ -141,7 +141,7 @@ def tell_learning_curve(curve: LearningCurve, scores: Scores) -> str:
     if len(scores.images) < FEWEST_IMAGES:
         count = counted(len(scores.images), "validation image")
         return f"{unknown} of {count} it cannot be seen, of {FEWEST_IMAGES} or more it could."
-    found = compare(scores.images, half.scores.images)
+    found = compare_scores(scores.images, half.scores.images)
     helps = found.is_clear and found.low > 0
     told = "More images would help" if helps else "More of the same images would hardly help"
     return (

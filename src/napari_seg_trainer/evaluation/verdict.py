@@ -10,7 +10,7 @@ from napari_seg_trainer.evaluation.comparison import (
     FEWEST_IMAGES,
     Comparison,
     LearningCurve,
-    compare,
+    compare_scores,
     counted,
     tell_difference,
     tell_learning_curve,
@@ -134,7 +134,7 @@ def _compared(scores: Scores, other: Scores | None) -> Comparison | None:
         return None
     ours, theirs = ({image.image: image for image in seen.images} for seen in (scores, other))
     both = [name for name in ours if name in theirs]
-    return compare([ours[name] for name in both], [theirs[name] for name in both]) if both else None
+    return compare_scores([ours[name] for name in both], [theirs[name] for name in both]) if both else None
 
 
 def course_of(events: Iterable[Event]) -> list[EpochEnded]:

@@ -21,11 +21,12 @@ from napari_seg_trainer.library.safe_paths import clash, is_hidden, path_problem
 from napari_seg_trainer.library.unpack import MODEL_SUFFIXES, copy_bytes, folder_in, unpack_model, visible_files
 from napari_seg_trainer.schema.model_card import ModelCard
 
-Progress = Callable[[int, int], None]
+OnPart = Callable[[int, int], None]
+"""Called with how many bytes are done, and of how many."""
 _TEXTS = {".json", ".txt", ".md", ".html", ".csv"}
 
 
-def export_model(model: LibraryModel, path: Path, *, overwrite: bool = False, progress: Progress | None = None) -> Path:
+def export_model(model: LibraryModel, path: Path, *, overwrite: bool = False, progress: OnPart | None = None) -> Path:
     """Write a model as a zip file: one folder of its name, with the files of its card and the card.
 
     Parameters
@@ -83,7 +84,7 @@ def _pack(archive: zipfile.ZipFile, folder: Path, card: ModelCard, done: Callabl
 
 
 def import_model(
-    path: Path, library: ModelLibrary | None = None, name: str | None = None, progress: Progress | None = None
+    path: Path, library: ModelLibrary | None = None, name: str | None = None, progress: OnPart | None = None
 ) -> LibraryModel:
     """Copy a model into the library; the original stays as it is.
 
@@ -142,7 +143,7 @@ def _same(library: ModelLibrary, card: ModelCard) -> LibraryModel | None:
     return next((model for model in map(library.find, names) if model and model.card.files == card.files), None)
 
 
-def _unpacked(archive: Path, staging: Path, progress: Progress | None) -> LibraryModel:
+def _unpacked(archive: Path, staging: Path, progress: OnPart | None) -> LibraryModel:
     """Unpack the texts to see whose model it is, then what belongs to it."""
     name = folder_in(archive)
     texts = unpack_model(archive, staging / "texts", {".json"})
@@ -169,7 +170,7 @@ def _told_of(archive: Path, instead_of: Sequence[Path]) -> Iterator[None]:
         raise LibraryError(message) from error
 
 
-def _copied(source: Path, staging: Path, progress: Progress | None) -> LibraryModel:
+def _copied(source: Path, staging: Path, progress: OnPart | None) -> LibraryModel:
     """Copy what belongs to a model from a folder."""
     own = (source / CARD_FILE).is_file()
     card = _own_card(source, source) if own else open_folder(source).card
@@ -184,7 +185,7 @@ def _copied(source: Path, staging: Path, progress: Progress | None) -> LibraryMo
     return _checked(model, source) if own else model
 
 
-def _weights(file: Path, staging: Path, progress: Progress | None) -> LibraryModel:
+def _weights(file: Path, staging: Path, progress: OnPart | None) -> LibraryModel:
     """Copy a file of weights into a folder of its own."""
     card = read_foreign(file)
     folder = staging / card.name
@@ -273,7 +274,7 @@ def _foreign_files(folder: Path) -> list[str]:
     ]
 
 
-def _counted(progress: Progress | None, folder: Path, names: Collection[str]) -> Callable[[int], None]:
+def _counted(progress: OnPart | None, folder: Path, names: Collection[str]) -> Callable[[int], None]:
     """Return a function that is told the bytes of each piece, and tells `progress` those of all."""
     done, total = 0, sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
 

@@ -26,11 +26,12 @@ class _BrokenOffError(Exception):
     """The connection ended before the file did."""
 
 
-Progress = Callable[[int, int | None], None]
+OnBytes = Callable[[int, int | None], None]
+"""Called with how many bytes are done, and of how many; None where nobody knows."""
 
 
 def download(
-    url: str, target: Path, *, checksum: str | None, progress: Progress | None = None, timeout: float = TIMEOUT_SECONDS
+    url: str, target: Path, *, checksum: str | None, progress: OnBytes | None = None, timeout: float = TIMEOUT_SECONDS
 ) -> Path:
     """Fetch a file and check that it is the expected one.
 
@@ -95,7 +96,7 @@ def _accept(part: Path, target: Path, checksum: str | None) -> bool:
         return _is_right(target, checksum)  # another process may have been faster
 
 
-def _fetch_all(url: str, part: Path, progress: Progress | None, timeout: float) -> None:
+def _fetch_all(url: str, part: Path, progress: OnBytes | None, timeout: float) -> None:
     """Fetch until nothing is missing; a piece that brings nothing ends the attempts."""
     while True:
         before = _size(part)
@@ -110,7 +111,7 @@ def _fetch_all(url: str, part: Path, progress: Progress | None, timeout: float) 
                 ) from error
 
 
-def _fetch_piece(url: str, part: Path, progress: Progress | None, timeout: float) -> None:
+def _fetch_piece(url: str, part: Path, progress: OnBytes | None, timeout: float) -> None:
     """Append what one answer of the server holds; raises _BrokenOffError if that is not all."""
     start = _size(part)
     with _open(url, start, timeout) as response:

@@ -169,7 +169,7 @@ class ComparedFact:
         return len(set(self.values)) > 1
 
 
-def compare(models: Sequence[ListedModel]) -> list[ComparedFact]:
+def side_by_side(models: Sequence[ListedModel]) -> list[ComparedFact]:
     """Return everything that the cards of some models tell, fact by fact."""
     told = [facts(listed) | hyperparameters(listed) for listed in models]
     titles = dict.fromkeys(title for own in told for title in own)

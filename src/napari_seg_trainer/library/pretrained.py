@@ -11,7 +11,7 @@ from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.engines.registry import engine_specs, foreign_reader
 from napari_seg_trainer.errors import LibraryError
-from napari_seg_trainer.library.download import Progress, download
+from napari_seg_trainer.library.download import OnBytes, download
 from napari_seg_trainer.library.foreign import read_foreign
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, read_model
@@ -27,7 +27,7 @@ def builtin_models(spec: EngineSpec | None = None) -> dict[str, tuple[EngineSpec
 
 
 def resolve_pretrained(
-    text: str, engine: str, library: ModelLibrary | None = None, progress: Progress | None = None
+    text: str, engine: str, library: ModelLibrary | None = None, progress: OnBytes | None = None
 ) -> LibraryModel:
     """Return the model that `text` means.
 
@@ -80,7 +80,7 @@ def open_folder(folder: Path) -> LibraryModel:
 
 
 def fetch(
-    model: PretrainedModel, spec: EngineSpec, folder: Path | None = None, progress: Progress | None = None
+    model: PretrainedModel, spec: EngineSpec, folder: Path | None = None, progress: OnBytes | None = None
 ) -> LibraryModel:
     """Return a built-in model, fetched if it is not there yet.
 
@@ -121,7 +121,7 @@ def fetch(
     return LibraryModel(target, card.replace(name=model.name, channels=channels))
 
 
-def _file_of(model: PretrainedModel, target: Path, progress: Progress | None) -> Path:
+def _file_of(model: PretrainedModel, target: Path, progress: OnBytes | None) -> Path:
     """Return a model's file, fetched or copied to where it can be moved."""
     place = target.with_name(f"{model.name}{'.zip' if model.is_archive else '.weights'}")
     try:

@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer
 from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX
 from napari_seg_trainer.annotations.layouts import masks_of, stem_of
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.napari_plugin.layers.planes import annotate, deepest, frame_count, pixel_size, sources
+from napari_seg_trainer.napari_plugin.layers.planes import annotated_image, deepest, frame_count, pixel_size, sources
 
 _ENDING = ".tif"
 
@@ -46,7 +46,7 @@ def write_annotated(path: str, layer_data: Sequence[tuple[Any, dict[str, Any], s
             f"These layers hold {frames} frames, and '{stem}{_ENDING}' can hold one. "
             "Use Layers > Annotate > Export annotations, which makes a file for each frame."
         )
-    item = annotate(labels, sources(images), 0, stem=stem, pixel_size=pixel_size(images[0]))
+    item = annotated_image(labels, sources(images), 0, stem=stem, pixel_size=pixel_size(images[0]))
     return [str(written) for written in item.write(folder, overwrite=True)]
 
 

@@ -13,6 +13,7 @@ from napari_seg_trainer.evaluation.classical import NAME, segment_classically
 from napari_seg_trainer.evaluation.scores import Scores, score_image
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.runs.dataset import OnStage
 from napari_seg_trainer.runs.model_scores import scored_images
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema import events
@@ -21,10 +22,8 @@ from napari_seg_trainer.schema._base import FrozenModel
 MOST_PIXELS = 4 << 20
 """Of validation images that are looked at, so that this takes no long part of a short training."""
 
-Progress = Callable[[str, int, int], None]
 
-
-class Baseline(FrozenModel):
+class ScoredBaseline(FrozenModel):
     """The pretrained model, or else a classical method.
 
     Attributes
@@ -39,8 +38,8 @@ class Baseline(FrozenModel):
 
 
 def settle_baseline(
-    run: Run, engine: Engine, parent: LibraryModel | None, data: TrainingData, progress: Progress
-) -> Baseline:
+    run: Run, engine: Engine, parent: LibraryModel | None, data: TrainingData, progress: OnStage
+) -> ScoredBaseline:
     """Return what a run has to beat; it is scored once, and kept in the run's folder.
 
     Parameters
@@ -56,7 +55,7 @@ def settle_baseline(
     """
     file = run.folder / "baseline.json"
     try:
-        return Baseline.model_validate_json(file.read_bytes())
+        return ScoredBaseline.model_validate_json(file.read_bytes())
     except (OSError, ValidationError):
         pass
     # among those that the model will be scored on
@@ -68,23 +67,25 @@ def settle_baseline(
     return found
 
 
-def _of_parent(engine: Engine, parent: LibraryModel, images: Sequence[PreparedImage], progress: Progress) -> Baseline:
+def _of_parent(
+    engine: Engine, parent: LibraryModel, images: Sequence[PreparedImage], progress: OnStage
+) -> ScoredBaseline:
     predict = engine.load(parent.folder).predict
-    return Baseline(name=f"the model '{parent.name}'", scores=_scores(images, predict, progress))
+    return ScoredBaseline(name=f"the model '{parent.name}'", scores=_scores(images, predict, progress))
 
 
-def _classical(data: TrainingData, images: Sequence[PreparedImage], progress: Progress) -> Baseline:
+def _classical(data: TrainingData, images: Sequence[PreparedImage], progress: OnStage) -> ScoredBaseline:
     diameter = float(np.median(data.object_diameters))
 
     def segmented_by(channel: int) -> Callable[[NDArray[np.float32]], NDArray[np.int32]]:
         return lambda image: segment_classically(image[channel], diameter)
 
     tried = [_scores(images, segmented_by(channel), progress) for channel in range(len(images[0].image))]
-    return Baseline(name=NAME, scores=max(tried, key=lambda scores: scores.pooled["ap50"]))
+    return ScoredBaseline(name=NAME, scores=max(tried, key=lambda scores: scores.pooled["ap50"]))
 
 
 def _scores(
-    images: Sequence[PreparedImage], predict: Callable[[NDArray[np.float32]], NDArray[np.int32]], progress: Progress
+    images: Sequence[PreparedImage], predict: Callable[[NDArray[np.float32]], NDArray[np.int32]], progress: OnStage
 ) -> Scores:
     found = []
     for done, prepared in enumerate(images):

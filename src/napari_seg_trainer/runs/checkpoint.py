@@ -168,7 +168,7 @@ def tell_missing_epoch(run: Run) -> None:
         run.append(state.last)
 
 
-def late_checkpoint(card: ModelCard) -> Path | None:
+def second_checkpoint(card: ModelCard) -> Path | None:
     """Return the weights of another late epoch of a model's training; None where they are gone, or there were none.
 
     Parameters

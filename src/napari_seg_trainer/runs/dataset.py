@@ -31,7 +31,8 @@ from napari_seg_trainer.schema.axes import PLANE, Axes
 from napari_seg_trainer.schema.job import ChannelInput, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
-Progress = Callable[[str, int, int], None]
+OnStage = Callable[[str, int, int], None]
+"""Called with what is being done, how many parts of it are done, and of how many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,15 +135,15 @@ class Dataset:
             np.concatenate([image.facts.extents * self.factor(image) for image in training]),
         )
 
-    def prepare(self, names: Sequence[str], folder: Path, progress: Progress) -> PreparedImages:
+    def prepare(self, names: Sequence[str], folder: Path, progress: OnStage) -> PreparedImages:
         """Write one side of the split as the network takes it."""
         return self._write(self.side(names), folder, progress)
 
-    def prepare_held_out(self, folder: Path, progress: Progress) -> PreparedImages:
+    def prepare_held_out(self, folder: Path, progress: OnStage) -> PreparedImages:
         """Write the test images as the network takes them."""
         return self._write(self.held_out, folder, progress)
 
-    def _write(self, side: Sequence[DatasetImage], folder: Path, progress: Progress) -> PreparedImages:
+    def _write(self, side: Sequence[DatasetImage], folder: Path, progress: OnStage) -> PreparedImages:
         return PreparedImages.write(
             folder, self._prepared(side), lambda done: progress("preparing images", done, len(side))
         )
@@ -160,7 +161,7 @@ class Dataset:
 
 
 def open_dataset(
-    job: TrainingJob, parent: ModelCard | None, progress: Progress, most_channels: int | None = None
+    job: TrainingJob, parent: ModelCard | None, progress: OnStage, most_channels: int | None = None
 ) -> Dataset:
     """Look at all images of a job, and settle split, channels and pixel size.
 
@@ -211,7 +212,7 @@ def open_dataset(
     return dataset
 
 
-def _look(pairs: Sequence[AnnotatedPair], progress: Progress) -> Iterator[DatasetImage]:
+def _look(pairs: Sequence[AnnotatedPair], progress: OnStage) -> Iterator[DatasetImage]:
     names = [name for name, _ in named(pairs)]
     with closing(look_through(pairs)) as looks:
         for done, (name, looked) in enumerate(zip(names, looks, strict=True), 1):

@@ -17,7 +17,7 @@ from napari_seg_trainer.evaluation.verdict import course_of, give_verdict
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
-from napari_seg_trainer.runs.baseline import Baseline
+from napari_seg_trainer.runs.baseline import ScoredBaseline
 from napari_seg_trainer.runs.checkpoint import epoch_folder
 from napari_seg_trainer.runs.context import RunContext
 from napari_seg_trainer.runs.dataset import Dataset
@@ -44,7 +44,7 @@ class ModelMaking:
     previews : PreviewWriter
     parent : LibraryModel, optional
         The pretrained model.
-    baseline : Baseline
+    baseline : ScoredBaseline
     curve : LearningCurve, optional
     """
 
@@ -57,7 +57,7 @@ class ModelMaking:
     context: RunContext
     previews: PreviewWriter
     parent: LibraryModel | None
-    baseline: Baseline
+    baseline: ScoredBaseline
     curve: LearningCurve | None
 
     def make(self) -> Event:

@@ -9,7 +9,7 @@ from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Predicting, Predictor
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 from napari_seg_trainer.evaluation.verdict import course_of, give_interim_verdict, without_numbers
-from napari_seg_trainer.runs.baseline import Baseline
+from napari_seg_trainer.runs.baseline import ScoredBaseline
 from napari_seg_trainer.runs.model_scores import scored_images
 from napari_seg_trainer.runs.previews import PreviewWriter
 from napari_seg_trainer.runs.run import Run
@@ -35,7 +35,7 @@ class Scoring:
     ----------
     images : sequence of PreparedImage
         Taken evenly among them.
-    baseline : Baseline, optional
+    baseline : ScoredBaseline, optional
         What has to be beaten.
     previews : PreviewWriter, optional
         Handed what is found in them.
@@ -44,7 +44,7 @@ class Scoring:
     def __init__(
         self,
         images: Sequence[PreparedImage],
-        baseline: Baseline | None = None,
+        baseline: ScoredBaseline | None = None,
         previews: PreviewWriter | None = None,
     ) -> None:
         self._images, self._baseline, self._previews = scored_images(images), baseline, previews

@@ -17,7 +17,7 @@ from napari_seg_trainer.engines.cellpose import sam
 from napari_seg_trainer.engines.cellpose.cnn import CHANNELS, CellposeNet
 from napari_seg_trainer.engines.cellpose.computing import Computing, choose_device, fastest
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE
-from napari_seg_trainer.engines.cellpose.flows import Annotated, annotate
+from napari_seg_trainer.engines.cellpose.flows import Annotated, with_flows
 from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
 from napari_seg_trainer.engines.cellpose.predictors import cnn_predictor, open_cnn, open_sam, probe, sam_predictor
 from napari_seg_trainer.engines.cellpose.samples import SamplePlan, draw_sample, fixed_sample
@@ -53,8 +53,8 @@ class CellposeEngine:
         network = CellposeNet() if task.pretrained is None else load_cnn(task.pretrained)
         shape = (2, CHANNELS, parameters.patch_size, parameters.patch_size)
         computing = fastest(device, CellposeNet, shape, context.checkpoint)
-        training = _teaching(annotate(data.training, partial(context.progress, "computing flows")), task, context)
-        validation = annotate(data.validation, partial(context.progress, "computing flows"))
+        training = _teaching(with_flows(data.training, partial(context.progress, "computing flows")), task, context)
+        validation = with_flows(data.validation, partial(context.progress, "computing flows"))
         typical = _typical(training, context)
         network.diam_labels.data[:] = typical
         diameter = float(network.diam_mean)
@@ -94,8 +94,8 @@ class CellposeSamEngine:
         parameters = _settle_memory(network, parameters, computing, context)
         if parameters.save_memory:
             sam.use_checkpoints(network)
-        training = _teaching(annotate(data.training, partial(context.progress, "computing flows")), task, context)
-        validation = annotate(data.validation, partial(context.progress, "computing flows"))
+        training = _teaching(with_flows(data.training, partial(context.progress, "computing flows")), task, context)
+        validation = with_flows(data.validation, partial(context.progress, "computing flows"))
         network.diam_labels.data[:] = _typical(training, context)
         plan = _plan(parameters, SAM_BLOCK, sam.CHANNELS, 0.0, 0.0)
         batches = _batches(parameters, SAM_BLOCK, task.seed)

@@ -71,7 +71,7 @@ class Annotated:
         return flows_of(_objects(self.prepared)) if flows is None else flows
 
 
-def annotate(
+def with_flows(
     images: Sequence[PreparedImage], progress: Callable[[int, int], None], folder: Path | None = None
 ) -> list[Annotated]:
     """Return the images with their flows, computed in as many threads as there are cores unless they are kept already.
@@ -87,7 +87,7 @@ def annotate(
     cache = _Cache(cache_folder() / "flows" if folder is None else folder)
     found: list[Annotated] = []
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="flows") as pool:
-        for annotated in pool.map(partial(cache.annotate, images), range(len(images))):
+        for annotated in pool.map(partial(cache.with_flows, images), range(len(images))):
             found.append(annotated)
             progress(len(found), len(images))
     cache.prune()
@@ -109,7 +109,7 @@ class _Cache:
         with suppress(OSError):  # without a place to keep them, they stay in memory
             folder.mkdir(parents=True, exist_ok=True)
 
-    def annotate(self, images: Sequence[PreparedImage], index: int) -> Annotated:
+    def with_flows(self, images: Sequence[PreparedImage], index: int) -> Annotated:
         labels = _objects(images[index])
         areas = np.bincount(labels.ravel())[1:]
         areas = areas[areas > 0]

@@ -11,7 +11,7 @@ from magicgui.widgets import Container, FileEdit, LineEdit
 from napari import Viewer
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.napari_plugin.export.channel_rows import ChannelRows
 from napari_seg_trainer.napari_plugin.export.defaults import (
@@ -28,6 +28,7 @@ from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, deepest
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
 from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column
 
 LONGEST_POPULATION = 100
 _PIXEL_SIZE = (
@@ -56,10 +57,7 @@ class ExportForm(QWidget):
         self._problem = ""
         self._make_fields()
         self.parts = FramesAndCrops(viewer)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.form.native)
-        column.addWidget(self.parts)
+        in_column(self, self.form.native, self.parts)
         active = viewer.layers.selection.active
         if isinstance(active, Labels):
             self.labels.value = active

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX, AnnotatedImage
 from napari_seg_trainer.annotations.findings import Finding
 from napari_seg_trainer.napari_plugin.layers.grids import finest, plane_shape
-from napari_seg_trainer.napari_plugin.layers.planes import Crop, Source, annotate, deepest, frame_count, plane, stem_for
+from napari_seg_trainer.napari_plugin.layers.planes import (
+    Crop,
+    Source,
+    annotated_image,
+    deepest,
+    frame_count,
+    plane,
+    stem_for,
+)
 
 SNAPSHOT_BYTES = 256 * 2**20
 """Labels up to this size are copied at once when an export starts, those of further frames when their turn comes."""
@@ -49,7 +57,7 @@ class Examined:
     findings: tuple[Finding, ...]
 
 
-Step = Written | Examined
+ExportStep = Written | Examined
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +100,7 @@ class ExportPlan:
 
     def start(
         self, items: Sequence[Item], stopped: Callable[[], bool], *, overwrite: bool
-    ) -> Callable[[], Generator[Step, None, None]]:
+    ) -> Callable[[], Generator[ExportStep, None, None]]:
         """Copy the labels as they are now, and return what writes the items when it is called in a thread.
 
         Parameters
@@ -106,7 +114,7 @@ class ExportPlan:
         """
         snapshot = self._snapshot(dict.fromkeys(item.frame for item in items))
 
-        def write() -> Generator[Step, None, None]:
+        def write() -> Generator[ExportStep, None, None]:
             for frame, group in groupby(items, key=lambda item: item.frame):
                 whole: AnnotatedImage | None = None
                 for item in group:
@@ -118,7 +126,7 @@ class ExportPlan:
         return write
 
     def _annotated(self, item: Item, labels: NDArray[Any] | None) -> AnnotatedImage:
-        whole = annotate(
+        whole = annotated_image(
             self.labels,
             [source for source, _ in self.channels],
             item.frame,
@@ -143,7 +151,7 @@ def _cut(whole: AnnotatedImage, item: Item) -> AnnotatedImage:
     return replace(whole, image=whole.image[:, *part], labels=whole.labels[part], stem=item.stem)
 
 
-def _write(image: AnnotatedImage, item: Item, folder: Path, *, overwrite: bool) -> Generator[Step, None, None]:
+def _write(image: AnnotatedImage, item: Item, folder: Path, *, overwrite: bool) -> Generator[ExportStep, None, None]:
     file, _, _ = image.write(folder, overwrite=overwrite)
     yield Written(item, file)
     from napari_seg_trainer.annotations.checks import examine_image  # slow to import

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_seg_trainer.annotations.findings import Finding
 from napari_seg_trainer.napari_plugin.export.texts import progress
 from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, push_button
 
 
 class ExportProgress(QWidget):
@@ -23,10 +24,7 @@ class ExportProgress(QWidget):
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self.line = QLabel()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self._bar)
-        column.addWidget(self.line)
+        in_column(self, self._bar, self.line)
         self.hide()
 
     def start(self, items: int) -> None:
@@ -58,14 +56,14 @@ class ExportResult(QWidget):
         self._folder: Path | None = None
         self._text = self._problem = self._model = ""
         self.line, self._doctor = wrap(QLabel()), wrap(QLabel())
-        self.train = QPushButton("Train on this")
-        self.train.setToolTip("Open the training with this annotation folder.")
-        self.train.clicked.connect(self._ask_for_training)
-        self.train_again = QPushButton()
-        self.train_again.setToolTip(
-            "Open the training with all that taught this model, and this folder, to go on from it."
+        self.train = push_button(
+            "Train on this", "Open the training with this annotation folder.", self._ask_for_training
         )
-        self.train_again.clicked.connect(lambda: self.train_again_wanted.emit(self._model, self._folder))
+        self.train_again = push_button(
+            "",
+            "Open the training with all that taught this model, and this folder, to go on from it.",
+            lambda: self.train_again_wanted.emit(self._model, self._folder),
+        )
         self.findings = FindingList()
         self.findings.chosen.connect(self.chosen)
         column = QVBoxLayout(self)

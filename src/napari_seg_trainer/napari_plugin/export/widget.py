@@ -9,13 +9,13 @@ from typing import Any
 
 from napari import Viewer
 from napari.layers import Layer
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QLabel
+from superqt.utils import qthrottled
 
 from napari_seg_trainer.annotations.findings import Finding
 from napari_seg_trainer.napari_plugin.export.defaults import FolderContent
 from napari_seg_trainer.napari_plugin.export.form import ExportForm
-from napari_seg_trainer.napari_plugin.export.plan import Examined, ExportPlan, Item, Step
+from napari_seg_trainer.napari_plugin.export.plan import Examined, ExportPlan, ExportStep, Item
 from napari_seg_trainer.napari_plugin.export.result import ExportProgress, ExportResult
 from napari_seg_trainer.napari_plugin.export.texts import EMPTY, existing, outcome, preview, question
 from napari_seg_trainer.napari_plugin.layers.finding_list import show_finding
@@ -25,7 +25,7 @@ from napari_seg_trainer.napari_plugin.parts.background import step_by_step
 from napari_seg_trainer.napari_plugin.parts.docks import TRAIN, is_alive, open_dock
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.parts.widgets import ask_which, follow
+from napari_seg_trainer.napari_plugin.parts.widgets import ask_which, follow, push_button
 
 _AT_ONCE = {"scale", "translate", "rotate", "shear", "affine", "units"}
 _SOON = {"data"}
@@ -52,14 +52,13 @@ class ExportWidget(Panel):
         self._export: _Export | None = None
         self._exported: _Export | None = None
         self._stop = Event()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(PAUSE)
         self.form = ExportForm(viewer)
+        self._follow_soon = qthrottled(self.form.follow, PAUSE, leading=False)
         self.hint, self.preview = wrap(QLabel(EMPTY)), wrap(QLabel())
         self.progress, self.result = ExportProgress(), ExportResult()
-        self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip("Stop after the image that is being written. What is written is kept.")
+        self.stop_button = push_button(
+            "Stop", "Stop after the image that is being written. What is written is kept.", self._stop_soon
+        )
         self._lay_out()
         self._connect()
         self._describe()
@@ -74,9 +73,7 @@ class ExportWidget(Panel):
 
     def _connect(self) -> None:
         self.button.clicked.connect(self._export_or_ask)
-        self.stop_button.clicked.connect(self._stop_soon)
         self.form.changed.connect(self._describe)
-        self._timer.timeout.connect(self.form.follow)
         self.result.train_wanted.connect(self._train)
         self.result.train_again_wanted.connect(self._train_again)
         self.result.chosen.connect(self._look)
@@ -98,8 +95,8 @@ class ExportWidget(Panel):
     def _layer_changed(self, event: Any) -> None:
         if event.type in _AT_ONCE:
             self.form.follow()
-        elif event.type in _SOON and not self._timer.isActive():
-            self._timer.start()
+        elif event.type in _SOON:
+            self._follow_soon()
 
     def _describe(self) -> None:
         labels = self.form.has_labels
@@ -142,7 +139,7 @@ class ExportWidget(Panel):
         write = plan.start(items, self._stop.is_set, overwrite=overwrite)
         step_by_step(self, write, self._step, self._done, self._finish)
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: ExportStep) -> None:
         export = self._export
         if export is None:
             return

@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFocusEvent, QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
@@ -22,7 +22,7 @@ from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, open_pair
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, in_row, push_button, tab_through
 
 FIRST = 5
 MORE = 20
@@ -73,12 +73,8 @@ class FindingList(QWidget):
         super().__init__()
         self._findings: tuple[Finding, ...] = ()
         self._rows: list[_Row] = []
-        self._more = QPushButton()
-        self._more.setToolTip("Show more of what was found in the images.")
-        self._more.clicked.connect(self._show_more)
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.addWidget(self._more, alignment=Qt.AlignmentFlag.AlignLeft)
+        self._more = push_button("", "Show more of what was found in the images.", self._show_more)
+        self._column = in_column(self, (self._more, Qt.AlignmentFlag.AlignLeft))
         self.set_findings([])
         on_theme_change(self, self._paint)
 
@@ -132,11 +128,7 @@ class _Row(QWidget):
         if finding.file is not None:
             self.message.make_link(f"Click to see it in the viewer ({finding.file.name}).")
             self.message.linkActivated.connect(self._click)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        row.addWidget(self._sign, alignment=Qt.AlignmentFlag.AlignTop)
-        row.addWidget(self.message, stretch=1)
+        in_row(self, (self._sign, Qt.AlignmentFlag.AlignTop), (self.message, 1), spacing=4)
         self.restyle()
 
     def restyle(self) -> None:

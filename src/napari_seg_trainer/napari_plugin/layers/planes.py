@@ -139,7 +139,7 @@ def plane(channel: Source | Layer, frame: int) -> NDArray[Any]:
     return _read(layer, component, np.unravel_index(frame if count > 1 else 0, leading) if leading else ())
 
 
-def annotate(
+def annotated_image(
     labels: Labels,
     sources: Sequence[Source],
     frame: int,

@@ -19,15 +19,15 @@ from napari_seg_trainer.library.listed import (
     PLAIN_WORDS,
     Facts,
     ListedModel,
-    compare,
     facts,
     hyperparameters,
+    side_by_side,
     validation_note,
 )
 from napari_seg_trainer.napari_plugin.library.scoring import FolderScores
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.widgets import Section, required
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column, required
 
 _MOST_HEIGHT, _SCROLL_BAR = 420, 20
 _DIFFERENT = "≠ "
@@ -42,10 +42,7 @@ class ModelDetails(QWidget):
         self.title, self.problem, self.verdict, self.card = (wrap(QLabel()) for _ in range(4))
         self._training = wrap(QLabel())
         self._section = Section("Hyperparameters", self._training)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.title, self.problem, self.verdict, self.card, self._section):
-            column.addWidget(widget)
+        in_column(self, self.title, self.problem, self.verdict, self.card, self._section)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.clear()
         on_theme_change(self, self._paint)
@@ -121,7 +118,7 @@ class ComparisonTable(QWidget):
 
     def show_models(self, models: Sequence[ListedModel]) -> None:
         """Show these models."""
-        compared = compare(models)
+        compared = side_by_side(models)
         self._models = list(models)
         self.folder_scores.show_models([listed.model for listed in models])
         self.note.setText(validation_note([listed.model for listed in models]))

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from threading import Event
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QWidget
 
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
@@ -15,6 +15,7 @@ from napari_seg_trainer.napari_plugin.parts.background import in_background, len
 from napari_seg_trainer.napari_plugin.parts.docks import at_the_end
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, in_row, push_button
 
 _COLUMNS = {"F1": "f1_50", "AP50": "ap50", "AP70": "ap70", "AP90": "ap90"}
 
@@ -67,7 +68,7 @@ def score_models(
     """
     from napari_seg_trainer.annotations.folder import open_folders
     from napari_seg_trainer.api import SideBySide, score_pairs
-    from napari_seg_trainer.evaluation.comparison import compare, tell_difference
+    from napari_seg_trainer.evaluation.comparison import compare_scores, tell_difference
     from napari_seg_trainer.segmentation.service import CancelledError
 
     pairs = open_folders([folder])
@@ -85,7 +86,8 @@ def score_models(
         return None
     (first, reference), *others = found.scores().items()
     sentences = [
-        f"{name}: {tell_difference(compare(scores.images, reference.images), repr(first))}" for name, scores in others
+        f"{name}: {tell_difference(compare_scores(scores.images, reference.images), repr(first))}"
+        for name, scores in others
     ]
     told = {name: scores.told for name, scores in found.scores().items()}
     return Outcome(folder.name, len(reference.images), told, tuple(sentences), tuple(found.problems()))
@@ -98,19 +100,15 @@ class FolderScores(QWidget):
         super().__init__()
         self._models: tuple[LibraryModel, ...] = ()
         self._warm, self._stop = WarmService(), Event()
-        self.button = QPushButton("Score on a folder…")
-        self.button.setToolTip("Score these models on the images of an annotation folder, and tell which is better.")
+        self.button = push_button(
+            "Score on a folder…",
+            "Score these models on the images of an annotation folder, and tell which is better.",
+            self._ask,
+        )
         self.stop_button = QPushButton("Stop")
         self.line = wrap(QLabel())
-        row = QHBoxLayout()
-        for button in (self.button, self.stop_button):
-            row.addWidget(button)
-        row.addStretch()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(row)
-        column.addWidget(self.line)
-        self.button.clicked.connect(self._ask)
+        row = in_row(None, self.button, self.stop_button, 0)
+        in_column(self, row, self.line)
         self.stop_button.clicked.connect(self.leave)
         at_the_end(self, self._warm.close)
         self.leave()

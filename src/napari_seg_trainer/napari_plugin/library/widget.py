@@ -7,7 +7,7 @@ from typing import Any
 from napari import Viewer
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.listed import ListedModel, list_models
@@ -21,7 +21,7 @@ from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, TRAIN, open_do
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
-from napari_seg_trainer.napari_plugin.parts.widgets import ask
+from napari_seg_trainer.napari_plugin.parts.widgets import ask, in_row, push_button
 
 REPORT = "report.html"
 _EMPTY = "No model yet. Train one on your own images, or import one of somebody else's with 'Share'."
@@ -61,28 +61,29 @@ class LibraryWidget(Panel):
         self.table = LibraryTable()
         self.status = wrap(QLabel())
         self.details, self.comparison = ModelDetails(), ComparisonTable()
-        self.report_button = _button("Report", "Open the report of the chosen model's training in the browser.")
-        self.rename_button = _button("Rename", "Give the chosen model another name.")
-        self.compare_button = _button("Compare", "Show the chosen models side by side. Hold Ctrl to choose several.")
-        self.delete_button = _button("Delete", "Delete the chosen models for good.")
-        self.train_button = _button("Train from this", "Open the training, to go on with the chosen model.")
+        self.report_button = push_button(
+            "Report", "Open the report of the chosen model's training in the browser.", self._open_report
+        )
+        self.rename_button = push_button("Rename", "Give the chosen model another name.")
+        self.compare_button = push_button(
+            "Compare", "Show the chosen models side by side. Hold Ctrl to choose several.", self._compare
+        )
+        self.delete_button = push_button("Delete", "Delete the chosen models for good.", self._ask_to_delete)
+        self.train_button = push_button(
+            "Train from this",
+            "Open the training, to go on with the chosen model.",
+            lambda: open_dock(self._viewer, TRAIN).start_from(self._one().name),
+        )
         self.share = ShareButton()
         self._row = QWidget()
-        row = QHBoxLayout(self._row)
-        row.setContentsMargins(0, 0, 0, 0)
-        for button in (self.report_button, self.rename_button, self.compare_button, self.delete_button):
-            row.addWidget(button)
+        in_row(self._row, self.report_button, self.rename_button, self.compare_button, self.delete_button)
 
     def _connect(self) -> None:
         self.table.chosen_changed.connect(self._follow_choice)
         self.table.renamed.connect(self._rename)
         self.table.name_judged.connect(self._say_problem)
         self.button.clicked.connect(lambda: open_dock(self._viewer, SEGMENT).select_model(self._one().name))
-        self.train_button.clicked.connect(lambda: open_dock(self._viewer, TRAIN).start_from(self._one().name))
-        self.report_button.clicked.connect(self._open_report)
         self.rename_button.clicked.connect(self.table.rename_chosen)
-        self.compare_button.clicked.connect(self._compare)
-        self.delete_button.clicked.connect(self._ask_to_delete)
         self.share.said.connect(self._say)
         self.share.failed.connect(self._say_problem)
         self.share.imported.connect(lambda name: self.refresh([name]))
@@ -170,9 +171,3 @@ def _read() -> tuple[list[ListedModel], dict[str, str]]:
 
 def _report(listed: ListedModel) -> Path:
     return listed.model.folder / REPORT
-
-
-def _button(verb: str, tooltip: str) -> QPushButton:
-    button = QPushButton(verb)
-    button.setToolTip(tooltip)
-    return button

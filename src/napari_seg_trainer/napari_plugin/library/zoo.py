@@ -8,10 +8,11 @@ from pathlib import Path
 from magicgui.types import FileDialogMode
 from magicgui.widgets import ComboBox, FileEdit, LineEdit
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_seg_trainer.library.bioimageio.process import LICENSES, export_bioimageio_in_process, user_name
 from napari_seg_trainer.napari_plugin.parts.form import Form, wrap
+from napari_seg_trainer.napari_plugin.parts.widgets import in_row
 
 _ABOUT = (
     "The package can be opened by bioimage.io's tools, and uploaded there. What others may do with it is up to you."
@@ -81,9 +82,7 @@ class ZooDialog(QDialog):
         self._check()
 
     def _arrange(self, back: QPushButton) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.export_button)
-        buttons.addWidget(back)
+        buttons = in_row(None, self.export_button, back)
         column = QVBoxLayout(self)
         column.addWidget(wrap(QLabel(_ABOUT)))
         column.addWidget(self.form.native)

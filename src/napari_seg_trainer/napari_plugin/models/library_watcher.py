@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
+from superqt.utils import qthrottled
 
 from napari_seg_trainer.library.library import ModelLibrary
 
@@ -33,9 +34,7 @@ class LibraryWatcher(QObject):
         self._folder = (library or ModelLibrary()).folder
         self._system = QFileSystemWatcher(self)
         self._system.directoryChanged.connect(self._notice)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.timeout.connect(self._tell)
+        self._tell_soon = qthrottled(self._tell, COALESCE_MS, leading=False)
         self._watch()
         self._seen = _state(self._folder)
         clock = QTimer(self)
@@ -43,8 +42,7 @@ class LibraryWatcher(QObject):
         clock.start(LOOK_MS)
 
     def _notice(self, _folder: str = "") -> None:
-        if not self._pause.isActive():
-            self._pause.start(COALESCE_MS)
+        self._tell_soon()
 
     def _look(self) -> None:
         if _state(self._folder) != self._seen:

@@ -2,10 +2,11 @@
 
 from napari import Viewer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.docks import TRAIN, open_dock
 from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, push_button
 
 
 class NoModel(QWidget):
@@ -21,11 +22,8 @@ class NoModel(QWidget):
 
     def __init__(self, viewer: Viewer, text: str) -> None:
         super().__init__()
-        self.button = QPushButton("Train a model")
-        self.button.setToolTip("Open the dock that trains a model on your own images.")
-        self.button.clicked.connect(lambda: open_dock(viewer, TRAIN))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(wrap(QLabel(text)))
-        column.addWidget(self.button, alignment=Qt.AlignmentFlag.AlignLeft)
+        self.button = push_button(
+            "Train a model", "Open the dock that trains a model on your own images.", lambda: open_dock(viewer, TRAIN)
+        )
+        in_column(self, wrap(QLabel(text)), (self.button, Qt.AlignmentFlag.AlignLeft))
         self.hide()

@@ -1,11 +1,11 @@
 """What to do where an engine is not installed."""
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QWidget
 
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.parts.widgets import required
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, push_button, required
 
 
 class InstallHint(QWidget):
@@ -15,13 +15,8 @@ class InstallHint(QWidget):
         super().__init__()
         self._command = ""
         self.text = wrap(QLabel())
-        self.button = QPushButton("Copy the command")
-        self.button.setToolTip("Copy it, to paste it into a terminal.")
-        self.button.clicked.connect(self._copy)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.text)
-        column.addWidget(self.button, alignment=Qt.AlignmentFlag.AlignLeft)
+        self.button = push_button("Copy the command", "Copy it, to paste it into a terminal.", self._copy)
+        in_column(self, self.text, (self.button, Qt.AlignmentFlag.AlignLeft))
         self.hide()
 
     def show_missing(self, spec: EngineSpec) -> None:

@@ -1,13 +1,14 @@
 """The frame of every dock: a column that scrolls, and below it what is always in sight."""
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from napari_seg_trainer.napari_plugin.parts.docks import Docked
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.widgets import required, tab_last
+from napari_seg_trainer.napari_plugin.parts.widgets import in_row, push_button, required, tab_last
 
 NARROWEST = 320
 """Width in pixels at which every dock can still be used."""
@@ -33,17 +34,16 @@ class Panel(Docked):
         super().__init__()
         self.setMinimumWidth(NARROWEST - 20)
         self._reason = ""
-        self.button = QPushButton(verb)
-        self.button.setToolTip(tooltip)
+        self.button = push_button(verb, tooltip)
         self._reason_line = wrap(QLabel())
         self._column = QVBoxLayout()
         self._column.setContentsMargins(4, 4, 4, 4)
         self._column.addStretch(1)
         self._in_sight = QVBoxLayout()
         self._in_sight.setContentsMargins(4, 0, 4, 0)
-        self._buttons = QHBoxLayout()
-        self._buttons.addWidget(self.button)
+        self._buttons = in_row(None, self.button)
         self._arrange()
+        self._scroll_soon = qdebounced(lambda widget: self._area.ensureWidgetVisible(widget, 0, 0), 0, parent=self)
         self.allow()
         on_theme_change(self, self._paint)
 
@@ -57,11 +57,7 @@ class Panel(Docked):
 
     def scroll_to(self, widget: QWidget) -> None:
         """Bring a widget of the column into sight, as soon as it has its place there."""
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.timeout.connect(lambda: self._area.ensureWidgetVisible(widget, 0, 0))
-        timer.timeout.connect(timer.deleteLater)
-        timer.start()
+        self._scroll_soon(widget)
 
     def add_beside(self, widget: QWidget) -> None:
         """Append a small widget to the row of the main button."""

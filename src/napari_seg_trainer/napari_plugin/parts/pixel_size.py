@@ -10,7 +10,7 @@ from magicgui.widgets.bases import Widget
 _EXAMPLE = "Give a number of µm above 0, such as 0.325"
 
 
-class Told(NamedTuple):
+class KnownPixelSize(NamedTuple):
     """A pixel size that images tell: in µm, what tells it ("layer"), and which one that is (a sentence)."""
 
     size: float
@@ -29,7 +29,7 @@ class PixelSizeField(Container[Widget]):
     """
 
     def __init__(self, tooltip: str, box: str = "") -> None:
-        self._told: Told | None = None
+        self._told: KnownPixelSize | None = None
         self._images: Hashable = None
         self._typed: dict[Hashable, str] = {}
         self._last = self._filled_in = ""
@@ -50,7 +50,7 @@ class PixelSizeField(Container[Widget]):
         self.margins = (0, 0, 0, 0)
         self.number.changed.connect(self._edited)
 
-    def follow(self, told: Told | None, images: Hashable) -> None:
+    def follow(self, told: KnownPixelSize | None, images: Hashable) -> None:
         """Take note of what images tell, None if they do not, and of which images these are.
 
         Where nothing is told, what was typed last for others is proposed.

@@ -1,13 +1,64 @@
-"""Small helpers for widgets: the Tab key, drop-downs, questions, folding sections, times, and following a folder."""
+"""Small helpers for widgets: buttons, rows and columns, the Tab key, drop-downs, questions, folding sections, times."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLayout,
+    QMessageBox,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 from superqt import QCollapsible
 
 _T = TypeVar("_T")
+_Box = TypeVar("_Box", QVBoxLayout, QHBoxLayout)
+Part = QWidget | QLayout | int | tuple[QWidget, Qt.AlignmentFlag | int]
+"""What is laid out: a widget, by itself or with its alignment or stretch; a layout; or as much stretch."""
+
+
+def push_button(text: str, tooltip: str, clicked: Callable[[], object] | None = None) -> QPushButton:
+    """Return a button that calls `clicked`."""
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    if clicked is not None:
+        button.clicked.connect(clicked)
+    return button
+
+
+def in_column(owner: QWidget | None, *parts: Part, top: int = 0, spacing: int | None = None) -> QVBoxLayout:
+    """Lay out parts below each other in `owner`, without margins but the `top` one, and return the layout."""
+    return _laid_out(QVBoxLayout(), owner, parts, top, spacing)
+
+
+def in_row(owner: QWidget | None, *parts: Part, spacing: int | None = None) -> QHBoxLayout:
+    """Lay out parts beside each other in `owner`, without margins, and return the layout."""
+    return _laid_out(QHBoxLayout(), owner, parts, 0, spacing)
+
+
+def _laid_out(layout: _Box, owner: QWidget | None, parts: Sequence[Part], top: int, spacing: int | None) -> _Box:
+    if owner is not None:
+        owner.setLayout(layout)
+        layout.setContentsMargins(0, top, 0, 0)
+    if spacing is not None:
+        layout.setSpacing(spacing)
+    for part in parts:
+        if isinstance(part, int):
+            layout.addStretch(part)
+        elif isinstance(part, QLayout):
+            layout.addLayout(part)
+        elif isinstance(part, QWidget):
+            layout.addWidget(part)
+        elif isinstance(part[1], Qt.AlignmentFlag):
+            layout.addWidget(part[0], alignment=part[1])
+        else:
+            layout.addWidget(part[0], part[1])
+    return layout
 
 
 def tab_through(stops: Sequence[QWidget], *, before: QWidget) -> None:
@@ -131,9 +182,7 @@ class Section(QCollapsible):
         # a long summary is cut off rather than widen the dock
         self.toggleButton().setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         inside = QWidget()
-        layout = QVBoxLayout(inside)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(content)
+        in_column(inside, content)
         inside.installEventFilter(self)
         self.setContent(inside)
         self.collapse(animate=False)

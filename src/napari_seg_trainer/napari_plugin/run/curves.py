@@ -8,10 +8,10 @@ import numpy as np
 import pyqtgraph
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPointF, Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.theme import Colours, coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.widgets import Section
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column
 from napari_seg_trainer.napari_plugin.run.canvas import Canvas
 from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Event
 
@@ -56,10 +56,7 @@ class Curves(QWidget):
         self._scores.setToolTip(_SCORES_TIP)
         self._scores.canvas.view.setYRange(0, 1)
         self._scores.canvas.view.setXLink(self._losses.canvas.view)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._losses)
-        layout.addWidget(self._scores)
+        layout = in_column(self, self._losses, self._scores)
         self._scores.hide()
         self._others = _Plot("Other measures", {})
         self._others.setToolTip("What else the training measures, such as the parts of the loss.")
@@ -229,12 +226,7 @@ class _Plot(QWidget):
         foot.addWidget(QLabel("epoch"), stretch=1, alignment=Qt.AlignmentFlag.AlignHCenter)
         if corner is not None:
             foot.addWidget(corner)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        for widget in (self.head, self.canvas):
-            layout.addWidget(widget)
-        layout.addLayout(foot)
+        in_column(self, self.head, self.canvas, foot, spacing=2)
 
 
 def _drawn(scores: Mapping[str, float]) -> Mapping[str, float]:

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterable
 
 from qtpy.QtGui import QTextCursor
-from qtpy.QtWidgets import QPlainTextEdit, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPlainTextEdit, QStackedWidget, QVBoxLayout, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.background import in_background
+from napari_seg_trainer.napari_plugin.parts.widgets import push_button
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.events import Event, Log
 
@@ -31,8 +32,9 @@ class RunLog(QWidget):
         self.messages = _text("Nothing to note.")
         self.printed = _text("Nothing was printed.")
         self.printed.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.button = QPushButton()
-        self.button.setToolTip("What was printed is the end of log.txt; it has the details of errors.")
+        self.button = push_button(
+            "", "What was printed is the end of log.txt; it has the details of errors.", self._change
+        )
         self._texts = QStackedWidget()
         self._texts.setFixedHeight(HEIGHT)
         layout = QVBoxLayout(self)
@@ -41,7 +43,6 @@ class RunLog(QWidget):
             self._texts.addWidget(text)
         layout.addWidget(self._texts)
         layout.addWidget(self.button)
-        self.button.clicked.connect(self._change)
         self.show_run(None)
 
     def show_run(self, run: Run | None) -> None:

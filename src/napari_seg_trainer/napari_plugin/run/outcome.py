@@ -1,9 +1,10 @@
 """How a run ended, and what can be done next."""
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, push_button
 
 
 class RunOutcome(QWidget):
@@ -20,16 +21,16 @@ class RunOutcome(QWidget):
         super().__init__()
         self._text, self._is_error = "", False
         self._line = wrap(QLabel())
-        self.segment = _button("Segment with it", "Opens the dock that segments, with this model chosen.")
-        self.report = _button("Open report", "Shows curves, scores and examples in your browser.")
-        self.correct = _button(
+        self.segment = push_button("Segment with it", "Opens the dock that segments, with this model chosen.")
+        self.report = push_button("Open report", "Shows curves, scores and examples in your browser.")
+        self.correct = push_button(
             "Correct the worst image", "Opens it with what the model finds, to be corrected and exported."
         )
-        self.train_again = _button("Train again from it", "Opens the form with this model as the pretrained model.")
-        self.resume = _button("Resume", "Goes on after the last whole epoch, with the same settings.")
-        self.keep = _button("Keep the best so far", "Makes a model of the best epoch, and trains no further.")
-        self.show_log = _button("Show log", "Shows what the training printed, with details of errors.")
-        self.change = _button("Change settings", "Opens the form with this training's settings, for another try.")
+        self.train_again = push_button("Train again from it", "Opens the form with this model as the pretrained model.")
+        self.resume = push_button("Resume", "Goes on after the last whole epoch, with the same settings.")
+        self.keep = push_button("Keep the best so far", "Makes a model of the best epoch, and trains no further.")
+        self.show_log = push_button("Show log", "Shows what the training printed, with details of errors.")
+        self.change = push_button("Change settings", "Opens the form with this training's settings, for another try.")
         self._with_model = (self.segment, self.report, self.correct, self.train_again)
         self._without = (self.resume, self.show_log, self.change)
         grid = QGridLayout()
@@ -41,10 +42,7 @@ class RunOutcome(QWidget):
             grid.addWidget(button, 2, column)
         grid.addWidget(self.keep, 3, 0, 1, 2)
         grid.addWidget(self.change, 4, 0, 1, 2)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._line)
-        layout.addLayout(grid)
+        in_column(self, self._line, grid)
         on_theme_change(self, self._paint)
 
     @property
@@ -76,9 +74,3 @@ class RunOutcome(QWidget):
     def _paint(self) -> None:
         colour = colours()
         self._line.setText(coloured(self._text, colour.error if self._is_error else colour.text))
-
-
-def _button(verb: str, tooltip: str) -> QPushButton:
-    button = QPushButton(verb)
-    button.setToolTip(tooltip)
-    return button

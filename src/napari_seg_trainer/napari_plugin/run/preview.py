@@ -7,7 +7,7 @@ import numpy as np
 from napari import Viewer
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QSlider, QWidget
 from superqt.utils import signals_blocked
 
 from napari_seg_trainer.napari_plugin.parts.background import in_background
@@ -15,7 +15,7 @@ from napari_seg_trainer.napari_plugin.parts.canvas import canvas_of
 from napari_seg_trainer.napari_plugin.parts.docks import at_the_end
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.widgets import follow, narrow, pass_wheel
+from napari_seg_trainer.napari_plugin.parts.widgets import follow, in_column, in_row, narrow, pass_wheel
 from napari_seg_trainer.napari_plugin.run.preview_layers import Picture, PreviewLayers
 from napari_seg_trainer.runs.previews import MODEL, PreviewIndex, Previews, Round
 from napari_seg_trainer.runs.run import Run
@@ -231,21 +231,10 @@ class RunPreview(QWidget):
         self.slider.setPageStep(1)
         pass_wheel(self.slider)
         self.when.setMinimumWidth(self.when.fontMetrics().horizontalAdvance("after epoch 0000"))
-        first = QHBoxLayout()
-        first.addWidget(self.box)
-        first.addWidget(self.images, stretch=1)
+        first = in_row(None, self.box, (self.images, 1))
         self._scrubber = QWidget()
-        second = QHBoxLayout(self._scrubber)
-        second.setContentsMargins(0, 0, 0, 0)
-        second.addWidget(self._epoch)
-        second.addWidget(self.slider, stretch=1)
-        second.addWidget(self.when)
-        second.addStretch()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(first)
-        layout.addWidget(self._scrubber)
-        layout.addWidget(self._problem_line)
+        in_row(self._scrubber, self._epoch, (self.slider, 1), self.when, 0)
+        in_column(self, first, self._scrubber, self._problem_line)
 
 
 def _read(run: Run, wish: _Wish) -> _Read | None:

@@ -6,13 +6,13 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QGridLayout, QLabel, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QListWidget, QListWidgetItem, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
 from napari_seg_trainer.napari_plugin.parts.docks import at_the_end
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
-from napari_seg_trainer.napari_plugin.parts.widgets import ask
+from napari_seg_trainer.napari_plugin.parts.widgets import ask, in_column, push_button
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
 from napari_seg_trainer.runs.summaries import RunSummary, watch_runs
 
@@ -41,17 +41,17 @@ class RunList(QWidget):
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setToolTip("All trainings, the newest first; double-click to see one.")
         self.line = wrap(QLabel("Looking…"))
-        self.open_button = _button("Open", "Shows the chosen training: curves, messages, result.")
-        self.resume_button = _button("Resume", "Goes on with a training that ended without a model.")
-        self.keep_button = _button("Keep the best", "Makes a model of the best epoch so far, and trains no further.")
-        self.delete_button = _button("Delete", "Deletes the training's curves and weights, not its model.")
+        self.open_button = push_button("Open", "Shows the chosen training: curves, messages, result.", self._open)
+        self.resume_button = push_button("Resume", "Goes on with a training that ended without a model.", self._resume)
+        self.keep_button = push_button(
+            "Keep the best", "Makes a model of the best epoch so far, and trains no further.", self._keep
+        )
+        self.delete_button = push_button(
+            "Delete", "Deletes the training's curves and weights, not its model.", self._ask_to_delete
+        )
         self._arrange()
         self.list.itemSelectionChanged.connect(self._offer)
         self.list.itemDoubleClicked.connect(lambda _item: self._open())
-        self.open_button.clicked.connect(self._open)
-        self.resume_button.clicked.connect(self._resume)
-        self.keep_button.clicked.connect(self._keep)
-        self.delete_button.clicked.connect(self._ask_to_delete)
         self._offer()
         at_the_end(self, self._stop_looking)
 
@@ -94,11 +94,7 @@ class RunList(QWidget):
         buttons = QGridLayout()
         for place, button in enumerate((self.open_button, self.resume_button, self.keep_button, self.delete_button)):
             buttons.addWidget(button, place // 2, place % 2)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.list)
-        layout.addLayout(buttons)
-        layout.addWidget(self.line)
+        in_column(self, self.list, buttons, self.line)
 
     def _show(self, summaries: Sequence[RunSummary] | None) -> None:
         if summaries is None:
@@ -181,9 +177,3 @@ def _deleted(run: Run) -> None:
     from napari_seg_trainer.runs.control import delete_run
 
     delete_run(run)
-
-
-def _button(verb: str, tooltip: str) -> QPushButton:
-    button = QPushButton(verb)
-    button.setToolTip(tooltip)
-    return button

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton
+from qtpy.QtWidgets import QCheckBox, QLabel
 
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
@@ -14,7 +14,7 @@ from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, open_dock, opened
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.parts.widgets import Section, ask
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, ask, push_button
 from napari_seg_trainer.napari_plugin.run.closing import stop_at_closing, stops_at_closing
 from napari_seg_trainer.napari_plugin.run.curves import Curves
 from napari_seg_trainer.napari_plugin.run.log import RunLog
@@ -94,8 +94,7 @@ class RunView(Panel):
         self.keep.setToolTip("If not ticked, closing napari stops the training and keeps its best epoch.")
         self.log = RunLog()
         self.log_section = Section("Log", self.log)
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Ends the training without a model.")
+        self.cancel_button = push_button("Cancel", "Ends the training without a model.", self._ask_to_cancel)
         self._monitor = RunMonitor(self)
         self._activity = ActivityBar(self)
         self.outcome.clear()
@@ -106,7 +105,6 @@ class RunView(Panel):
         self._monitor.failed.connect(self._tell_problem)
         self.keep.toggled.connect(self._keep_or_not)
         self.button.clicked.connect(self._stop)
-        self.cancel_button.clicked.connect(self._ask_to_cancel)
         self.outcome.segment.clicked.connect(self._segment)
         self.outcome.report.clicked.connect(self._open_report)
         self.outcome.correct.clicked.connect(self._correct)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import FileEdit
-from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
+from qtpy.QtCore import QFileSystemWatcher, QObject, Signal
 from qtpy.QtWidgets import QWidget
+from superqt.utils import qdebounced
 
 from napari_seg_trainer.annotations.layouts import list_images
 from napari_seg_trainer.errors import DataError
@@ -69,10 +70,8 @@ class FolderFields(QObject):
         self._owner = owner
         self._model = self._proposed = ""
         self._system = QFileSystemWatcher(self)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.timeout.connect(self._look)
-        self._system.directoryChanged.connect(lambda _folder: self._pause.start(COALESCE_MS))
+        self._look_soon = qdebounced(self._look, COALESCE_MS)
+        self._system.directoryChanged.connect(lambda _folder: self._look_soon())
         self.content = FolderContent()
         self.images = _folder_edit("folder", "Images in", "The folder with the images to segment.")
         self.output = _folder_edit(

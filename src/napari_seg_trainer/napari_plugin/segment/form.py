@@ -6,7 +6,7 @@ from magicgui.widgets import ComboBox, Label
 from napari import Viewer
 from napari.layers import Image, Layer
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.library.listed import ListedModel
 from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, layer_offers
@@ -19,9 +19,9 @@ from napari_seg_trainer.napari_plugin.layers.planes import (
     shown_frame,
 )
 from napari_seg_trainer.napari_plugin.parts.form import Form, wrap
-from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField, Told
+from napari_seg_trainer.napari_plugin.parts.pixel_size import KnownPixelSize, PixelSizeField
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.widgets import narrow
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, narrow
 from napari_seg_trainer.napari_plugin.segment.folders import FolderFields
 from napari_seg_trainer.napari_plugin.segment.frames import ALL, FOLDER, SHOWN, FramesChoice
 from napari_seg_trainer.napari_plugin.segment.inputs import InputFields
@@ -53,10 +53,7 @@ class SegmentForm(QWidget):
         self._viewer = viewer
         self._models: dict[str, ListedModel] = {}
         self._make_fields()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.form.native)
-        column.addWidget(self.thresholds)
+        in_column(self, self.form.native, self.thresholds)
         self.model.changed.connect(self._model_changed)
         self.frames.changed.connect(self._frames_changed)
         self.pixel_size.number.changed.connect(self.follow)
@@ -114,7 +111,11 @@ class SegmentForm(QWidget):
             self.inputs.offer(file_offers(self.folders.content.channels))
             images: tuple[Hashable, ...] = self.folders.content.images[:1]
             size = self.folders.content.pixel_size
-            told = None if size is None else Told(size, "files", "From the folder's first image; each has its own.")
+            told = (
+                None
+                if size is None
+                else KnownPixelSize(size, "files", "From the folder's first image; each has its own.")
+            )
         else:
             active = [layer for layer in self._images() if layer == self._viewer.layers.selection.active]
             self.inputs.offer(layer_offers(self._images()), layer_offers(active))

@@ -5,13 +5,13 @@ import time
 from dataclasses import dataclass, field
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
-from napari_seg_trainer.napari_plugin.parts.widgets import clock
+from napari_seg_trainer.napari_plugin.parts.widgets import clock, in_column
 from napari_seg_trainer.napari_plugin.segment.suggesting import SuggestTask
-from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, LayerTask, Step, Task
+from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, ItemDone, LayerTask, Task
 
 PARTS = 1000
 """Of the bar, for each step."""
@@ -31,7 +31,7 @@ class Tally:
         Whether the first step also loads the model.
     began : float
         When, as `time.monotonic` tells it.
-    steps : list of Step
+    steps : list of ItemDone
         What is done.
     stopped : bool
         Whether the user stopped it.
@@ -42,7 +42,7 @@ class Tally:
     task: Task | SuggestTask
     loading: bool
     began: float = field(default_factory=time.monotonic)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[ItemDone] = field(default_factory=list)
     stopped: bool = False
     computed: float = 0.0
     _first: tuple[float, float] | None = None  # a time, and how many steps were computed by then
@@ -132,10 +132,7 @@ class SegmentProgress(QWidget):
         self._timer.setInterval(PAUSE)
         self._timer.timeout.connect(self._look)
         self.line, self.problem = wrap(QLabel()), wrap(QLabel())
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.bar, self.line, self.problem):
-            column.addWidget(widget)
+        in_column(self, self.bar, self.line, self.problem)
         self.hide()
         on_theme_change(self, self._paint)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.layouts import without_masks
@@ -15,7 +15,8 @@ from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, Step, Steps, Tell
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column
+from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, ItemDone, ItemsDone, Tell
 from napari_seg_trainer.segmentation.request import SegmentRequest
 
 if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
@@ -50,7 +51,7 @@ class SuggestTask:
         return len(self.images)
 
 
-def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event, tell: Tell) -> Steps:
+def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event, tell: Tell) -> ItemsDone:
     """Look at one image after the other, until all are done or `stop` is set.
 
     `tell` is called with how many are looked at, parts of one included.
@@ -60,7 +61,7 @@ def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event, 
     SegTrainerError
         If the model cannot be used.
     """
-    from napari_seg_trainer.runs.checkpoint import late_checkpoint
+    from napari_seg_trainer.runs.checkpoint import second_checkpoint
     from napari_seg_trainer.segmentation.service import CancelledError
     from napari_seg_trainer.segmentation.suggest import look_at_images
 
@@ -68,14 +69,14 @@ def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event, 
         task.model,
         task.images,
         replace(task.request, settings=None),
-        checkpoint=late_checkpoint(task.model.card),
+        checkpoint=second_checkpoint(task.model.card),
         service=warm.get(),
         progress=tell,
     )
     began = time.monotonic()
     try:
         for place, found in enumerate(looks):
-            yield Step(place, found.objects, time.monotonic() - began, problem=found.problem, suggestion=found)
+            yield ItemDone(place, found.objects, time.monotonic() - began, problem=found.problem, suggestion=found)
             if stop.is_set():
                 return
             began = time.monotonic()
@@ -97,13 +98,10 @@ class SuggestionList(QWidget):
         self.line = wrap(QLabel())
         self.list = FindingList()
         self.list.chosen.connect(lambda finding: self.chosen.emit(self._model, finding.file))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.line, self.list):
-            column.addWidget(part)
+        in_column(self, self.line, self.list)
         self.hide()
 
-    def show_steps(self, task: SuggestTask, steps: list[Step]) -> None:
+    def show_steps(self, task: SuggestTask, steps: list[ItemDone]) -> None:
         """Show what a task has come to."""
         self._model = task.model.name
         from napari_seg_trainer.segmentation.suggest import rank

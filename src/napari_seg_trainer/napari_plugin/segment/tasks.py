@@ -101,7 +101,7 @@ Task = LayerTask | FolderTask
 
 
 @dataclass(frozen=True)
-class Step:
+class ItemDone:
     """One plane or file is done.
 
     Attributes
@@ -131,12 +131,12 @@ class Step:
     suggestion: "Suggestion | None" = None
 
 
-Steps = Generator[Step, None, None]
+ItemsDone = Generator[ItemDone, None, None]
 Tell = Callable[[float], object]
 """Called in the thread that computes."""
 
 
-def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event, tell: Tell) -> Steps:
+def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event, tell: Tell) -> ItemsDone:
     """Segment one plane after the other, until all are done or `stop` is set.
 
     `tell` is called with how many planes are done, parts of one included.
@@ -160,14 +160,14 @@ def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event, te
             labels = service.segment(task.model, image, request, on_tile=on_tile)
         except CancelledError:
             return
-        yield Step(frame, count_objects(labels), time.monotonic() - began, labels)
+        yield ItemDone(frame, count_objects(labels), time.monotonic() - began, labels)
 
 
 def _tell_part(tell: Tell, place: int, done: int, total: int) -> None:
     tell(place + done / max(total, 1))
 
 
-def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event, tell: Tell) -> Steps:
+def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event, tell: Tell) -> ItemsDone:
     """Segment one file after the other, also after one that cannot be, until all are done or `stop` is set.
 
     `tell` is called with how many files are computed, parts of one included.
@@ -191,7 +191,7 @@ def segment_folder(warm: WarmService, task: FolderTask, stop: threading.Event, t
     )
     try:
         for place, file in enumerate(files):
-            yield Step(place, file.objects, file.seconds, problem=file.problem, warning=file.warning)
+            yield ItemDone(place, file.objects, file.seconds, problem=file.problem, warning=file.warning)
             if stop.is_set():
                 return
     except CancelledError:

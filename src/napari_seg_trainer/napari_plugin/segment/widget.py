@@ -8,7 +8,6 @@ from typing import Any
 
 from napari import Viewer
 from napari.layers import Labels, Layer
-from qtpy.QtWidgets import QPushButton
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
@@ -20,7 +19,7 @@ from napari_seg_trainer.napari_plugin.parts.background import in_background, len
 from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, at_the_end, is_alive, open_dock
 from napari_seg_trainer.napari_plugin.parts.install_hint import InstallHint
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.parts.widgets import ask_which, follow
+from napari_seg_trainer.napari_plugin.parts.widgets import ask_which, follow, push_button
 from napari_seg_trainer.napari_plugin.segment.correction import Correction, read_correction, read_validated
 from napari_seg_trainer.napari_plugin.segment.form import SegmentForm
 from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
@@ -29,9 +28,9 @@ from napari_seg_trainer.napari_plugin.segment.progress import SegmentProgress, T
 from napari_seg_trainer.napari_plugin.segment.suggesting import SuggestionList, SuggestTask, suggest_images
 from napari_seg_trainer.napari_plugin.segment.tasks import (
     FolderTask,
+    ItemDone,
+    ItemsDone,
     LayerTask,
-    Step,
-    Steps,
     Task,
     Tell,
     segment_folder,
@@ -65,12 +64,12 @@ class SegmentWidget(Panel):
         self._correction: Correction | None = None
         self.no_model, self.install = NoModel(viewer, _EMPTY), InstallHint()
         self.form, self.progress = SegmentForm(viewer), SegmentProgress()
-        self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip("Stop now. What is segmented so far is kept.")
+        self.stop_button = push_button("Stop", "Stop now. What is segmented so far is kept.", self._stop)
         self.suggestions = SuggestionList()
-        self.suggest_button = QPushButton("Suggest next")
-        self.suggest_button.setToolTip(
-            "Names the images that speak for most of what the model is unsure of. Annotate the first ones."
+        self.suggest_button = push_button(
+            "Suggest next",
+            "Names the images that speak for most of what the model is unsure of. Annotate the first ones.",
+            self._suggest,
         )
         for piece in (self.no_model, self.form, self.install, self.suggestions):
             self.add(piece)
@@ -84,8 +83,6 @@ class SegmentWidget(Panel):
 
     def _connect(self) -> None:
         self.button.clicked.connect(self._start_or_ask)
-        self.stop_button.clicked.connect(self._stop)
-        self.suggest_button.clicked.connect(self._suggest)
         self.suggestions.chosen.connect(self.correct)
         self.form.changed.connect(self._describe)
         LibraryWatcher(self).changed.connect(self.refresh)
@@ -218,7 +215,7 @@ class SegmentWidget(Panel):
         steps = partial(_steps, self._warm, task, self._warm.begin(), self._tally.tell)
         step_by_step(self, steps, self._step, self._done, self._failed)
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: ItemDone) -> None:
         tally = self._tally
         if tally is None:
             return
@@ -228,7 +225,7 @@ class SegmentWidget(Panel):
         if len(tally.steps) < tally.task.steps:
             self.progress.show_tally(tally)
 
-    def _show_labels(self, task: Task | SuggestTask, step: Step) -> None:
+    def _show_labels(self, task: Task | SuggestTask, step: ItemDone) -> None:
         assert isinstance(task, LayerTask) and step.labels is not None, "a plane of layers is done"
         if self._labels is None:
             self._labels = new_labels(task)
@@ -269,7 +266,7 @@ def _read(model: str, image: Path | str) -> Correction:
     return read_validated(model, image) if isinstance(image, str) else read_correction(model, image)
 
 
-def _steps(warm: WarmService, task: Task | SuggestTask, stop: Event, tell: Tell) -> Steps:
+def _steps(warm: WarmService, task: Task | SuggestTask, stop: Event, tell: Tell) -> ItemsDone:
     with lent_thread():
         if isinstance(task, SuggestTask):
             yield from suggest_images(warm, task, stop, tell)

@@ -9,7 +9,7 @@ from napari_seg_trainer.annotations.channels import default_inputs, places_of_in
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, tab_through
 from napari_seg_trainer.napari_plugin.train.channel_row import NONE, ChannelRow, Key
 from napari_seg_trainer.schema.job import ChannelInput
 from napari_seg_trainer.schema.model_card import ModelCard
@@ -40,9 +40,7 @@ class ChannelInputs(QWidget):
         self._named = False
         self.rows: list[ChannelRow] = []
         self._hint = wrap(QLabel(_UNKNOWN))
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.addWidget(self._hint)
+        self._column = in_column(self, self._hint)
         self._rows = QVBoxLayout()
         self._column.addLayout(self._rows)
         self._end = QWidget()  # a fixed place in the order of the Tab key

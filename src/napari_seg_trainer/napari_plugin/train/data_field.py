@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari import Viewer
-from qtpy.QtCore import QFileSystemWatcher, QTimer, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QFileSystemWatcher, Signal
+from qtpy.QtWidgets import QLabel, QWidget
+from superqt.utils import qdebounced
 
 from napari_seg_trainer.annotations.builtin import builtin_folder, builtin_names
 from napari_seg_trainer.annotations.findings import Finding, Severity
@@ -16,6 +17,7 @@ from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList, sh
 from napari_seg_trainer.napari_plugin.parts.background import step_by_step
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, in_row, push_button
 from napari_seg_trainer.napari_plugin.train.folder_list import FolderList
 
 if TYPE_CHECKING:
@@ -59,13 +61,10 @@ class DataField(QWidget):
         self.list = FolderList("folder of annotated images", _TOOLTIP, builtin_names())
         self.status = wrap(QLabel())
         self.summary = QLabel()
-        self.look_button = QPushButton("Look")
-        self.look_button.setToolTip("Show what was found in the images. A click on a finding leads to it.")
+        self.look_button = push_button("Look", "Show what was found in the images. A click on a finding leads to it.")
         self.look_button.setCheckable(True)
         self.findings = FindingList()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(PAUSE)
+        self._look_soon = qdebounced(self._look, PAUSE)
         self._watcher = QFileSystemWatcher(self)
         self._arrange()
         self._connect()
@@ -103,7 +102,7 @@ class DataField(QWidget):
         self.survey = None
         self._show()
         if self._places():
-            self._timer.start()
+            self._look_soon()
         else:
             self.looked.emit()
 
@@ -128,22 +127,13 @@ class DataField(QWidget):
         return [finding for finding in findings if finding.code != allowed]
 
     def _arrange(self) -> None:
-        line = QHBoxLayout()
-        line.addWidget(self.summary)
-        line.addWidget(self.look_button)
-        line.addStretch(1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.list)
-        layout.addWidget(self.status)
-        layout.addLayout(line)
-        layout.addWidget(self.findings)
+        line = in_row(None, self.summary, self.look_button, 1)
+        in_column(self, self.list, self.status, line, self.findings)
 
     def _connect(self) -> None:
         self.list.changed.connect(self._edited)
         self.look_button.toggled.connect(self._unfold)
         self.findings.chosen.connect(self._open)
-        self._timer.timeout.connect(self._look)
         self._watcher.directoryChanged.connect(self.look_again)
         on_theme_change(self, self._show)
 
@@ -152,7 +142,7 @@ class DataField(QWidget):
         self.changed.emit()
 
     def _stop(self) -> None:
-        self._timer.stop()
+        self._look_soon.cancel()
         self._looks += 1  # what an earlier look still has to say is too late
         if self._worker is not None:
             self._worker.quit()

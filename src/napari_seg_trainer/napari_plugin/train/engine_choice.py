@@ -6,7 +6,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QApplication,
     QButtonGroup,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QRadioButton,
@@ -19,6 +18,7 @@ from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.engines.registry import check_installed, missing
 from napari_seg_trainer.errors import EngineError
 from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.widgets import in_row, push_button
 
 
 class EngineChoice(QWidget):
@@ -42,15 +42,13 @@ class EngineChoice(QWidget):
         self.which_button = QPushButton("Which?")
         self.which_button.setCheckable(True)
         self.which_button.setToolTip("Read what each kind is good for.")
-        self.copy_button = QPushButton("Copy the command")
-        self.copy_button.setToolTip("Copy it, to paste it into a terminal.")
+        self.copy_button = push_button("Copy the command", "Copy it, to paste it into a terminal.", self._copy)
         self._group = QButtonGroup(self)
         self._arrange()
         ready = next((spec for spec in self._specs if not missing(spec)), self._specs[0])
         self.buttons[ready.id].setChecked(True)
         self._group.buttonClicked.connect(self._chosen)
         self.which_button.toggled.connect(self._explain)
-        self.copy_button.clicked.connect(self._copy)
         self._explain(False)
         self._show_install()
 
@@ -78,9 +76,7 @@ class EngineChoice(QWidget):
             button = self.buttons[spec.id]
             button.setToolTip(spec.good_for)
             self._group.addButton(button)
-            line = QHBoxLayout()
-            line.addWidget(button)
-            line.addStretch(1)
+            line = in_row(None, button, 1)
             if place == 0:
                 line.addWidget(self.which_button)
             layout.addLayout(line)

@@ -7,9 +7,9 @@ from pathlib import Path
 from magicgui.types import FileDialogMode
 from magicgui.widgets import FileEdit
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.widgets import narrow, tab_through
+from napari_seg_trainer.napari_plugin.parts.widgets import in_row, narrow, push_button, tab_through
 
 _OFFER = "Built-in images"
 
@@ -33,9 +33,7 @@ class FolderList(QWidget):
         super().__init__()
         self._texts = hint, tooltip
         self._rows: list[_Row] = []
-        self.add_button = QPushButton("Add a folder")
-        self.add_button.setToolTip("Use the images of one more folder, too.")
-        self.add_button.clicked.connect(self._add_line)
+        self.add_button = push_button("Add a folder", "Use the images of one more folder, too.", self._add_line)
         self.builtin_box = narrow(QComboBox())
         self.builtin_box.addItems([_OFFER, *builtin])
         self.builtin_box.setToolTip("Use images that come with this plugin, to try it out or to train with more.")
@@ -45,9 +43,7 @@ class FolderList(QWidget):
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._fill()  # before the buttons, for the order of the Tab key
-        buttons = QHBoxLayout()
-        for button in (self.add_button, self.builtin_box):
-            buttons.addWidget(button)
+        buttons = in_row(None, self.add_button, self.builtin_box)
         self._column.addLayout(buttons)
 
     def folders(self) -> tuple[Path, ...]:
@@ -128,11 +124,7 @@ class _Row(QWidget):
         self.remove_button.setText("✕")
         self.remove_button.setToolTip("Leave it out of the training. Its files stay where they are.")
         self.remove_button.clicked.connect(lambda: removed(self))
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(2)
-        row.addWidget(content, stretch=1)
-        row.addWidget(self.remove_button)
+        in_row(self, (content, 1), self.remove_button, spacing=2)
 
     def stops(self) -> list[QWidget]:
         """Return what the Tab key stops at."""

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.parameter_fields import ParameterFields
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column
 from napari_seg_trainer.napari_plugin.train.channel_inputs import ChannelInputs
 from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
@@ -48,10 +49,7 @@ class InputFields(QWidget):
         known = parameters_of(TrainingJob)["pixel_size"]
         parameter = replace(known, title="Pixel size (µm)", description=_PIXEL_SIZE)
         self._pixel_size = ParameterFields([parameter], self.changed.emit)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.channels, self._reason, self._pixel_size.form.native):
-            layout.addWidget(part)
+        in_column(self, self.channels, self._reason, self._pixel_size.form.native)
         self.show_reasons({})
 
     def job_fields(self) -> dict[str, JsonValue]:

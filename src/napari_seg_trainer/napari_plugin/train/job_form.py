@@ -10,7 +10,7 @@ from napari import Viewer
 from pydantic import JsonValue, ValidationError
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.engines.registry import describe, engine_spec, engine_specs, parse_parameters
 from napari_seg_trainer.errors import JobError
@@ -18,7 +18,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatcher
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.theme import on_theme_change
-from napari_seg_trainer.napari_plugin.parts.widgets import Section
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column
 from napari_seg_trainer.napari_plugin.train.data_field import DataField
 from napari_seg_trainer.napari_plugin.train.engine_choice import EngineChoice
 from napari_seg_trainer.napari_plugin.train.input_fields import InputFields
@@ -178,10 +178,7 @@ class JobForm(QWidget):
             _label_on_top(self.form[name])
         self.input_section = Section("Channels and normalization", self.inputs)
         self.training_section = Section("Training", self.training)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.form.native, self.input_section, self.training_section):
-            layout.addWidget(part)
+        in_column(self, self.form.native, self.input_section, self.training_section)
 
     def _connect(self) -> None:
         self.data.changed.connect(self._data_changed)

@@ -6,7 +6,8 @@ from functools import partial
 from magicgui.types import FileDialogMode
 from magicgui.widgets import FileEdit
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from superqt.utils import qdebounced
 
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.library.library import ModelLibrary
@@ -15,7 +16,7 @@ from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.pretrained import builtin_models, resolve_pretrained
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.parts.widgets import narrow
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, narrow
 from napari_seg_trainer.schema.model_card import ModelCard
 
 SCRATCH, FOLDER, FILE = "from scratch", "a folder…", "a file of weights…"
@@ -64,10 +65,9 @@ class PretrainedField(QWidget):
         self.box.setToolTip(_TOOLTIP)
         self.folder = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, nullable=True)
         self._note = wrap(QLabel())
-        self._pause, self._clock = QTimer(self), QTimer(self)
-        self._pause.setSingleShot(True)
-        for timer in (self._pause, self._clock):
-            timer.setInterval(PAUSE)
+        self._read_soon = qdebounced(partial(self._read, True), PAUSE, parent=self)
+        self._clock = QTimer(self)
+        self._clock.setInterval(PAUSE)
         self._arrange()
         self._offer(SCRATCH)
         self._connect()
@@ -124,15 +124,11 @@ class PretrainedField(QWidget):
 
     def _arrange(self) -> None:
         self.folder.choose_btn.native.setMaximumWidth(28)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for part in (self.box, self.folder.native, self._note):
-            layout.addWidget(part)
+        in_column(self, self.box, self.folder.native, self._note)
 
     def _connect(self) -> None:
         self.box.activated.connect(self._chosen)
         self.folder.line_edit.changed.connect(self._typed)
-        self._pause.timeout.connect(partial(self._read, True))
         self._clock.timeout.connect(self._tell_progress)
 
     def _chosen(self) -> None:
@@ -142,7 +138,7 @@ class PretrainedField(QWidget):
     def _typed(self) -> None:
         self._forget()
         self._is_reading = bool(self.value())
-        self._pause.start()
+        self._read_soon()
         self.changed.emit()
 
     def _offer(self, chosen: str) -> None:
@@ -177,7 +173,7 @@ class PretrainedField(QWidget):
         self.folder.native.setVisible(self.box.currentData() in _PATHS)
 
     def _forget(self) -> None:
-        self._pause.stop()
+        self._read_soon.cancel()
         self._reading += 1  # what an earlier reading still has to say is too late
         self._is_reading = False
         self._clock.stop()

@@ -1,13 +1,15 @@
 """The dock that trains: a form, and the run that comes of it."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari import Viewer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QPushButton, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QWidget
+from superqt.utils import qdebounced
 
 from napari_seg_trainer.errors import SegTrainerError
 from napari_seg_trainer.library.library import ModelLibrary
@@ -15,7 +17,7 @@ from napari_seg_trainer.library.model_folder import job_of
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docks import Docked
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.parts.widgets import Section
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column, push_button
 from napari_seg_trainer.napari_plugin.run.run_list import RunList
 from napari_seg_trainer.napari_plugin.train.job_form import JobForm
 from napari_seg_trainer.runs.run import Run
@@ -25,6 +27,7 @@ from napari_seg_trainer.schema.job import TrainingJob
 if TYPE_CHECKING:
     from napari_seg_trainer.napari_plugin.run.view import RunView
 
+_COPY = "Copy as command"
 COPIED_MILLISECONDS = 1500
 PRELOAD_MILLISECONDS = 500
 APART_MILLISECONDS = 60
@@ -55,26 +58,20 @@ class TrainWidget(Docked):
         self.job_form = JobForm(viewer)
         self.run_list = RunList()
         self.form_page = Panel("Train", "Starts the training in a process of its own; napari can be used meanwhile.")
-        self.copy_button = QPushButton("Copy as command")
-        self.copy_button.setToolTip("Copies the command that does the same in a terminal, also on another computer.")
-        self.back_button = QPushButton("New training")
-        self.back_button.setToolTip("Shows the form; the training goes on.")
-        self._copied_timer = QTimer(self)
-        self._copied_timer.setSingleShot(True)
-        self._copied_timer.timeout.connect(lambda: self.copy_button.setText("Copy as command"))
+        self.copy_button = push_button(
+            _COPY, "Copies the command that does the same in a terminal, also on another computer.", self._copy
+        )
+        self.back_button = push_button("New training", "Shows the form; the training goes on.")
+        self._offer_copy = qdebounced(partial(self.copy_button.setText, _COPY), COPIED_MILLISECONDS, parent=self)
         self._arrange()
         self.job_form.changed.connect(self._check)
         self.form_page.button.clicked.connect(self._train)
-        self.copy_button.clicked.connect(self._copy)
         self.back_button.clicked.connect(self.show_form)
         self.run_list.chosen.connect(self.open_run)
         self._check()
         in_background(self, active_run, self._open_if_idle)
         # the plots take a while to import and to draw for the first time; better now than while a training begins
-        self._preload_timer = QTimer(self)
-        self._preload_timer.setSingleShot(True)
-        self._preload_timer.timeout.connect(lambda: in_background(self, _load_view, self._make_view))
-        self._preload_timer.start(PRELOAD_MILLISECONDS)
+        qdebounced(partial(in_background, self, _load_view, self._make_view), PRELOAD_MILLISECONDS, parent=self)()
 
     def _arrange(self) -> None:
         self.form_page.add(self.job_form)
@@ -84,17 +81,13 @@ class TrainWidget(Docked):
         self.form_page.add(section)
         self.form_page.add_beside(self.copy_button)
         self.run_page = QWidget()
-        self._run_layout = QVBoxLayout(self.run_page)
-        self._run_layout.setContentsMargins(0, 0, 0, 0)
-        self._run_layout.addWidget(self.back_button, alignment=Qt.AlignmentFlag.AlignLeft)
+        self._run_layout = in_column(self.run_page, (self.back_button, Qt.AlignmentFlag.AlignLeft))
         self._pages = QStackedWidget()
         # else napari adds empty room below
         self._pages.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         for page in (self.form_page, self.run_page):
             self._pages.addWidget(page)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._pages)
+        in_column(self, self._pages)
 
     def open_run(self, run: Run) -> None:
         """Show a run in place of the form; at the first time a moment later, as the plots must be loaded."""
@@ -188,7 +181,7 @@ class TrainWidget(Docked):
         if clipboard is not None:
             clipboard.setText(command)
             self.copy_button.setText("Copied")
-            self._copied_timer.start(COPIED_MILLISECONDS)
+            self._offer_copy()
 
     def _job(self) -> TrainingJob | None:
         try:

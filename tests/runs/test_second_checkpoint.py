@@ -6,7 +6,7 @@ import pytest
 
 from napari_seg_trainer.api import make_job
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.runs.checkpoint import late_checkpoint
+from napari_seg_trainer.runs.checkpoint import second_checkpoint
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.trainer import train_run
 
@@ -40,21 +40,21 @@ def test_the_best_epoch_and_another_late_one_are_kept(trained, losses, best, oth
     assert sorted(path.name for path in run.checkpoint_folder.glob("epoch_*")) == sorted(
         f"epoch_{epoch:05d}" for epoch in (best, other)
     )
-    assert late_checkpoint(card) == run.checkpoint_folder / f"epoch_{other:05d}"
+    assert second_checkpoint(card) == run.checkpoint_folder / f"epoch_{other:05d}"
 
 
 def test_there_may_be_none(trained):
     run, card = trained(1)
-    assert late_checkpoint(card) is None
-    assert late_checkpoint(card.replace(run=None)) is None
+    assert second_checkpoint(card) is None
+    assert second_checkpoint(card.replace(run=None)) is None
     shutil.rmtree(run.folder)
-    assert late_checkpoint(card) is None
+    assert second_checkpoint(card) is None
 
 
 def test_a_run_that_made_another_model_does_not_count(trained):
     run, card = trained(3, 1, 2)
-    assert late_checkpoint(card.replace(name="renamed")) is not None
+    assert second_checkpoint(card.replace(name="renamed")) is not None
     for other in ({"run": "../nuclei"}, {"engine": "stardist"}, {"best_epoch": 1}, {"hyperparameters": {}}):
-        assert late_checkpoint(card.replace(**other)) is None
+        assert second_checkpoint(card.replace(**other)) is None
     (run.checkpoint_folder / "state.json").write_text("{")
-    assert late_checkpoint(card) is None
+    assert second_checkpoint(card) is None
