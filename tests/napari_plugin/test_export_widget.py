@@ -9,7 +9,7 @@ import dask.array
 import numpy as np
 import pytest
 from napari.layers import Labels
-from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtCore import QPoint, Qt, QThreadPool
 from qtpy.QtWidgets import QMessageBox, QScrollArea
 
 from napari_seg_trainer.annotations.folder import AnnotationFolder
@@ -82,6 +82,17 @@ def names(widget):
     return [row.name for row in widget.form.channels._rows]
 
 
+@pytest.fixture
+def tick(widget, qtbot):
+    """Click on the box of a channel."""
+
+    def click(place):
+        box = boxes(widget)[place]
+        qtbot.mouseClick(box, LEFT, pos=QPoint(8, box.height() // 2))
+
+    return click
+
+
 def answer(widget, qtbot, verb):
     """Click on a button of the question that is asked."""
     qtbot.waitUntil(lambda: widget.findChild(QMessageBox) is not None)
@@ -103,13 +114,14 @@ def test_without_labels_it_tells_what_to_do(viewer, widget):
     assert widget.hint.isVisible()
 
 
-def test_what_fits_the_labels_is_proposed_and_exported(viewer, widget, dapi, tmp_path, export):
-    viewer.add_image(squares()[1], name="actin.tif [1]", **IN_MICROMETRES)
+def test_what_belongs_to_the_labels_is_proposed_and_exported(viewer, widget, dapi, tmp_path, export, tick):
+    viewer.add_image(squares()[1], name="actin", **IN_MICROMETRES)
     viewer.add_image(np.zeros((32, 32)), name="overview")
-    viewer.add_image(np.zeros((*SHAPE, 3), np.uint8), name="photo", **IN_MICROMETRES)
-    assert [box.isChecked() for box in boxes(widget)] == [True, True] + 4 * [False]
+    viewer.add_image(np.eye(*SHAPE)[..., np.newaxis] * [0.1, 0.2, 0.3], rgb=True, name="photo", **IN_MICROMETRES)
+    assert [box.isChecked() for box in boxes(widget)] == [True] + 5 * [False]
     assert [box.isEnabled() for box in boxes(widget)] == [True, True, False, True, True, True]
     assert "32 × 32" in boxes(widget)[2].toolTip()
+    tick(1)
     assert [name.text() for name in names(widget)][:2] == ["DAPI", "actin"]
     assert widget.form.population.value == "nuclei"
     folder = tmp_path / "exp" / "annotations_nuclei"
@@ -118,7 +130,7 @@ def test_what_fits_the_labels_is_proposed_and_exported(viewer, widget, dapi, tmp
     export()
     image = written(folder)["DAPI"]
     np.testing.assert_array_equal(image.labels, dapi.data)
-    np.testing.assert_array_equal(image.image, [viewer.layers["DAPI"].data, viewer.layers["actin.tif [1]"].data])
+    np.testing.assert_array_equal(image.image, [viewer.layers["DAPI"].data, viewer.layers["actin"].data])
     assert (image.channels, image.pixel_size) == (("DAPI", "actin"), 0.325)
     assert "Wrote 1 annotated image to" in widget.result.line.text()
     assert "(1 → 1 image). It exists already" in widget.preview.text()
@@ -126,6 +138,7 @@ def test_what_fits_the_labels_is_proposed_and_exported(viewer, widget, dapi, tmp
 
 def test_choices_follow_layers_that_are_renamed_and_removed(viewer, widget, dapi):
     viewer.add_labels(np.zeros(SHAPE, int), name="other")
+    viewer.layers.selection.active = dapi
     assert widget.form.labels.value is dapi
     dapi.name = "my cells, 2nd"
     viewer.layers["DAPI"].name = "Hoechst"
@@ -142,15 +155,13 @@ def test_choices_follow_layers_that_are_renamed_and_removed(viewer, widget, dapi
     assert boxes(widget) == []
 
 
-def test_colours_are_three_channels(viewer, widget, tmp_path, qtbot, export):
+def test_colours_are_three_channels(viewer, widget, tmp_path, qtbot, export, tick):
     labels, image = squares()
     viewer.add_image(np.dstack([image, image + 1, image + 2]).astype(np.uint8), name="stain", rgb=True)
     viewer.add_labels(labels, name="nuclei")
     widget.form.folder.value = tmp_path
     assert [box.isChecked() for box in boxes(widget)] == [True, True, True]
-    qtbot.mouseClick(
-        boxes(widget)[1], LEFT, pos=boxes(widget)[1].rect().center() - boxes(widget)[1].rect().center() / 2
-    )
+    tick(1)
     qtbot.mouseClick(widget.form.pixel_size["unknown"].native, LEFT)
     export()
     image = written(tmp_path / "annotations_nuclei")["stain"]
@@ -158,8 +169,9 @@ def test_colours_are_three_channels(viewer, widget, tmp_path, qtbot, export):
     np.testing.assert_array_equal(image.image[1], viewer.layers["stain"].data[..., 2])
 
 
-def test_a_channel_needs_a_name_of_its_own(viewer, widget, dapi, qtbot):
+def test_a_channel_needs_a_name_of_its_own(viewer, widget, dapi, qtbot, tick):
     viewer.add_image(squares()[1], name="actin", **IN_MICROMETRES)
+    tick(1)
     second = names(widget)[1]
     second.selectAll()
     qtbot.keyClicks(second, "DAPI")
@@ -361,9 +373,8 @@ def test_what_the_disk_refuses_is_told_in_one_line(viewer, widget, dapi, tmp_pat
     assert not widget.result.train.isVisible()
     widget.form.folder.value = tmp_path
     viewer.layers["DAPI"].name = "long " * 60
-    export()
-    assert "is too long for a file name" in widget.result.line.text()
-    assert widget.button.isEnabled()
+    assert "is too long for a file name" in widget.form.form.reasons["image_name"]
+    assert not widget.button.isEnabled()
     area = widget.findChild(QScrollArea)
     assert area.widget().width() <= area.viewport().width()
 
@@ -412,6 +423,9 @@ def test_selected_layers_are_chosen(viewer, widget, dapi):
     assert [box.isChecked() for box in boxes(widget)] == [False, True]
     widget.select_layers([dapi])
     assert widget.form.labels.value is dapi
+    assert [box.isChecked() for box in boxes(widget)] == [True, False]
+    viewer.layers.selection.active = dapi
+    viewer.layers.selection.active = labels
     assert [box.isChecked() for box in boxes(widget)] == [False, True]
 
 

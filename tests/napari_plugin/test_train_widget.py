@@ -88,15 +88,31 @@ def test_a_second_training_waits_for_the_first(dock, fill, click, qtbot):
     qtbot.waitUntil(lambda: second.state() == RunState.FINISHED)
 
 
-def test_an_error_is_told_in_place_and_can_be_mended(dock, fill, begin, click, qtbot):
+def test_a_name_that_somebody_else_takes_meanwhile_is_refused(dock, fill, begin, click, qtbot):
     fill("nuclei", epochs=3)
-    run = begin("nuclei", epochs=1000, seconds=0.1)  # by somebody else, a moment before
+    begin("nuclei", epochs=1000, seconds=0.1)  # by somebody else, a moment before
     click(dock.form_page.button)
-    qtbot.waitUntil(lambda: run.id in dock.form_page.reason)
-    assert "Choose another name" in dock.form_page.reason
+    # the form may have heard of it, or the training that was to begin
+    qtbot.waitUntil(lambda: "Choose another name" in dock.form_page.reason)
+    fill("another", epochs=3)
+    assert dock.form_page.reason == ""
+
+
+def test_an_error_stays_in_place_until_the_job_is_another(dock, fill, click, qtbot, home):
+    fill("nuclei", epochs=3)
+    home.mkdir(exist_ok=True)
+    (home / "runs").touch()  # a file where a folder is to be
+    click(dock.form_page.button)
+    qtbot.waitUntil(lambda: "runs" in dock.form_page.reason)
+    told = dock.form_page.reason
+    dock.job_form.changed.emit()  # as when the data have been looked at, or the library changes
+    assert dock.form_page.reason == told
     assert dock.form_page.button.isEnabled()
     fill("another", epochs=3)
     assert dock.form_page.reason == ""
+    (home / "runs").unlink()
+    click(dock.form_page.button)
+    qtbot.waitUntil(lambda: shows_run(dock))
 
 
 def test_enter_in_the_name_starts_nothing(dock, fill, qtbot):

@@ -48,6 +48,8 @@ class AnnotatedImage:
         Frame of the time lapse or slice of the stack that the image was taken from.
     sources : tuple of str
         Names of the layers that it was made from.
+    source_file : str, optional
+        The file that the first of these was opened from.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class AnnotatedImage:
     field_of_view: str | None = None
     frame: int | None = None
     sources: tuple[str, ...] = ()
+    source_file: str | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together."""
@@ -96,7 +99,7 @@ class AnnotatedImage:
         DataError
             If a file is there already, the stem cannot be a file name, labels are negative, or the disk refuses.
         """
-        _check_stem(self.stem)
+        check_stem(self.stem)
         if self.labels.size and self.labels.min() < 0:
             raise DataError(
                 f"Labels of {self.stem!r} hold negative numbers. Use 0 for background, 1 and up for objects."
@@ -146,6 +149,7 @@ class AnnotatedImage:
             "frame": self.frame,
             "field_of_view": self.field_of_view,
             "sources": list(self.sources) or None,
+            "source_file": self.source_file,
         }
         kept = {key: value for key, value in known.items() if value is not None}
         return json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
@@ -204,7 +208,14 @@ def size_text(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape))
 
 
-def _check_stem(stem: str) -> None:
+def check_stem(stem: str) -> None:
+    """Check that an annotated image can be called so.
+
+    Raises
+    ------
+    DataError
+        If some system could not have files of this name, or they would be taken for masks.
+    """
     bad = next((c for c in stem if c in _FORBIDDEN or ord(c) < 32), None)
     if bad is not None:
         raise DataError(f"Image name {stem!r} cannot be used: {bad!r} is not allowed. Use letters, digits, '-', '_'.")
@@ -225,8 +236,14 @@ def _short(stem: str) -> str:
     return repr(stem if len(stem) <= 60 else f"{stem[:40]}…")
 
 
+def file_names(stem: str) -> tuple[str, str, str]:
+    """Return what image, mask and sidecar of an annotated image are called."""
+    return f"{stem}.tif", f"{stem}{LABELS_SUFFIX}.tif", f"{stem}.json"
+
+
 def _targets(folder: Path, stem: str) -> tuple[Path, Path, Path]:
-    return folder / f"{stem}.tif", folder / f"{stem}{LABELS_SUFFIX}.tif", folder / f"{stem}.json"
+    image, labels, sidecar = (folder / name for name in file_names(stem))
+    return image, labels, sidecar
 
 
 def _smallest(labels: NDArray[Any]) -> NDArray[Any]:

@@ -77,6 +77,7 @@ class AnnotatedPair(Pair):
             field_of_view=sidecar.field_of_view,
             frame=sidecar.frame,
             sources=sidecar.sources,
+            source_file=sidecar.source_file,
         )
 
 

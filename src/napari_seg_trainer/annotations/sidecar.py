@@ -30,6 +30,8 @@ class Sidecar(BaseModel):
         Id of the field of view.
     sources : tuple of str
         Names of the layers that the image was made from.
+    source_file : str, optional
+        The file that the first of these was opened from.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
@@ -39,6 +41,7 @@ class Sidecar(BaseModel):
     frame: int | None = None
     field_of_view: Name | None = None
     sources: tuple[Name, ...] = ()
+    source_file: Name | None = None
 
 
 def read_sidecar(path: Path | None) -> Sidecar:

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
 from napari_seg_trainer.annotations.metadata import channel_names
-from napari_seg_trainer.napari_plugin.export.defaults import channel_name, usual_names
+from napari_seg_trainer.napari_plugin.export.defaults import proposed_names
 from napari_seg_trainer.napari_plugin.layers.channel_choice import Offer, layer_offers
 from napari_seg_trainer.napari_plugin.layers.planes import Source
 from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
@@ -32,7 +32,9 @@ class ChannelRows(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._rows: list[_Row] = []
+        self._labels: Labels | None = None
         self._known: tuple[str, ...] = ()
+        self._last: tuple[str, ...] = ()
         self._none = QLabel("no image layer")
         self._end = QWidget()  # a fixed place in the order of the Tab key
         self._grid = QGridLayout(self)
@@ -60,22 +62,34 @@ class ChannelRows(QWidget):
         twice = next((name for name, count in Counter(name for _, name in chosen).items() if count > 1), None)
         return f"Two channels are called {twice!r}. Give each its own name." if twice else ""
 
-    def know(self, names: Sequence[str]) -> None:
-        """Propose the names of the channels that the folder's other images have."""
-        self._known = tuple(names)
+    def know(self, names: Sequence[str], last: Sequence[str]) -> None:
+        """Propose the names of the channels that the folder's other images have, and those of the last export."""
+        self._known, self._last = tuple(names), tuple(last)
         self._propose_names()
 
-    def offer(self, layers: Sequence[Image], misfit: Callable[[Image], str]) -> None:
-        """Show the channels of these layers; `misfit` tells why those of a layer cannot be chosen, if so."""
+    def offer(
+        self, labels: Labels, layers: Sequence[Image], belonging: Sequence[Image], misfit: Callable[[Image], str]
+    ) -> None:
+        """Show the channels of these layers; those are ticked that belong to the labels, unless the user decides.
+
+        Parameters
+        ----------
+        labels : Labels
+            What the user decides holds for these.
+        layers, belonging : sequence of Image
+        misfit : callable
+            Why the channels of a layer cannot be chosen, if so.
+        """
+        self._labels = labels
         offers = layer_offers(layers)
         kept = {row.key: row for row in self._rows}
         rows = [kept.get(offer.key) or _Row(self._edited) for offer in offers]
         for key in kept.keys() - {offer.key for offer in offers}:
             kept[key].leave()
         misfits = [misfit(offer.source.layer) if offer.source else "" for offer in offers]
-        single = any(not why and not offer.alias for offer, why in zip(offers, misfits, strict=True))
         for row, offer, why in zip(rows, offers, misfits, strict=True):
-            row.show_offer(offer, why, ticked=not offer.alias or not single)
+            ticked = offer.source is not None and offer.source.layer in belonging
+            row.show_offer(offer, why, labels.unique_id, ticked=ticked)
         if rows != self._rows:
             self._rows = rows
             self._arrange()
@@ -94,7 +108,9 @@ class ChannelRows(QWidget):
 
     def _propose_names(self) -> None:
         ticked = [row for row in self._rows if row.ticked]
-        proposals = usual_names([channel_name(row.source) for row in ticked], self._known)
+        if self._labels is None:
+            return
+        proposals = proposed_names([row.source for row in ticked], self._labels, self._known, self._last)
         for row, name in zip(ticked, channel_names(proposals, len(ticked)), strict=True):
             row.propose(name)
 
@@ -111,7 +127,9 @@ class _Row:
         self.box, self.name = _Box(), QLineEdit()
         self.name.setToolTip(_NAME_TIP)
         self.name.setMinimumWidth(60)
-        self._decided = self._named = False
+        self._decided: dict[Hashable, bool] = {}
+        self._labels: Hashable = None
+        self._named = False
         self._edited = edited
         self.box.clicked.connect(self._clicked)
         self.name.textEdited.connect(self._typed)
@@ -129,18 +147,18 @@ class _Row:
     def ticked(self) -> bool:
         return self.box.isChecked()
 
-    def show_offer(self, offer: Offer, misfit: str, *, ticked: bool) -> None:
+    def show_offer(self, offer: Offer, misfit: str, labels: Hashable, *, ticked: bool) -> None:
         self.offer = offer
+        self._labels = labels
         self.misfit = misfit
         self.box.set_text(offer.name)
         self.box.setToolTip(f"{offer.name}: {misfit or _TICK_TIP}")
         self.box.setEnabled(not misfit)
-        if misfit or not self._decided:
-            self._tick(ticked and not misfit)
+        self._tick(self._decided.get(labels, ticked) and not misfit)
 
     def decide(self, ticked: bool) -> None:
         if not self.misfit:
-            self._decided = True
+            self._decided[self._labels] = ticked
             self._tick(ticked)
 
     def propose(self, name: str) -> None:
@@ -160,7 +178,7 @@ class _Row:
             self.name.clear()
 
     def _clicked(self, ticked: bool) -> None:
-        self._decided = True
+        self._decided[self._labels] = ticked
         self._tick(ticked)
         self._edited()
 

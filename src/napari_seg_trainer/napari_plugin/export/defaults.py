@@ -2,22 +2,31 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QStandardPaths
 
+from napari_seg_trainer.annotations.annotated_image import file_names
 from napari_seg_trainer.annotations.layouts import list_pairs
-from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.export.belonging import is_named_after_file
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid
-from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, Source, frame_count, source_folder
-
-_ANOTHER = re.compile(r"\s*\[\d+\]$")  # napari's mark of a second layer of one name
-_NEW_LABELS = " - Labels"  # napari's name for a new layer above an image
+from napari_seg_trainer.napari_plugin.layers.planes import (
+    COLOURS,
+    ORIGINS,
+    PREFIX,
+    PROVENANCE,
+    Source,
+    bare_name,
+    frame_count,
+    model_of,
+    source_folder,
+)
 
 
 def misfit(labels: Labels, image: Image) -> str:
@@ -32,21 +41,111 @@ def misfit(labels: Labels, image: Image) -> str:
     return ""
 
 
-def channel_name(source: Source) -> str:
-    """Return a name for a channel: that of its layer, without a file's ending or a layer's number."""
-    name = _ANOTHER.sub("", " ".join(source.name.split()))
-    lower = name.lower()
-    ending = next((end for end in (".ome.tif", ".ome.tiff", *IMAGE_SUFFIXES) if lower.endswith(end)), "")
-    return name[: len(name) - len(ending)] or source.name
+def proposed_names(
+    sources: Sequence[Source], labels: Labels, known: Sequence[str], last: Sequence[str]
+) -> tuple[str, ...]:
+    """Return a name for each channel; a stain must be called alike in all images, and not after a file.
+
+    That is the layer's own name, unless it is its file's; else what the folder's other images have, then what the
+    channel is for the model that has found the labels, then what the user last called as many channels, and in the end
+    a colour.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+    labels : Labels
+    known : sequence of str
+        The channels of the folder's images.
+    last : sequence of str
+        Those of the last export.
+    """
+    own = [_own_name(source) for source in sources]
+    if len(own) == len(known) and not set(own) & set(known):
+        return tuple(known)
+    free = [name for name in known if name not in own]
+    inputs = _inputs(labels)
+    names = []
+    for place, (source, name) in enumerate(zip(sources, own, strict=True)):
+        found = name or inputs.get(source.name, "") or (free.pop(0) if free else "")
+        if not found and len(last) == len(sources) and last[place] not in own:
+            found = last[place]
+        names.append(found or _colour(source))
+    return tuple(names)
 
 
-def population_of(labels: Labels) -> str:
-    """Return a population's name: that of the annotation folder that the labels are from, or the layer's."""
+def _own_name(source: Source) -> str:
+    """Return the name that somebody gave a channel; empty where it is called after its file."""
+    if is_named_after_file(source.layer):
+        return ""
+    name = bare_name(source.layer)
+    return name if source.component is None or source.grey else f"{name} {_colour(source)}"
+
+
+def _colour(source: Source) -> str:
+    return "grey" if source.component is None or source.grey else COLOURS[source.component]
+
+
+def _inputs(labels: Labels) -> dict[str, str]:
+    """Return what each channel is for the model that has found the labels, by the channel's name in the viewer."""
+    made = labels.metadata.get(PROVENANCE)
+    channels = made.get("channels") if isinstance(made, dict) else None
+    return {str(source): str(name) for name, source in channels.items()} if isinstance(channels, dict) else {}
+
+
+def population_of(labels: Labels, last: str) -> str:
+    """Return a population's name.
+
+    That of the annotation folder that the labels are from, else the one used last, else the layer's own name.
+    """
     folder = source_folder(labels)
     if folder is not None and folder.name.startswith(PREFIX):
         return folder.name.removeprefix(PREFIX)
-    name = _ANOTHER.sub("", labels.name).removesuffix(_NEW_LABELS)
-    return re.sub(r"[^\w-]+", "_", name).strip("_") or "objects"
+    if last:
+        return last
+    name = "" if is_named_after_file(labels) or model_of(labels) else bare_name(labels)
+    return re.sub(r"[^\w-]+", "_", name).strip("_") or "cells"
+
+
+def own_name(image: Layer, name: str, folder: Path, stem: Callable[[str], str]) -> str:
+    """Return a name for an image's files: another one where `name` is that of another file's image in the folder.
+
+    `stem` tells what one of its files is called under a name. The folder of the image's own file comes before the name
+    then, else a number behind it.
+    """
+    path = image.source.path
+    if path is None or ORIGINS in image.metadata or _source_of(folder, stem(name)) in {"", path}:
+        return name
+    return next(other for other in _other_stems(image, name) if _source_of(folder, stem(other)) in {"", path})
+
+
+def free_name(image: Layer, name: str, folder: Path, stems: Callable[[str], Iterable[str]]) -> str:
+    """Return a name like `name` for an image, of whose files (`stems` tells) none is in the folder."""
+    return next(
+        other
+        for other in _other_stems(image, name)
+        if not any(os.path.lexists(path) for stem in stems(other) for path in _files(folder, stem))
+    )
+
+
+def _other_stems(image: Layer, stem: str) -> Iterator[str]:
+    path = image.source.path
+    if path is not None and Path(path).parent.name:
+        yield re.sub(r"[^\w.-]+", "_", Path(path).parent.name) + f"_{stem}"
+    yield from (f"{stem}_{number}" for number in count(2))
+
+
+def _source_of(folder: Path, stem: str) -> str:
+    """Return which file an annotated image is from; empty where there is none of that name, or nobody knows."""
+    image, _, sidecar = _files(folder, stem)
+    try:
+        return (read_sidecar(sidecar).source_file or "") if image.is_file() and sidecar.is_file() else ""
+    except (DataError, OSError, ValueError):
+        return ""
+
+
+def _files(folder: Path, stem: str) -> tuple[Path, Path, Path]:
+    image, mask, sidecar = (folder / name for name in file_names(stem))
+    return image, mask, sidecar
 
 
 def experiment_folder(layers: Iterable[Layer]) -> Path:
@@ -106,13 +205,3 @@ class Peek:
         if now != self._seen:
             self._seen, self._content = now, FolderContent.of(folder)
         return self._content
-
-
-def usual_names(defaults: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return names for channels: those that the folder's other images have, where they may be meant.
-
-    They are taken over one for one if there are as many, since a stain must be named alike in all images.
-    """
-    if len(defaults) == len(known) and not set(defaults) & set(known):
-        return tuple(known)
-    return tuple(defaults)

@@ -1,7 +1,7 @@
 """The form of the export: which layers, what they are called, where they go, and which parts of them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,23 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_seg_trainer.annotations.annotated_image import check_stem
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.export.belonging import belonging
 from napari_seg_trainer.napari_plugin.export.channel_rows import ChannelRows
 from napari_seg_trainer.napari_plugin.export.defaults import (
     FolderContent,
     Peek,
     experiment_folder,
     misfit,
+    own_name,
     population_of,
 )
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import FramesAndCrops
+from napari_seg_trainer.napari_plugin.export.last_used import LastUsed
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
 from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by
-from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, deepest
+from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, base_name, deepest, frame_count, origin_of, stem_for
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
 from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField
@@ -53,6 +58,10 @@ class ExportForm(QWidget):
         self._viewer = viewer
         self._peek = Peek()
         self._proposed: dict[str, str] = {}
+        self._typed_names: dict[Hashable, str] = {}
+        self._labelled: Image | None = None
+        self._name = ""
+        self._shown_name: tuple[Hashable, str] = (None, "")
         self._following = False
         self._problem = ""
         self._make_fields()
@@ -97,8 +106,13 @@ class ExportForm(QWidget):
         self.folder.choose_btn.text = "…"
         self.folder.choose_btn.max_width = 30
         self.folder.choose_btn.tooltip = "Choose the folder."
+        self.image_name = LineEdit(
+            name="image_name",
+            label="Image name",
+            tooltip="What the files are called: after the image that the labels belong to, unless you change it.",
+        )
         self.pixel_size = PixelSizeField(_PIXEL_SIZE, box=_NOT_KNOWN)
-        self.form = Form(self.labels, channels, self.population, self.folder, self.pixel_size)
+        self.form = Form(self.labels, channels, self.image_name, self.population, self.folder, self.pixel_size)
         row = channels.native.parentWidget().layout()
         row.setAlignment(row.itemAt(0).widget(), Qt.AlignmentFlag.AlignTop)
 
@@ -120,14 +134,27 @@ class ExportForm(QWidget):
     def plan(self) -> ExportPlan:
         """Return what is to be exported, if there is no `problem`."""
         labels = self.labels.value
+        assert self._labelled is not None, "there is no problem"
         return ExportPlan(
             labels=labels,
+            labelled=self._labelled,
             channels=self.channels.chosen(),
             folder=self._target,
             frames=self.parts.frames(self._deepest(labels)),
             crops=self.parts.crops(),
             pixel_size=self.pixel_size.value(),
+            name=self._name,
         )
+
+    def name_image(self, name: str) -> None:
+        """Give the files another name, as if the user had typed it."""
+        self.image_name.value = name
+
+    def follow_active(self) -> None:
+        """Choose the Labels layer that is selected in the viewer."""
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Labels) and active is not self.labels.value and active in self.labels.choices:
+            self.labels.value = active
 
     def select_layers(self, layers: Sequence[Layer]) -> None:
         """Choose the labels layer and tick the image layers among `layers`."""
@@ -168,13 +195,48 @@ class ExportForm(QWidget):
 
     def _follow_layers(self, labels: Labels) -> None:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        self.channels.offer(images, partial(misfit, labels))
+        belong = belonging(labels, self._viewer.layers, lambda image: not misfit(labels, image))
+        self.channels.offer(labels, images, belong, partial(misfit, labels))
         chosen = self._chosen_layers()
+        self._labelled = next((image for image in [*belong, *chosen] if image in chosen), None)
+        last = LastUsed.read()
         self._propose(self.folder.line_edit, "folder", str(experiment_folder([*chosen, labels])))
-        self._propose(self.population, "population", population_of(labels))
-        self.channels.know(self.content.channels)
+        self._propose(self.population, "population", population_of(labels, last.population))
+        self._propose_name(labels)
+        self.channels.know(self.content.channels, last.channels)
         self.pixel_size.follow(told_by([*chosen, labels]), labels.unique_id)
         self.parts.follow(labels, self._deepest(labels))
+
+    def _propose_name(self, labels: Labels) -> None:
+        """Show what the files are called, apart from frames and crops, and take note of what the user has typed."""
+        shown_for, shown = self._shown_name
+        if shown_for == labels.unique_id and self.image_name.value != shown:
+            self._typed_names[labels.unique_id] = self.image_name.value.strip()
+        usual, self._name = self._usual_name(), self._typed_names.get(labels.unique_id, "")
+        if not self._name and self._labelled is not None:
+            proposed = own_name(self._labelled, usual, self._target, self._stem)
+            self._name = "" if proposed == usual else proposed
+            usual = proposed
+        text = self.image_name.value if labels.unique_id in self._typed_names else usual
+        if shown_for != labels.unique_id:
+            text = self._name or usual
+        self._shown_name = labels.unique_id, text
+        self.image_name.native.setPlaceholderText(usual)
+        if self.image_name.value != text:
+            self.image_name.value = text
+
+    def _stem(self, name: str) -> str:
+        assert self._labelled is not None
+        deepest_one = self._deepest(self.labels.value)
+        frame = self.parts.frames(deepest_one).start
+        return stem_for(self._labelled, frame, frame_count(deepest_one), next(iter(self.parts.crops()), None), name)
+
+    def _usual_name(self) -> str:
+        if self._labelled is None:
+            return ""
+        deepest_one = self._deepest(self.labels.value)
+        origin = origin_of(self._labelled, self.parts.frames(deepest_one).start, frame_count(deepest_one))
+        return origin.stem if origin else base_name(self._labelled)
 
     def _propose(self, field: LineEdit, name: str, text: str) -> None:
         if field.value == self._proposed.get(name, ""):
@@ -184,6 +246,7 @@ class ExportForm(QWidget):
     def _check(self, labels: Labels) -> None:
         reasons = {
             "channels": self.channels.reason(),
+            "image_name": _name_reason(self.image_name.value),
             "population": _population_reason(self.population.value),
             "folder": _folder_reason(self.folder.line_edit.value),
             "pixel_size": self.pixel_size.reason(),
@@ -203,6 +266,14 @@ class ExportForm(QWidget):
     @property
     def _target(self) -> Path:
         return _folder(self.folder.line_edit.value) / f"{PREFIX}{self.population.value.strip()}"
+
+
+def _name_reason(text: str) -> str:
+    try:
+        check_stem(text.strip() or "image")
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _folder(text: str) -> Path:

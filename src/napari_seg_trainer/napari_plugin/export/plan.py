@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels, Layer
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX, AnnotatedImage
+from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, file_names, group_of_stem
 from napari_seg_trainer.annotations.findings import Finding
+from napari_seg_trainer.annotations.replaced import Replaced, There, look_at_existing
 from napari_seg_trainer.napari_plugin.layers.grids import finest, plane_shape
 from napari_seg_trainer.napari_plugin.layers.planes import (
     Crop,
     Source,
     annotated_image,
+    base_name,
     deepest,
     frame_count,
+    origin_of,
     plane,
     stem_for,
 )
@@ -38,7 +41,7 @@ class Item:
     @property
     def file_names(self) -> tuple[str, str, str]:
         """Of image, mask and sidecar."""
-        return f"{self.stem}.tif", f"{self.stem}{LABELS_SUFFIX}.tif", f"{self.stem}.json"
+        return file_names(self.stem)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class ExportPlan:
     Attributes
     ----------
     labels : Labels
+    labelled : Image
+        The image that the labels were drawn on, after which the files are called.
     channels : tuple of (Source, str)
         With their names.
     folder : Path
@@ -77,29 +82,46 @@ class ExportPlan:
         The parts of each frame; the whole of it if empty.
     pixel_size : float, optional
         µm per pixel.
+    name : str
+        Of the files, in place of the labelled image's.
     """
 
     labels: Labels
+    labelled: Image
     channels: tuple[tuple[Source, str], ...]
     folder: Path
     frames: range
     crops: tuple[Crop, ...] = ()
     pixel_size: float | None = None
+    name: str = ""
 
     @property
     def deepest(self) -> Layer:
         """The layer whose frames are counted."""
         return deepest([self.labels, *(source.layer for source, _ in self.channels)])
 
+    @property
+    def base_name(self) -> str:
+        """What the files are called, apart from frames and crops."""
+        origin = origin_of(self.labelled, self.frames.start, frame_count(self.deepest))
+        return self.name or (origin.stem if origin else base_name(self.labelled))
+
+    def stems(self, name: str) -> list[str]:
+        """Return what the files would be called under another name."""
+        return [item.stem for item in replace(self, name=name).items()]
+
     def items(self) -> tuple[Item, ...]:
         """Return what there is to write, frame after frame."""
         frames = frame_count(self.deepest)
-        first = self.channels[0][0].layer
         crops: tuple[Crop | None, ...] = self.crops or (None,)
-        return tuple(Item(stem_for(first, frame, frames, crop), frame, crop) for frame in self.frames for crop in crops)
+        return tuple(
+            Item(stem_for(self.labelled, frame, frames, crop, self.name), frame, crop)
+            for frame in self.frames
+            for crop in crops
+        )
 
     def start(
-        self, items: Sequence[Item], stopped: Callable[[], bool], *, overwrite: bool
+        self, items: Sequence[Item], stopped: Callable[[], bool], *, overwrite: Replaced | None = None
     ) -> Callable[[], Generator[ExportStep, None, None]]:
         """Copy the labels as they are now, and return what writes the items when it is called in a thread.
 
@@ -109,8 +131,8 @@ class ExportPlan:
             Some of the plan's own.
         stopped : callable
             Asked before each item; what is written stays.
-        overwrite : bool
-            Replace files of the same names.
+        overwrite : Replaced, optional
+            Replace files of the same names, and keep there what is replaced.
         """
         snapshot = self._snapshot(dict.fromkeys(item.frame for item in items))
 
@@ -121,9 +143,22 @@ class ExportPlan:
                     if stopped():
                         return
                     whole = whole or self._annotated(item, snapshot.pop(frame, None))
-                    yield from _write(_cut(whole, item), item, self.folder, overwrite=overwrite)
+                    yield from _write(_cut(whole, item), item, self.folder, overwrite)
 
         return write
+
+    def there(self, items: Sequence[Item]) -> list[There]:
+        """Compare items with the annotated images of their names in the folder; reads these, so it takes a while."""
+        channels = [source for source, _ in self.channels]
+        frames = frame_count(self.deepest)
+        found = []
+        for item in items:
+            part = item.crop.slices if item.crop else (slice(None), slice(None))
+            planes = [
+                plane(source, item.frame if frame_count(source.layer) == frames else 0)[part] for source in channels
+            ]
+            found.append(look_at_existing(self.folder, item.stem, planes))
+        return found
 
     def _annotated(self, item: Item, labels: NDArray[Any] | None) -> AnnotatedImage:
         whole = annotated_image(
@@ -133,6 +168,13 @@ class ExportPlan:
             stem=item.stem,
             names=[name for _, name in self.channels],
             pixel_size=self.pixel_size,
+        )
+        origin = origin_of(self.labelled, item.frame, frame_count(self.deepest))
+        known = origin.field_of_view if origin is not None and not self.name else ""
+        whole = replace(
+            whole,
+            field_of_view=known or group_of_stem(self.name or base_name(self.labelled)),
+            source_file=self.labelled.source.path,
         )
         # a copy in any case: what is painted while the files are written would tear the mask
         return replace(whole, labels=np.array(whole.labels if labels is None else labels, np.int32))
@@ -151,8 +193,12 @@ def _cut(whole: AnnotatedImage, item: Item) -> AnnotatedImage:
     return replace(whole, image=whole.image[:, *part], labels=whole.labels[part], stem=item.stem)
 
 
-def _write(image: AnnotatedImage, item: Item, folder: Path, *, overwrite: bool) -> Generator[ExportStep, None, None]:
-    file, _, _ = image.write(folder, overwrite=overwrite)
+def _write(
+    image: AnnotatedImage, item: Item, folder: Path, overwrite: Replaced | None
+) -> Generator[ExportStep, None, None]:
+    if overwrite is not None:
+        overwrite.keep(item.stem)
+    file, _, _ = image.write(folder, overwrite=overwrite is not None)
     yield Written(item, file)
     from napari_seg_trainer.annotations.checks import examine_image  # slow to import
 

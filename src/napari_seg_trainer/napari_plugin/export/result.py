@@ -43,10 +43,11 @@ class ExportProgress(QWidget):
 class ExportResult(QWidget):
     """What was written, what the data doctor says of it, and the way on; hidden before the first export.
 
-    Emits ``train_wanted(Path)`` with the annotation folder, ``train_again_wanted(str, Path)`` with the model to start
-    from besides, and ``chosen(Finding)``.
+    Emits ``undo_wanted()``, ``train_wanted(Path)`` with the annotation folder, ``train_again_wanted(str, Path)`` with
+    the model to start from besides, and ``chosen(Finding)``.
     """
 
+    undo_wanted = Signal()
     train_wanted = Signal(object)
     train_again_wanted = Signal(str, object)
     chosen = Signal(object)
@@ -64,19 +65,23 @@ class ExportResult(QWidget):
             "Open the training with all that taught this model, and this folder, to go on from it.",
             lambda: self.train_again_wanted.emit(self._model, self._folder),
         )
+        self.undo = push_button("Undo", "Bring back what was replaced. What has replaced it is kept in its place.")
+        self.undo.clicked.connect(self.undo_wanted)
         self.findings = FindingList()
         self.findings.chosen.connect(self.chosen)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 6, 0, 0)
         column.addWidget(self.line)
-        for button in (self.train_again, self.train):
+        for button in (self.undo, self.train_again, self.train):
             column.addWidget(button, alignment=Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self._doctor)
         column.addWidget(self.findings)
         self.hide()
         on_theme_change(self, self._paint)
 
-    def show_outcome(self, text: str, folder: Path | None, problem: str = "", model: str = "") -> None:
+    def show_outcome(
+        self, text: str, folder: Path | None, problem: str = "", model: str = "", *, replaced: bool = False
+    ) -> None:
         """Say what was written, and what went wrong.
 
         Parameters
@@ -86,7 +91,10 @@ class ExportResult(QWidget):
             If there is something in it to train on.
         model : str
             That has found these labels.
+        replaced : bool
+            Whether something can be brought back.
         """
+        self.undo.setVisible(replaced)
         self._model = model
         self.train_again.setText(f"Train again from '{model}'")
         self.train_again.setVisible(folder is not None and bool(model))

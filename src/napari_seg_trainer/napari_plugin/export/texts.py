@@ -4,8 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from napari_seg_trainer.annotations.replaced import Replaced, There
 from napari_seg_trainer.napari_plugin.export.defaults import FolderContent
-from napari_seg_trainer.napari_plugin.export.plan import Item
+from napari_seg_trainer.napari_plugin.export.plan import ExportPlan, Item
 
 EMPTY = "Open an image and add a Labels layer, or try File > Open Sample."
 _BREAK = "\u200b"  # where a long file name may be broken into lines
@@ -31,10 +32,31 @@ def existing(items: Sequence[Item], content: FolderContent) -> list[Item]:
     return [item for item in items if any(os.path.normcase(name) in content.names for name in item.file_names)]
 
 
-def question(taken: int, items: int, folder: Path) -> str:
-    """Ask what is to happen with images that exist."""
-    which = "This image exists" if items == 1 else f"{taken} of {items} images exist"
-    return f"{which} already in {short(folder)}, with a mask. What is replaced cannot be brought back."
+def question(there: Sequence[There], plan: ExportPlan, new_name: str) -> str:
+    """Ask what is to happen where annotated images have the names of those to be exported.
+
+    Parameters
+    ----------
+    there : sequence of There
+    plan : ExportPlan
+    new_name : str
+        What the image can be called where another one has its name; empty where all are the same.
+    """
+    where = short(plan.folder)
+    if new_name:
+        other = _of(next(one for one in there if not one.same))
+        return f"{other} in {where} is another image than {plan.labelled.name!r}, which can be called {new_name!r}."
+    one = _of(there[0])
+    what = f"{one} has" if len(there) == 1 else f"{len(there)} images, {one} among them, have"
+    layers = f"{plan.labels.name!r} on {plan.labelled.name!r}"
+    return (
+        f"{what} annotations in {where} already. Replace them by the layer {layers}? What is replaced is kept in a "
+        "folder beside, and can be brought back."
+    )
+
+
+def _of(one: There) -> str:
+    return f"{one.stem!r} ({one.made:%Y-%m-%d %H:%M})"
 
 
 def progress(done: int, items: int, seconds: float) -> str:
@@ -48,6 +70,12 @@ def outcome(done: int, items: int, folder: Path) -> str:
     if done == items:
         return f"Wrote {done} annotated image{'s' if done > 1 else ''} to {short(folder)}."
     return f"Wrote {done} of {items} annotated images to {short(folder)}."
+
+
+def undone(images: int, replaced: Replaced) -> str:
+    """Say what was brought back, and where the other version is now."""
+    where = f"{replaced.aside.name!r} beside it"
+    return f"Brought back {_images(images)} in {short(replaced.folder)}. The other version is in {where}."
 
 
 def short(folder: Path) -> str:

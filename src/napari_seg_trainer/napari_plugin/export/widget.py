@@ -1,7 +1,8 @@
 """The dock that exports annotations."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -13,15 +14,17 @@ from qtpy.QtWidgets import QLabel
 from superqt.utils import qthrottled
 
 from napari_seg_trainer.annotations.findings import Finding
-from napari_seg_trainer.napari_plugin.export.defaults import FolderContent
+from napari_seg_trainer.annotations.replaced import Replaced, There
+from napari_seg_trainer.napari_plugin.export.defaults import FolderContent, free_name
 from napari_seg_trainer.napari_plugin.export.form import ExportForm
+from napari_seg_trainer.napari_plugin.export.last_used import LastUsed
 from napari_seg_trainer.napari_plugin.export.plan import Examined, ExportPlan, ExportStep, Item
 from napari_seg_trainer.napari_plugin.export.result import ExportProgress, ExportResult
-from napari_seg_trainer.napari_plugin.export.texts import EMPTY, existing, outcome, preview, question
+from napari_seg_trainer.napari_plugin.export.texts import EMPTY, existing, outcome, preview, question, undone
 from napari_seg_trainer.napari_plugin.layers.finding_list import show_finding
 from napari_seg_trainer.napari_plugin.layers.look_at import look_at
 from napari_seg_trainer.napari_plugin.layers.planes import model_of
-from napari_seg_trainer.napari_plugin.parts.background import step_by_step
+from napari_seg_trainer.napari_plugin.parts.background import in_background, step_by_step
 from napari_seg_trainer.napari_plugin.parts.docks import TRAIN, is_alive, open_dock
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
@@ -74,11 +77,13 @@ class ExportWidget(Panel):
     def _connect(self) -> None:
         self.button.clicked.connect(self._export_or_ask)
         self.form.changed.connect(self._describe)
+        self.result.undo_wanted.connect(self._undo)
         self.result.train_wanted.connect(self._train)
         self.result.train_again_wanted.connect(self._train_again)
         self.result.chosen.connect(self._look)
         follow(self, self._viewer.dims.events.point, self._frame_moved)
         follow(self, self._viewer.layers.events, self._layer_changed)
+        follow(self, self._viewer.layers.selection.events.active, self._active_changed)
 
     def select_layers(self, layers: Sequence[Layer]) -> None:
         """Choose the labels layer and tick the image layers among `layers`."""
@@ -91,6 +96,10 @@ class ExportWidget(Panel):
 
     def _frame_moved(self, _event: object) -> None:
         self.form.follow_frame()
+
+    def _active_changed(self, _event: object) -> None:
+        if self._export is None:
+            self.form.follow_active()
 
     def _layer_changed(self, event: Any) -> None:
         if event.type in _AT_ONCE:
@@ -122,16 +131,31 @@ class ExportWidget(Panel):
         if not taken:
             self._start(plan, items)
             return
+        self.button.setEnabled(False)
+        in_background(self, lambda: plan.there(taken), partial(self._ask, plan, items, taken), self._cannot_compare)
+
+    def _cannot_compare(self, problem: str) -> None:
+        self.result.show_outcome("", None, problem)
+        self._describe()
+
+    def _ask(self, plan: ExportPlan, items: Sequence[Item], taken: Sequence[Item], there: Sequence[There]) -> None:
+        """Ask what is to happen with what is there; another image is never replaced, but this one gets a new name."""
+        self._describe()
+        answers: dict[str, Callable[[], None]] = {}
+        if all(one.same for one in there):
+            name, verb = "", "Replace them" if len(taken) > 1 else "Replace it"
+            answers[verb] = partial(self._start, plan, items, overwrite=Replaced.beside(plan.folder, datetime.now()))
+        else:
+            name = free_name(plan.labelled, plan.base_name, plan.folder, plan.stems)
+            other = replace(plan, name=name)
+            answers[f"Write as '{name}'"] = partial(self._start, other, other.items())
         new = [item for item in items if item not in taken]
-        answers = {
-            "Replace them" if len(taken) > 1 else "Replace it": partial(self._start, plan, items, overwrite=True)
-        }
         if new:
             answers["Write only the new ones"] = partial(self._start, plan, new)
-        ask_which(self, question(len(taken), len(items), plan.folder), answers)
+        ask_which(self, question(there, plan, name), answers)
 
-    def _start(self, plan: ExportPlan, items: Sequence[Item], *, overwrite: bool = False) -> None:
-        self._export = _Export(plan, tuple(items))
+    def _start(self, plan: ExportPlan, items: Sequence[Item], *, overwrite: Replaced | None = None) -> None:
+        self._export = _Export(plan, tuple(items), overwrite)
         self._stop.clear()
         self._show_running()
         self.progress.start(len(items))
@@ -164,6 +188,8 @@ class ExportWidget(Panel):
             self._exported = export
             self._tell(export, problem)
             self.result.show_findings(export.findings, done=not problem and bool(export.written))
+            if export.written:
+                LastUsed(self.form.population.value.strip(), tuple(name for _, name in export.plan.channels)).write()
         self._show_running()
         self._describe()
         self.scroll_to(self.result)
@@ -171,7 +197,25 @@ class ExportWidget(Panel):
     def _tell(self, export: "_Export", problem: str = "") -> None:
         done, items, folder = len(export.written), len(export.items), export.plan.folder
         text = outcome(done, items, folder) if done or not problem else ""
-        self.result.show_outcome(text, folder if done else None, problem, model_of(export.plan.labels))
+        self.result.show_outcome(
+            text, folder if done else None, problem, model_of(export.plan.labels), replaced=export.has_replaced
+        )
+
+    def _undo(self) -> None:
+        export = self._exported
+        if export is None or export.replaced is None:
+            return
+        self.result.undo.setEnabled(False)
+        in_background(self, export.replaced.swap, partial(self._undone, export.replaced), self._not_undone)
+
+    def _undone(self, replaced: Replaced, images: int) -> None:
+        self.result.undo.setEnabled(True)
+        self.result.show_outcome(undone(images, replaced), replaced.folder)
+        self._describe()
+
+    def _not_undone(self, problem: str) -> None:
+        self.result.undo.setEnabled(True)
+        self.result.show_problem(problem)
 
     def _train(self, folder: Path) -> None:
         open_dock(self._viewer, TRAIN).add_data(folder)
@@ -205,5 +249,11 @@ class _Export:
 
     plan: ExportPlan
     items: tuple[Item, ...]
+    replaced: Replaced | None = None
     written: dict[Path, Item] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def has_replaced(self) -> bool:
+        """Whether something can be brought back."""
+        return self.replaced is not None and self.replaced.aside.is_dir()

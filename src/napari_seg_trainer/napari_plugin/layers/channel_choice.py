@@ -7,10 +7,8 @@ from magicgui.widgets import ComboBox
 from napari.layers import Image
 
 from napari_seg_trainer.annotations.channels import match
-from napari_seg_trainer.napari_plugin.layers.planes import Source, sources
+from napari_seg_trainer.napari_plugin.layers.planes import COLOURS, Source, sources
 from napari_seg_trainer.napari_plugin.parts.widgets import narrow
-
-_COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def layer_offers(layers: Sequence[Image]) -> tuple[Offer, ...]:
 
 
 def _layer_offer(source: Source) -> Offer:
-    colour = "" if source.component is None else _COLOURS[source.component]
+    colour = "" if source.component is None or source.grey else COLOURS[source.component]
     return Offer(source.name, (id(source.layer), source.component), colour, source)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Image, Labels, Layer, Shapes
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
 from napari_seg_trainer.annotations.layouts import stem_of
+from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, finest, shape_of, to_layer
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 ORIGINS = "annotated images"
 """Key in a layer's metadata for the tuple of `Origin` that our reader puts there, one for each frame."""
 
-_COLOURS = ("red", "green", "blue")
+COLOURS = ("red", "green", "blue")
+_ANOTHER = re.compile(r"\s*\[\d+\]$")  # napari's mark of a second layer of one name
+_NEW_LABELS = " - Labels"  # napari's name for a new layer above an image
 _MASK_ENDINGS = re.compile(r"(_labelled|_cp_masks|_masks|_seg)+$", re.IGNORECASE)
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 PROVENANCE = "napari-seg-trainer"
@@ -33,6 +37,8 @@ PREFIX = "annotations_"
 FOLDER = "annotation folder"
 """Key in a layer's metadata for the folder that the layer was opened from."""
 _AREAS = {"rectangle", "ellipse", "polygon"}
+_SAMPLE = (slice(0, 512), slice(0, 512))
+_GREY: WeakKeyDictionary[Layer, tuple[Any, bool]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -60,27 +66,52 @@ class Source:
 
     Attributes
     ----------
-    layer : Image
+    layer : Image or Labels
     component : int, optional
         Which colour of an RGB layer.
     name : str
         The layer's name, and the colour's.
+    grey : bool
+        Whether the layer has three colours that are equal, of which one is taken.
     """
 
-    layer: Image
+    layer: Layer
     component: int | None
     name: str
+    grey: bool = False
 
 
 def sources(layers: Sequence[Image]) -> tuple[Source, ...]:
-    """Return the channels of image layers: one each, or red, green and blue of an RGB layer."""
+    """Return the channels of image layers: one each, or red, green and blue of an RGB layer that has colours."""
     found: list[Source] = []
     for layer in layers:
-        if layer.rgb:
-            found += [Source(layer, i, f"{layer.name} {colour}") for i, colour in enumerate(_COLOURS)]
+        if layer.rgb and is_grey(layer):
+            found.append(Source(layer, 0, layer.name, grey=True))
+        elif layer.rgb:
+            found += [Source(layer, i, f"{layer.name} {colour}") for i, colour in enumerate(COLOURS)]
         else:
             found.append(Source(layer, None, layer.name))
     return tuple(found)
+
+
+def is_grey(layer: Image) -> bool:
+    """Whether red, green and blue of an RGB layer are equal, as in a grey PNG or JPEG.
+
+    Of a layer that is read when it is looked at, a part of one plane counts here; the rest is compared when it is read.
+    """
+    data = finest(layer)
+    known = _GREY.get(layer)
+    if known is None or known[0] is not data:
+        part = data if isinstance(data, np.ndarray) else data[(0,) * (data.ndim - 3)][_SAMPLE]
+        few = np.asarray(part[..., :: max(1, part.shape[-3] // 64), :: max(1, part.shape[-2] // 64), :])
+        known = data, _are_equal(few) and _are_equal(np.asarray(part))
+        _GREY[layer] = known
+    return known[1]
+
+
+def _are_equal(colours: NDArray[Any]) -> bool:
+    red, green, blue = (colours[..., component] for component in range(3))
+    return np.array_equal(red, green) and np.array_equal(red, blue)
 
 
 def pixel_size(layer: Layer) -> float | None:
@@ -131,12 +162,13 @@ def plane(channel: Source | Layer, frame: int) -> NDArray[Any]:
     DataError
         If the layer has no such frame.
     """
-    layer, component = (channel.layer, channel.component) if isinstance(channel, Source) else (channel, None)
+    source = channel if isinstance(channel, Source) else Source(channel, None, channel.name)
+    layer = source.layer
     count = frame_count(layer)
     if count > 1 and not 0 <= frame < count:
         raise DataError(f"Layer {layer.name!r} has the frames 0 to {count - 1}, not {frame}. Choose one of them.")
     leading = shape_of(layer)[:-2]
-    return _read(layer, component, np.unravel_index(frame if count > 1 else 0, leading) if leading else ())
+    return _read(source, np.unravel_index(frame if count > 1 else 0, leading) if leading else ())
 
 
 def annotated_image(
@@ -186,22 +218,23 @@ def annotated_image(
         raise DataError(f"Layer {labels.name!r} and its images have {count} frames; there is no frame {frame}.")
     index = np.unravel_index(frame, leading) if leading else ()
     part = crop.slices if crop else (slice(None), slice(None))
-    planes = [_read(source.layer, source.component, _own(index, source.layer))[part] for source in sources]
+    planes = [_read(source, _own(index, source.layer))[part] for source in sources]
     image_layers = dict.fromkeys(source.layer.name for source in sources)
     origin = origin_of(sources[0].layer, frame, count)
     return AnnotatedImage(
         image=np.stack(planes),
-        labels=_int32(_read(labels, None, _own(index, labels))[part], labels),
+        labels=_int32(_read(Source(labels, None, labels.name), _own(index, labels))[part], labels),
         channels=tuple(source.name for source in sources) if names is None else tuple(names),
         stem=stem,
         pixel_size=pixel_size,
-        field_of_view=origin.field_of_view if origin else group_of_stem(_base_name(sources[0].layer)),
+        field_of_view=origin.field_of_view if origin else group_of_stem(base_name(sources[0].layer)),
         frame=origin.frame if origin else (frame if count > 1 else None),
         sources=(*image_layers, labels.name),
+        source_file=sources[0].layer.source.path,
     )
 
 
-def stem_for(layer: Layer, frame: int, frames: int, crop: "Crop | None") -> str:
+def stem_for(layer: Layer, frame: int, frames: int, crop: "Crop | None", name: str = "") -> str:
     """Return a file name for a frame or crop, such as ``nuclei_t004_roi_0_64_32_96`` (X0, X1, Y0, Y1).
 
     Parameters
@@ -211,6 +244,8 @@ def stem_for(layer: Layer, frame: int, frames: int, crop: "Crop | None") -> str:
     frame, frames : int
         Which one of how many; left out of the name if there is only one.
     crop : Crop, optional
+    name : str
+        In place of the layer's.
 
     Returns
     -------
@@ -219,8 +254,8 @@ def stem_for(layer: Layer, frame: int, frames: int, crop: "Crop | None") -> str:
     """
     origin = origin_of(layer, frame, frames)
     digits = max(3, len(str(frames - 1)))
-    numbered = _base_name(layer) + (f"_t{frame:0{digits}}" if frames > 1 else "")
-    stem = origin.stem if origin else numbered
+    numbered = (name or base_name(layer)) + (f"_t{frame:0{digits}}" if frames > 1 else "")
+    stem = origin.stem if origin and not name else numbered
     return stem + (f"_roi_{crop.x0}_{crop.x1}_{crop.y0}_{crop.y1}" if crop else "")
 
 
@@ -241,9 +276,18 @@ def _micrometres(step: float, unit: Any) -> float | None:
     return float((float(step) * unit).to("micrometer").magnitude) if unit.is_compatible_with("micrometer") else None
 
 
-def _read(layer: Layer, component: int | None, index: tuple[Any, ...]) -> NDArray[Any]:
-    place = (*index, slice(None), slice(None), *([] if component is None else [component]))
-    return np.asarray(finest(layer)[place])
+def _read(source: Source, index: tuple[Any, ...]) -> NDArray[Any]:
+    data = finest(source.layer)
+    if source.component is None:
+        return np.asarray(data[(*index, slice(None), slice(None))])
+    if not source.grey:
+        return np.asarray(data[(*index, slice(None), slice(None), source.component)])
+    colours = np.asarray(data[index])
+    if not _are_equal(colours):
+        raise DataError(
+            f"Image {source.layer.name!r} is grey in one place and has colours in another. Make it one of both."
+        )
+    return colours[..., source.component]
 
 
 def _common_frames(labels: Labels, images: Sequence[Layer]) -> tuple[int, ...]:
@@ -275,11 +319,35 @@ def _int32(values: NDArray[Any], labels: Labels) -> NDArray[np.int32]:
     return np.ascontiguousarray(values, np.int32)
 
 
-def _base_name(layer: Layer) -> str:
+def base_name(layer: Layer) -> str:
+    """Return a name for files of a layer: that of its own file, else the layer's; without what file systems refuse."""
     path = layer.source.path
-    name = _MASK_ENDINGS.sub("", stem_of(Path(path)) if path else layer.name)
+    name = _MASK_ENDINGS.sub("", stem_of(Path(path))) if path else bare_name(layer)
     safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\s]+', "_", name).strip("._")
     return safe or "image"
+
+
+def bare_name(layer: Layer) -> str:
+    """Return a layer's name without a file's ending, napari's number, or what marks it as the labels of an image."""
+    name = without_number(layer.name).removesuffix(_NEW_LABELS)
+    return without_mask_ending(without_image_ending(name))
+
+
+def without_number(name: str) -> str:
+    """Return a layer's name without what napari adds to the second of one name, such as ``[1]``."""
+    return _ANOTHER.sub("", " ".join(name.split()))
+
+
+def without_image_ending(name: str) -> str:
+    """Return a name without ``.tif`` and the like."""
+    lower = name.lower()
+    ending = next((end for end in (".ome.tif", ".ome.tiff", *IMAGE_SUFFIXES) if lower.endswith(end)), "")
+    return name[: len(name) - len(ending)] or name
+
+
+def without_mask_ending(name: str) -> str:
+    """Return a name without ``_labelled``, ``_masks`` and the like."""
+    return _MASK_ENDINGS.sub("", name) or name
 
 
 def model_of(labels: Labels) -> str:

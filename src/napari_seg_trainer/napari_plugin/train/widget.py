@@ -54,6 +54,7 @@ class TrainWidget(Docked):
         super().__init__()
         self._viewer = viewer
         self._to_open: Run | None = None
+        self._told: tuple[str, TrainingJob | None] | None = None
         self.run_view: RunView | None = None
         self.job_form = JobForm(viewer)
         self.run_list = RunList()
@@ -157,6 +158,8 @@ class TrainWidget(Docked):
         reasons = self.job_form.reasons()
         if reasons:
             self.form_page.refuse(next(iter(reasons.values())))
+        elif self._told is not None and self._told[1] == self._as_it_stands():
+            self._tell_problem(self._told[0])  # what the form has learnt meanwhile does not mend it
         else:
             self.form_page.allow()
         self.copy_button.setEnabled(not reasons)
@@ -164,6 +167,7 @@ class TrainWidget(Docked):
     def _train(self) -> None:
         job = self._job()
         if job is not None:
+            self._told = None
             self.form_page.button.setEnabled(False)
             in_background(self, lambda: _launch(job), self._started, self._tell_problem)
 
@@ -190,6 +194,12 @@ class TrainWidget(Docked):
             self._tell_problem(str(error))
             return None
 
+    def _as_it_stands(self) -> TrainingJob | None:
+        try:
+            return self.job_form.value()
+        except SegTrainerError:
+            return None
+
     def _fill(self, fill: Callable[[], None]) -> None:
         try:
             fill()
@@ -197,6 +207,7 @@ class TrainWidget(Docked):
             self._tell_problem(str(error))
 
     def _tell_problem(self, problem: str) -> None:
+        self._told = problem, self._as_it_stands()
         # the button stays usable: a full disk, say, is mended elsewhere
         self.form_page.refuse(problem)
         self.form_page.button.setEnabled(True)

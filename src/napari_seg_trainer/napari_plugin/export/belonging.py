@@ -1,0 +1,116 @@
+"""Which images a Labels layer was drawn on, as far as the viewer's layers tell."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from napari.layers import Image, Labels, Layer
+
+from napari_seg_trainer.annotations.layouts import stem_of
+from napari_seg_trainer.napari_plugin.layers.planes import (
+    FOLDER,
+    ORIGINS,
+    PROVENANCE,
+    bare_name,
+    without_mask_ending,
+    without_number,
+)
+
+
+def belonging(labels: Labels, layers: Sequence[Layer], fits: Callable[[Image], bool]) -> list[Image]:
+    """Return the images that labels were drawn on; the first gives the annotated image its name.
+
+    The first of these rules that finds one counts: opened from one file or folder with the labels; of the labels' own
+    name ("X - Labels" belongs to "X", "X_labelled" as well); segmented by the model that has found the labels; the one
+    right below the labels, else above. Further channels of the same file come along.
+
+    Parameters
+    ----------
+    labels : Labels
+    layers : sequence of Layer
+        Those of the viewer, from the bottom up.
+    fits : callable
+        Whether an image can be a channel of these labels.
+
+    Returns
+    -------
+    list of Image
+        In the order of `layers`, but for the first; empty if none fits.
+    """
+    images = [layer for layer in layers if isinstance(layer, Image) and fits(layer)]
+    for rule in (_opened_together, _of_one_name, _segmented):
+        found = rule(labels, images)
+        if found:
+            return _with_siblings(found, images)
+    near = _nearest(labels, layers, images)
+    return _with_siblings([near], images) if near is not None else []
+
+
+def is_named_after_file(layer: Layer) -> bool:
+    """Whether a layer has the name that napari gave it: that of its file, or none of its own."""
+    path = layer.source.path
+    name = without_number(layer.name)
+    given = {type(layer).__name__} if path is None else {Path(path).name, Path(path).stem, stem_of(Path(path))}
+    return name in given or bare_name(layer) in given or name != bare_name(layer)
+
+
+def _opened_together(labels: Labels, images: Sequence[Image]) -> list[Image]:
+    origins, folder, path = labels.metadata.get(ORIGINS), labels.metadata.get(FOLDER), labels.source.path
+
+    def is_with_it(image: Image) -> bool:
+        if path is not None and image.source.path == path:
+            return True
+        # the labels that a model finds in such an image have its origins, and no folder
+        same_folder = folder is None or folder == image.metadata.get(FOLDER)
+        return bool(origins) and image.metadata.get(ORIGINS) == origins and same_folder
+
+    return [image for image in images if is_with_it(image)]
+
+
+def _of_one_name(labels: Labels, images: Sequence[Image]) -> list[Image]:
+    names = _names(labels)
+    found = [image for image in images if names & _names(image)]
+    folder = _folder(labels)
+    here = [image for image in found if folder is not None and _folder(image) == folder]
+    return (here or found)[-1:]  # of several, the one that was opened last
+
+
+def _segmented(labels: Labels, images: Sequence[Image]) -> list[Image]:
+    made = labels.metadata.get(PROVENANCE)
+    if not isinstance(made, dict) or not isinstance(made.get("channels"), dict):
+        return []
+    paths = made["images"] if isinstance(made.get("images"), dict) else {}
+    wanted = [(name, paths.get(channel)) for channel, name in made["channels"].items()]
+    # a colour is called after its layer and itself
+    return [
+        image
+        for image in images
+        if any(
+            (name == image.name or str(name).startswith(f"{image.name} "))
+            and (path is None or path == str(image.source.path))
+            for name, path in wanted
+        )
+    ]
+
+
+def _nearest(labels: Labels, layers: Sequence[Layer], images: Sequence[Image]) -> Image | None:
+    at = next(place for place, layer in enumerate(layers) if layer is labels)
+    below = [layer for layer in layers[:at] if layer in images]
+    above = [layer for layer in layers[at:] if layer in images]
+    return next(iter(below[-1:] or above[:1]), None)
+
+
+def _with_siblings(found: Sequence[Image], images: Sequence[Image]) -> list[Image]:
+    """Add the further channels of a file that was opened as several layers."""
+    paths = {image.source.path for image in found} - {None}
+    more = [image for image in images if image not in found and image.source.path in paths]
+    return [*found, *more]
+
+
+def _names(layer: Layer) -> set[str]:
+    path = layer.source.path
+    names = {bare_name(layer)} | ({without_mask_ending(stem_of(Path(path)))} if path else set())
+    return {name.casefold() for name in names} - {"labels", "image"}
+
+
+def _folder(layer: Layer) -> Path | None:
+    return Path(layer.source.path).parent if layer.source.path else None
