@@ -48,8 +48,9 @@ def test_scale_place_and_units_are_taken_into_account():
     assert crops(drawn(box(15, 10, 25, 30), scale=(2, 2), units="um"), image, SHAPE) == [Crop(40, 120, 40, 80)]
 
 
-def test_shapes_in_a_stack_frame_all_of_its_slices():
-    flat = box(10, 20, 30, 60)
-    at_slice_2 = np.column_stack([np.full(4, 2.0), flat])
-    at_slice_5 = np.column_stack([np.full(4, 5.0), flat])
-    assert crops(drawn(at_slice_2, at_slice_5), Image(np.zeros((8, *SHAPE))), SHAPE) == [Crop(20, 60, 10, 30)]
+def test_a_shape_in_a_stack_frames_the_slice_that_it_was_drawn_on():
+    flat, image = box(10, 20, 30, 60), Image(np.zeros((8, *SHAPE)))
+    stacked = [np.column_stack([np.full(4, at), flat]) for at in (2.0, 5.0)]
+    assert crops(drawn(*stacked), image, SHAPE, image) == [Crop(20, 60, 10, 30, 2), Crop(20, 60, 10, 30, 5)]
+    assert crops(drawn(flat), image, SHAPE, image) == [Crop(20, 60, 10, 30)]  # drawn in 2D, it is of all slices
+    assert crops(drawn(stacked[0]), image, SHAPE, Image(np.zeros(SHAPE))) == [Crop(20, 60, 10, 30)]

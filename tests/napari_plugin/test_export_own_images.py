@@ -1,5 +1,7 @@
 """Exporting what people have: several images open at once, grey PNGs, names that come twice."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +10,11 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.annotations.sidecar import read_sidecar
-from napari_seg_trainer.napari_plugin.layers.planes import PROVENANCE, sources
+from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.export.frames_and_crops import RANGE
+from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
+from napari_seg_trainer.napari_plugin.layers import planes
+from napari_seg_trainer.napari_plugin.layers.planes import PROVENANCE, Crop, pixel_size, plane, sources
 from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, open_dock
 
 LEFT = Qt.MouseButton.LeftButton
@@ -293,3 +299,134 @@ def test_frames_that_are_grey_in_one_place_only_are_refused(viewer, widget, tmp_
     export()
     assert "has colours in another" in widget.result.line.text()
     assert list(written(tmp_path / "annotations_cells")) == ["movie_t001"]
+
+
+# places and sizes
+
+
+@pytest.mark.parametrize(
+    ("look", "size"),
+    [
+        ({"scale": (0.5, 0.5)}, 0.5),
+        ({"scale": (-0.5, 0.5)}, 0.5),
+        ({"scale": (0.5, 0.5), "rotate": 30}, 0.5),
+        ({"affine": [[0.25, 0, 5], [0, 0.25, 5], [0, 0, 1]]}, 0.25),
+        ({"scale": (2, 2), "affine": [[0, 0.25, 0], [0.25, 0, 0], [0, 0, 1]]}, 0.5),
+        ({"scale": (0.5, 0.4)}, None),
+    ],
+)
+def test_the_pixel_size_is_that_of_all_transforms(viewer_model, look, size):
+    layer = viewer_model.add_image(grey(1)[0][..., 0], units="um", **look)
+    assert pixel_size(layer) == (size and pytest.approx(size))
+
+
+def test_pixels_that_are_not_square_are_told(viewer, widget, tmp_path):
+    where = {"scale": (0.5, 0.4), "units": "um"}
+    viewer.add_image(grey(1)[0][..., 0], name="DAPI", **where)
+    viewer.add_labels(grey(1)[1], name="nuclei", **where)
+    widget.form.pixel_size["unknown"].value = False
+    told = widget.form.form.reasons["pixel_size"]
+    assert told.startswith("The pixels of layer 'DAPI' are 0.5 × 0.4 µm (height × width).")
+    widget.form.pixel_size["number"].value = "0.45"
+    assert "pixel_size" not in widget.form.form.reasons
+
+
+def test_of_a_large_lazy_layer_the_crop_alone_is_read(viewer_model, tmp_path):
+    import dask.array
+
+    read = []
+
+    def block(block_info=None):
+        place = block_info[None]["array-location"]
+        read.append(tuple((start, stop) for start, stop in place))
+        return np.ones([stop - start for start, stop in place], np.uint16)
+
+    size, side = 16_384, 256
+    chunks = ((side,) * (size // side),) * 2
+    data = dask.array.map_blocks(block, chunks=chunks, dtype=np.uint16)
+    image = viewer_model.add_image(data, name="slide", contrast_limits=(0, 2), multiscale=False)
+    labels = viewer_model.add_labels(dask.array.zeros((size, size), dtype=np.int32, chunks=side), name="cells")
+    plan = ExportPlan(
+        labels=labels,
+        labelled=image,
+        channels=tuple((source, source.name) for source in sources([image])),
+        folder=tmp_path / "annotations_cells",
+        frames=range(1),
+        crops=(Crop(512, 768, 1024, 1280), Crop(600, 700, 8000, 8100)),
+    )
+    read.clear()
+    for _ in plan.start(plan.items(), lambda: False)():
+        pass
+    assert set(read) == {((1024, 1280), (512, 768)), ((7936, 8192), (512, 768))}
+    assert [image.labels.shape for image in written(plan.folder).values()] == [(256, 256), (100, 100)]
+
+
+def test_a_plane_that_no_memory_could_hold_is_refused_before_it_is_read(viewer_model, monkeypatch):
+    import dask.array
+
+    data = dask.array.zeros((2048, 2048), dtype=np.uint16, chunks=256)
+    layer = viewer_model.add_image(data, name="slide", contrast_limits=(0, 2))
+    monkeypatch.setattr(planes.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
+    with pytest.raises(DataError, match=r"^A plane of layer 'slide' needs 8 MiB of memory; 1 MiB are free\."):
+        plane(layer, 0)
+    assert plane(layer, 0, Crop(0, 512, 0, 512)).shape == (512, 512)
+
+
+# movies and stacks
+
+
+@pytest.fixture
+def movie(viewer, widget, tmp_path):
+    """Nine frames and their labels."""
+    frames = np.stack([grey(seed)[0][..., 0] for seed in range(9)])
+    image = viewer.add_image(frames, name="movie")
+    labels = viewer.add_labels(np.stack([np.roll(grey(0)[1], frame, 1) for frame in range(9)]), name="movie - Labels")
+    widget.form.folder.value = tmp_path
+    return image, labels
+
+
+def test_a_rectangle_on_a_frame_crops_that_frame_alone(viewer, widget, movie, tmp_path, export):
+    square = np.array([[4, 4], [4, 40], [40, 40], [40, 4]], float)
+    fields = viewer.add_shapes([np.column_stack([np.full(4, 2.0), square])], name="fields")
+    widget.form.parts.shapes.value = fields
+    viewer.dims.set_point(0, 3)
+    assert "no rectangle or polygon on frame 3" in widget.form.parts.form.reasons["shapes"]
+    assert not widget.button.isEnabled()
+    viewer.dims.set_point(0, 2)
+    assert widget.form.parts.text() == "Frames and crops (frame 2, 1 crop)"
+    export()
+    widget.form.parts.form["which"].value = RANGE
+    assert len(widget.form.plan().items()) == 1
+    widget.form.parts.shapes.value = viewer.add_shapes([square], ndim=2, name="all frames")
+    assert len(widget.form.plan().items()) == 9
+    assert list(written(tmp_path / "annotations_cells")) == ["movie_t002_roi_4_40_4_40"]
+
+
+def test_labels_of_one_slice_go_with_that_slice(viewer, widget, movie, tmp_path, export):
+    image, _ = movie
+    one = viewer.add_labels(grey(0)[1][np.newaxis], translate=(4, 0, 0), name="one slice")
+    assert widget.form.labels.value is one
+    viewer.dims.set_point(0, 7)
+    assert "movie_t004.tif" in widget.preview.text().replace("\u200b", "")
+    export()
+    ((stem, pair),) = written(tmp_path / "annotations_one_slice").items()
+    assert (stem, pair.frame) == ("movie_t004", 4)
+    np.testing.assert_array_equal(pair.image, [image.data[4]])
+
+
+def test_a_view_that_shows_no_frame_is_refused_with_the_way_back(viewer, widget, movie):
+    viewer.dims.order = (1, 0, 2)
+    assert "Change order of visible axes" in widget.form.parts.form.reasons["which"]
+    assert not widget.button.isEnabled()
+    viewer.dims.order = (0, 1, 2)
+    assert widget.button.isEnabled()
+    viewer.dims.ndisplay = 3
+    assert "Toggle 2D/3D view" in widget.form.parts.form.reasons["which"]
+    viewer.dims.ndisplay = 2
+    assert widget.button.isEnabled()
+
+
+def test_frames_that_are_arranged_otherwise_are_refused_at_once(viewer, widget):
+    viewer.add_image(np.zeros((2, 3, SIZE, SIZE)), name="one")
+    viewer.add_labels(np.zeros((3, 2, SIZE, SIZE), int), name="two")
+    assert "'one' has 2 × 3 frames, labels 'two' have 3 × 2" in widget.form.form.reasons["channels"]

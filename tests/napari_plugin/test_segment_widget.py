@@ -215,6 +215,18 @@ def test_layers_that_do_not_fit_are_refused(segment, toy_model, viewer, other, s
     assert widget.form.form.reasons["input_1"] == widget.reason
 
 
+@pytest.mark.parametrize(
+    ("where", "said"), [({"translate": (0, 5)}, "Image 'dapi' lies 0 × -5 pixels away"), ({"scale": (2, 2)}, "scale")]
+)
+def test_images_at_another_place_or_scale_are_refused(segment, toy_model, viewer, where, said):
+    toy_model("two", ("dapi", "actin"))
+    viewer.add_image(np.zeros((48, 48)), name="dapi")
+    viewer.add_image(np.zeros((48, 48)), name="actin", **where)
+    widget = segment("two")
+    assert said in widget.form.form.reasons["input_1"]
+    assert not widget.button.isEnabled()
+
+
 def test_the_frame_that_is_shown_becomes_labels_in_its_place(segment, toy_model, viewer, run, tmp_path):
     model = toy_model("bright", pixel_size=0.5)
     path = tmp_path / "movie.tif"

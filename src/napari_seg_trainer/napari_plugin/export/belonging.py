@@ -93,7 +93,7 @@ def _segmented(labels: Labels, images: Sequence[Image]) -> list[Image]:
 
 
 def _nearest(labels: Labels, layers: Sequence[Layer], images: Sequence[Image]) -> Image | None:
-    at = next(place for place, layer in enumerate(layers) if layer is labels)
+    at = next((place for place, layer in enumerate(layers) if layer is labels), 0)  # it may have been removed just now
     below = [layer for layer in layers[:at] if layer in images]
     above = [layer for layer in layers[at:] if layer in images]
     return next(iter(below[-1:] or above[:1]), None)

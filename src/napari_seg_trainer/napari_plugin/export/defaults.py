@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QStandardPaths
 
@@ -15,7 +16,7 @@ from napari_seg_trainer.annotations.layouts import list_pairs
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.export.belonging import is_named_after_file
-from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid
+from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, shape_of
 from napari_seg_trainer.napari_plugin.layers.planes import (
     COLOURS,
     ORIGINS,
@@ -23,7 +24,6 @@ from napari_seg_trainer.napari_plugin.layers.planes import (
     PROVENANCE,
     Source,
     bare_name,
-    frame_count,
     model_of,
     source_folder,
 )
@@ -35,9 +35,12 @@ def misfit(labels: Labels, image: Image) -> str:
         check_same_grid(labels, [image])
     except DataError as error:
         return str(error)
-    theirs, own = frame_count(image), frame_count(labels)
-    if theirs > 1 and own > 1 and theirs != own:
-        return f"Image {image.name!r} has {theirs} frames, labels {labels.name!r} have {own}."
+    theirs, own = shape_of(image)[:-2], shape_of(labels)[:-2]
+    try:
+        np.broadcast_shapes(theirs, own)
+    except ValueError:
+        frames = " × ".join(map(str, theirs)), " × ".join(map(str, own))
+        return f"Image {image.name!r} has {frames[0]} frames, labels {labels.name!r} have {frames[1]}."
     return ""
 
 

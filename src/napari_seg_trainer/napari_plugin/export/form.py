@@ -28,7 +28,7 @@ from napari_seg_trainer.napari_plugin.export.defaults import (
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import FramesAndCrops
 from napari_seg_trainer.napari_plugin.export.last_used import LastUsed
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
-from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by
+from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by, unequal
 from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, base_name, deepest, frame_count, origin_of, stem_for
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
@@ -187,8 +187,7 @@ class ExportForm(QWidget):
     def follow_frame(self) -> None:
         """Take the frame that the viewer shows now."""
         if self.has_labels and self.parts.follows_viewer:
-            self.parts.sum_up(self._deepest(self.labels.value))
-            self.changed.emit()
+            self.follow()
 
     def _edited(self, _value: Any) -> None:
         self.follow()
@@ -204,7 +203,7 @@ class ExportForm(QWidget):
         self._propose(self.population, "population", population_of(labels, last.population))
         self._propose_name(labels)
         self.channels.know(self.content.channels, last.channels)
-        self.pixel_size.follow(told_by([*chosen, labels]), labels.unique_id)
+        self.pixel_size.follow(told_by([*chosen, labels]), labels.unique_id, unequal([*chosen, labels]))
         self.parts.follow(labels, self._deepest(labels))
 
     def _propose_name(self, labels: Labels) -> None:
@@ -252,7 +251,7 @@ class ExportForm(QWidget):
             "pixel_size": self.pixel_size.reason(),
         }
         self.form.show_reasons(reasons)
-        parts = self.parts.check()
+        parts = self.parts.check(self._deepest(labels))
         self.parts.sum_up(self._deepest(labels))
         marked = "Correct what is marked in red." if any(reasons.values()) else ""
         self._problem = marked or parts

@@ -8,12 +8,22 @@ from napari.layers import Labels, Layer, Shapes
 from qtpy.QtCore import Signal
 
 from napari_seg_trainer.napari_plugin.layers.grids import plane_shape
-from napari_seg_trainer.napari_plugin.layers.planes import Crop, crops, frame_count, shown_frame
+from napari_seg_trainer.napari_plugin.layers.planes import Crop, crops, frame_count, only_frame, shown_frame
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
 from napari_seg_trainer.napari_plugin.parts.widgets import Section
 
 SHOWN, RANGE = "the one shown", "from … to …"
+
+
+def turned(viewer: Viewer) -> str:
+    """Say that no frame is shown as it is, but a volume or another side of it; empty where one is."""
+    dims = viewer.dims
+    if dims.ndisplay == 3:
+        return "The viewer shows a volume. Go back to 2D with the button 'Toggle 2D/3D view' below the layers."
+    if tuple(dims.order[-2:]) != (dims.ndim - 2, dims.ndim - 1):
+        return "The viewer shows another side. Click 'Change order of visible axes' below the layers until it is back."
+    return ""
 
 
 class FramesAndCrops(Section):
@@ -24,6 +34,8 @@ class FramesAndCrops(Section):
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._crops: tuple[Crop, ...] = ()
+        self._only: int | None = None
+        self._turned = ""
         self._which = ComboBox(
             name="which",
             label="Frames",
@@ -59,8 +71,11 @@ class FramesAndCrops(Section):
     def follow(self, labels: Labels, deepest: Layer) -> None:
         """Offer the frames of the deepest layer, and find the crops of the labels."""
         shapes = self.shapes.value
-        self._crops = tuple(crops(shapes, labels, plane_shape(labels))) if isinstance(shapes, Shapes) else ()
-        count = frame_count(deepest)
+        found = crops(shapes, labels, plane_shape(labels), deepest) if isinstance(shapes, Shapes) else ()
+        self._crops = tuple(found)
+        self._only = only_frame(labels, deepest)
+        self._turned = turned(self._viewer) if frame_count(deepest) > 1 else ""
+        count = frame_count(deepest) if self._only is None else 1
         with self.form.changed.blocked():
             if count - 1 != self._last.max:
                 self._first.max = self._last.max = count - 1
@@ -77,28 +92,36 @@ class FramesAndCrops(Section):
         """Return the frames to export, counted in this layer."""
         if not self.follows_viewer:
             return range(self._first.value, self._last.value + 1)
-        shown = shown_frame(self._viewer, deepest)
+        shown = shown_frame(self._viewer, deepest) if self._only is None else self._only
         return range(shown, shown + 1)
 
     def crops(self) -> tuple[Crop, ...]:
         """Return the parts of each frame to export, as of the last `follow`; the whole of it if there are none."""
         return self._crops
 
-    def check(self) -> str:
+    def check(self, deepest: Layer) -> str:
         """Say under the fields what is wrong with them, and return it; empty if nothing is."""
         reasons = {}
+        if self._turned and self.follows_viewer and self._only is None:
+            reasons["which"] = self._turned
         if not self.follows_viewer and self._first.value > self._last.value:
             reasons["range"] = f"Frame {self._first.value} comes after frame {self._last.value}. Exchange them."
         if self.shapes.value is not None and not self._crops:
             reasons["shapes"] = (
                 f"Layer {self.shapes.value.name!r} has no rectangle or polygon on the image. Draw one, or choose none."
             )
+        elif self._crops and not any(crop.frame is None or crop.frame in self.frames(deepest) for crop in self._crops):
+            where = f"frame {self.frames(deepest).start}" if self.follows_viewer else "these frames"
+            reasons["shapes"] = (
+                f"Layer {self.shapes.value.name!r} has no rectangle or polygon on {where}. Draw one, or choose none."
+            )
         self.form.show_reasons(reasons)
         return next(iter(reasons.values()), "")
 
     def sum_up(self, deepest: Layer) -> None:
         """Show in the title what is chosen."""
-        frames, parts = self.frames(deepest), self._crops
+        frames = self.frames(deepest)
+        parts = [crop for crop in self._crops if crop.frame is None or crop.frame in frames]
         words = []
         if frame_count(deepest) > 1:
             words.append(f"frame {frames.start}" if len(frames) == 1 else f"frames {frames.start} to {frames.stop - 1}")

@@ -118,6 +118,7 @@ class ExportPlan:
             Item(stem_for(self.labelled, frame, frames, crop, self.name), frame, crop)
             for frame in self.frames
             for crop in crops
+            if crop is None or crop.frame in {None, frame}
         )
 
     def start(
@@ -138,12 +139,11 @@ class ExportPlan:
 
         def write() -> Generator[ExportStep, None, None]:
             for frame, group in groupby(items, key=lambda item: item.frame):
-                whole: AnnotatedImage | None = None
+                labels = snapshot.pop(frame, None)
                 for item in group:
                     if stopped():
                         return
-                    whole = whole or self._annotated(item, snapshot.pop(frame, None))
-                    yield from _write(_cut(whole, item), item, self.folder, overwrite)
+                    yield from _write(self._annotated(item, labels), item, self.folder, overwrite)
 
         return write
 
@@ -153,31 +153,29 @@ class ExportPlan:
         frames = frame_count(self.deepest)
         found = []
         for item in items:
-            part = item.crop.slices if item.crop else (slice(None), slice(None))
-            planes = [
-                plane(source, item.frame if frame_count(source.layer) == frames else 0)[part] for source in channels
-            ]
+            planes = [plane(one, item.frame if frame_count(one.layer) == frames else 0, item.crop) for one in channels]
             found.append(look_at_existing(self.folder, item.stem, planes))
         return found
 
     def _annotated(self, item: Item, labels: NDArray[Any] | None) -> AnnotatedImage:
-        whole = annotated_image(
+        image = annotated_image(
             self.labels,
             [source for source, _ in self.channels],
             item.frame,
             stem=item.stem,
             names=[name for _, name in self.channels],
             pixel_size=self.pixel_size,
+            crop=item.crop,
         )
         origin = origin_of(self.labelled, item.frame, frame_count(self.deepest))
         known = origin.field_of_view if origin is not None and not self.name else ""
-        whole = replace(
-            whole,
+        drawn = image.labels if labels is None else labels[item.crop.slices] if item.crop else labels
+        return replace(
+            image,
+            labels=np.array(drawn, np.int32),  # a copy: what is painted while the files are written would tear the mask
             field_of_view=known or group_of_stem(self.name or base_name(self.labelled)),
             source_file=self.labelled.source.path,
         )
-        # a copy in any case: what is painted while the files are written would tear the mask
-        return replace(whole, labels=np.array(whole.labels if labels is None else labels, np.int32))
 
     def _snapshot(self, frames: Iterable[int]) -> dict[int, NDArray[Any]]:
         data, own = finest(self.labels), frame_count(self.labels)
@@ -186,11 +184,6 @@ class ExportPlan:
         height, width = plane_shape(self.labels)
         room = SNAPSHOT_BYTES // (height * width * data.itemsize)
         return {frame: plane(self.labels, frame).copy() for frame in islice(frames, room)}
-
-
-def _cut(whole: AnnotatedImage, item: Item) -> AnnotatedImage:
-    part = item.crop.slices if item.crop else (slice(None), slice(None))
-    return replace(whole, image=whole.image[:, *part], labels=whole.labels[part], stem=item.stem)
 
 
 def _write(

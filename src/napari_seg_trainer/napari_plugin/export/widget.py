@@ -82,6 +82,8 @@ class ExportWidget(Panel):
         self.result.train_again_wanted.connect(self._train_again)
         self.result.chosen.connect(self._look)
         follow(self, self._viewer.dims.events.point, self._frame_moved)
+        for turn in (self._viewer.dims.events.order, self._viewer.dims.events.ndisplay):
+            follow(self, turn, lambda _event: self.form.follow())
         follow(self, self._viewer.layers.events, self._layer_changed)
         follow(self, self._viewer.layers.selection.events.active, self._active_changed)
 

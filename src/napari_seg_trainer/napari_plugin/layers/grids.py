@@ -58,8 +58,8 @@ def to_layer(point: Sequence[float] | NDArray[Any], units: Sequence[Any] | None,
     return np.asarray(layer.world_to_data(world), np.float64)
 
 
-def check_same_grid(labels: Labels, images: Sequence[Layer]) -> None:
-    """Check that labels and images have the same height and width and lie in the same place of the world.
+def check_same_grid(reference: Layer, images: Sequence[Layer]) -> None:
+    """Check that labels, or an image, and images have the same height and width and lie in the same place of the world.
 
     Raises
     ------
@@ -68,29 +68,37 @@ def check_same_grid(labels: Labels, images: Sequence[Layer]) -> None:
         than half a pixel.
     """
     for image in images:
-        if plane_shape(labels) != plane_shape(image):
+        if plane_shape(reference) != plane_shape(image):
             raise DataError(
-                f"Labels {labels.name!r} are {size_text(plane_shape(labels))} pixels but image {image.name!r} is "
-                f"{size_text(plane_shape(image))}. Choose layers of one size."
+                f"{_said_of(reference, 'are', 'is')} {size_text(plane_shape(reference))} pixels but image "
+                f"{image.name!r} is {size_text(plane_shape(image))}. Choose layers of one size."
             )
-        _check_place(labels, image)
+        _check_place(reference, image)
 
 
-def _check_place(labels: Labels, image: Layer) -> None:
+def _check_place(reference: Layer, image: Layer) -> None:
     """Compare the grids on all axes that both layers have; frames only where both have more than one."""
-    shared = min(labels.ndim, image.ndim)
-    sizes = zip(shape_of(labels)[-shared:], shape_of(image)[-shared:], strict=True)
+    shared = min(reference.ndim, image.ndim)
+    sizes = zip(shape_of(reference)[-shared:], shape_of(image)[-shared:], strict=True)
     axes = [i for i, (a, b) in enumerate(sizes) if i >= shared - 2 or (a > 1 and b > 1)]
 
     def seen_from_image(point: NDArray[Any]) -> NDArray[Any]:
-        return to_layer(labels.data_to_world(point), labels.units, image)[-shared:][axes]
+        return to_layer(reference.data_to_world(point), reference.units, image)[-shared:][axes]
 
-    corners = np.zeros((len(axes) + 1, labels.ndim))
+    corners = np.zeros((len(axes) + 1, reference.ndim))
     for row, axis in enumerate(axes, start=1):
-        corners[row, labels.ndim - shared + axis] = 1
+        corners[row, reference.ndim - shared + axis] = 1
     origin, *steps = [seen_from_image(corner) for corner in corners]
     if not np.allclose(np.array(steps) - origin, np.eye(len(axes)), rtol=0, atol=_ALIKE):
-        raise DataError(f"Labels {labels.name!r} and image {image.name!r} differ in scale. {_SAME_GRID}")
+        raise DataError(f"{_said_of(reference)} and image {image.name!r} differ in scale. {_SAME_GRID}")
     if np.abs(origin).max() > 0.5:
         offset = " × ".join(f"{value:.3g}" for value in origin)
-        raise DataError(f"Labels {labels.name!r} lie {offset} pixels away from image {image.name!r}. {_SAME_GRID}")
+        raise DataError(
+            f"{_said_of(reference, 'lie', 'lies')} {offset} pixels away from image {image.name!r}. {_SAME_GRID}"
+        )
+
+
+def _said_of(layer: Layer, of_labels: str = "", of_image: str = "") -> str:
+    """Return the beginning of a sentence on labels, or on an image."""
+    kind, verb = ("Labels", of_labels) if isinstance(layer, Labels) else ("Image", of_image)
+    return f"{kind} {layer.name!r} {verb}".rstrip()

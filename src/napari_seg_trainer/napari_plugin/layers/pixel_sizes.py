@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from napari.layers import Layer
 
-from napari_seg_trainer.napari_plugin.layers.planes import pixel_size
+from napari_seg_trainer.napari_plugin.layers.planes import pixel_sides, pixel_size
 from napari_seg_trainer.napari_plugin.parts.pixel_size import KnownPixelSize
 
 
@@ -15,3 +15,15 @@ def told_by(layers: Iterable[Layer]) -> KnownPixelSize | None:
         if size is not None:
             return KnownPixelSize(size, "layer", f"From the scale of layer {layer.name!r}.")
     return None
+
+
+def unequal(layers: Iterable[Layer]) -> str:
+    """Say that pixels are not square, of the first layer whose are not; empty where all are, or nobody knows."""
+    for layer in layers:
+        sides = pixel_sides(layer)
+        if sides is not None and pixel_size(layer) is None:
+            return (
+                f"The pixels of layer {layer.name!r} are {sides[0]:.4g} × {sides[1]:.4g} µm (height × width). "
+                "Resample the image so that they are square."
+            )
+    return ""

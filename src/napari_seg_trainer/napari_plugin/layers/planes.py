@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import psutil
 from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
 
@@ -119,10 +120,25 @@ def pixel_size(layer: Layer) -> float | None:
 
     None where its unit is not a length, such as "pixel", or where pixels are not square (by more than 1 %).
     """
-    y, x = (_micrometres(step, unit) for step, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True))
-    if y is None or x is None or not math.isclose(y, x, rel_tol=0.01):
-        return None
-    return x
+    sides = pixel_sides(layer)
+    return sides[1] if sides is not None and math.isclose(*sides, rel_tol=0.01) else None
+
+
+def pixel_sides(layer: Layer) -> tuple[float, float] | None:
+    """Return height and width of a layer's pixels in µm, by all of its transforms; None where a unit is no length."""
+    origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
+    sides = []
+    for axis in (-2, -1):
+        step = np.zeros(layer.ndim)
+        step[axis] = 1
+        moved = np.asarray(layer.data_to_world(step)) - origin
+        told = [(way, unit) for way, unit in zip(moved, layer.units, strict=True) if abs(way) > 1e-9 * abs(moved).max()]
+        lengths = [length for way, unit in told if (length := _micrometres(way, unit)) is not None]
+        if len(lengths) < len(told):
+            return None
+        sides.append(float(f"{math.hypot(*lengths):.12g}"))  # a rotation leaves rounding errors
+    height, width = sides
+    return (height, width) if min(sides) > 0 else None
 
 
 def frame_count(layer: Layer) -> int:
@@ -137,14 +153,29 @@ def deepest(layers: Sequence[Layer]) -> Layer:
 
 def shown_frame(viewer: "Viewer", layer: Layer) -> int:
     """Return which of a layer's planes the viewer shows now, counted through all axes but the last two."""
+    return frame_at(viewer.dims.point, viewer.dims.units, layer)
+
+
+def frame_at(point: Sequence[float] | NDArray[Any], units: Sequence[Any] | None, layer: Layer) -> int:
+    """Return which of a layer's planes is at a point of the world, or nearest to it; `units` are the point's."""
     leading = shape_of(layer)[:-2]
-    position = to_layer(viewer.dims.point, viewer.dims.units, layer)[: len(leading)]
+    position = to_layer(point, units, layer)[: len(leading)]
     index = [min(max(round(at), 0), size - 1) for at, size in zip(position, leading, strict=True)]
     return int(np.ravel_multi_index(index, leading)) if leading else 0
 
 
-def plane(channel: Source | Layer, frame: int) -> NDArray[Any]:
-    """Return one plane of a channel or layer, read into memory.
+def only_frame(labels: Labels, layer: Layer) -> int | None:
+    """Return on which of a layer's planes labels of one plane lie that have as many axes; None for any others.
+
+    A layer without these axes lies on all planes.
+    """
+    if labels.ndim < layer.ndim or frame_count(labels) > 1 or frame_count(layer) == 1 or labels.ndim <= 2:
+        return None
+    return frame_at(labels.data_to_world(np.zeros(labels.ndim)), labels.units, layer)
+
+
+def plane(channel: Source | Layer, frame: int, crop: "Crop | None" = None) -> NDArray[Any]:
+    """Return one plane of a channel or layer, or a part of it, read into memory.
 
     Parameters
     ----------
@@ -152,6 +183,8 @@ def plane(channel: Source | Layer, frame: int) -> NDArray[Any]:
         An RGB layer gives its colours only as sources.
     frame : int
         Counted through all axes but the last two; a 2D layer has the same plane in every frame.
+    crop : Crop, optional
+        Nothing else is read.
 
     Returns
     -------
@@ -160,7 +193,7 @@ def plane(channel: Source | Layer, frame: int) -> NDArray[Any]:
     Raises
     ------
     DataError
-        If the layer has no such frame.
+        If the layer has no such frame, or the memory no room for it.
     """
     source = channel if isinstance(channel, Source) else Source(channel, None, channel.name)
     layer = source.layer
@@ -168,7 +201,7 @@ def plane(channel: Source | Layer, frame: int) -> NDArray[Any]:
     if count > 1 and not 0 <= frame < count:
         raise DataError(f"Layer {layer.name!r} has the frames 0 to {count - 1}, not {frame}. Choose one of them.")
     leading = shape_of(layer)[:-2]
-    return _read(source, np.unravel_index(frame if count > 1 else 0, leading) if leading else ())
+    return _read(source, np.unravel_index(frame if count > 1 else 0, leading) if leading else (), crop)
 
 
 def annotated_image(
@@ -217,13 +250,12 @@ def annotated_image(
     if not 0 <= frame < count:
         raise DataError(f"Layer {labels.name!r} and its images have {count} frames; there is no frame {frame}.")
     index = np.unravel_index(frame, leading) if leading else ()
-    part = crop.slices if crop else (slice(None), slice(None))
-    planes = [_read(source, _own(index, source.layer))[part] for source in sources]
+    planes = [_read(source, _own(index, source.layer), crop) for source in sources]
     image_layers = dict.fromkeys(source.layer.name for source in sources)
     origin = origin_of(sources[0].layer, frame, count)
     return AnnotatedImage(
         image=np.stack(planes),
-        labels=_int32(_read(Source(labels, None, labels.name), _own(index, labels))[part], labels),
+        labels=_int32(_read(Source(labels, None, labels.name), _own(index, labels), crop), labels),
         channels=tuple(source.name for source in sources) if names is None else tuple(names),
         stem=stem,
         pixel_size=pixel_size,
@@ -276,18 +308,35 @@ def _micrometres(step: float, unit: Any) -> float | None:
     return float((float(step) * unit).to("micrometer").magnitude) if unit.is_compatible_with("micrometer") else None
 
 
-def _read(source: Source, index: tuple[Any, ...]) -> NDArray[Any]:
+def _read(source: Source, index: tuple[Any, ...], crop: "Crop | None") -> NDArray[Any]:
     data = finest(source.layer)
+    place = (*index, *(crop.slices if crop else (slice(None), slice(None))))
+    _check_room(source.layer, crop)
     if source.component is None:
-        return np.asarray(data[(*index, slice(None), slice(None))])
+        return np.asarray(data[place])
     if not source.grey:
-        return np.asarray(data[(*index, slice(None), slice(None), source.component)])
-    colours = np.asarray(data[index])
+        return np.asarray(data[(*place, source.component)])
+    colours = np.asarray(data[place])
     if not _are_equal(colours):
         raise DataError(
             f"Image {source.layer.name!r} is grey in one place and has colours in another. Make it one of both."
         )
     return colours[..., source.component]
+
+
+def _check_room(layer: Layer, crop: "Crop | None") -> None:
+    """Refuse to read what is larger than the memory that is free."""
+    data = finest(layer)
+    if isinstance(data, np.ndarray):
+        return  # it is there already
+    height, width = shape_of(layer)[-2:] if crop is None else (crop.y1 - crop.y0, crop.x1 - crop.x0)
+    needed, free = height * width * np.dtype(data.dtype).itemsize, psutil.virtual_memory().available
+    if needed > free:
+        sizes = f"needs {needed / 2**20:.0f} MiB of memory; {free / 2**20:.0f} MiB are free"
+        raise DataError(
+            f"A plane of layer {layer.name!r} {sizes}. "
+            "Take a part of it: draw a rectangle in a Shapes layer, and choose it as the crop of an export."
+        )
 
 
 def _common_frames(labels: Labels, images: Sequence[Layer]) -> tuple[int, ...]:
@@ -368,12 +417,16 @@ def source_folder(layer: Layer) -> Path | None:
 
 @dataclass(frozen=True)
 class Crop:
-    """A rectangle in pixels of an image; the pixels x1 and y1 are no longer in it."""
+    """A rectangle in pixels of an image; the pixels x1 and y1 are no longer in it.
+
+    It is of one `frame`, or of all if that is None.
+    """
 
     x0: int
     x1: int
     y0: int
     y1: int
+    frame: int | None = None
 
     @property
     def slices(self) -> tuple[slice, slice]:
@@ -381,7 +434,7 @@ class Crop:
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
 
-def crops(shapes: Shapes, reference: Layer, shape: tuple[int, int]) -> list[Crop]:
+def crops(shapes: Shapes, reference: Layer, shape: tuple[int, int], deepest: Layer | None = None) -> list[Crop]:
     """Return the bounding boxes of the shapes in a layer, on another layer's grid.
 
     Parameters
@@ -392,6 +445,8 @@ def crops(shapes: Shapes, reference: Layer, shape: tuple[int, int]) -> list[Crop
         The image or labels to crop.
     shape : tuple of int, axes YX
         Its height and width.
+    deepest : Layer, optional
+        The one whose frames are counted; a shape that was drawn on one of them is of that alone.
 
     Returns
     -------
@@ -399,18 +454,24 @@ def crops(shapes: Shapes, reference: Layer, shape: tuple[int, int]) -> list[Crop
         Cut to the image and never padded. What lies outside is left out; boxes that are the same count once.
     """
     found = [
-        _crop(vertices, shapes, reference, shape)
+        _crop(vertices, shapes, reference, shape, deepest)
         for vertices, kind in zip(shapes.data, shapes.shape_type, strict=True)
         if kind in _AREAS
     ]
     return list(dict.fromkeys(crop for crop in found if crop.x0 < crop.x1 and crop.y0 < crop.y1))
 
 
-def _crop(vertices: np.ndarray, shapes: Shapes, reference: Layer, shape: tuple[int, int]) -> Crop:
+def _crop(
+    vertices: NDArray[Any], shapes: Shapes, reference: Layer, shape: tuple[int, int], deepest: Layer | None
+) -> Crop:
     world = [shapes.data_to_world(vertex) for vertex in vertices]
     points = np.array([to_layer(point, shapes.units, reference)[-2:] for point in world])
     # A pixel reaches half a pixel to either side of its number. The nearest border between two pixels counts, and
     # of the two borders of a whole number the lower one: a box from 10 to 20 is ten pixels wide.
     (y0, x0), (y1, x1) = (np.ceil(np.round(corner, 3)) for corner in (points.min(axis=0), points.max(axis=0)))
     height, width = shape
-    return Crop(*(int(v) for v in (*np.clip((x0, x1), 0, width), *np.clip((y0, y1), 0, height))))
+    (left, right), (top, bottom) = np.clip((x0, x1), 0, width), np.clip((y0, y1), 0, height)
+    frame = None
+    if deepest is not None and frame_count(deepest) > 1 and shapes.ndim > 2:
+        frame = frame_at(world[0], shapes.units, deepest)
+    return Crop(int(left), int(right), int(top), int(bottom), frame)

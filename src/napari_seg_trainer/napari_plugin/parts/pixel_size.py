@@ -32,7 +32,7 @@ class PixelSizeField(Container[Widget]):
         self._told: KnownPixelSize | None = None
         self._images: Hashable = None
         self._typed: dict[Hashable, str] = {}
-        self._last = self._filled_in = ""
+        self._last = self._filled_in = self._said = ""
         self._has_box, self._tooltip = bool(box), tooltip
         self.number = LineEdit(name="number", tooltip=tooltip)
         self.number.native.setPlaceholderText("give it" if box else "not known")
@@ -50,11 +50,12 @@ class PixelSizeField(Container[Widget]):
         self.margins = (0, 0, 0, 0)
         self.number.changed.connect(self._edited)
 
-    def follow(self, told: KnownPixelSize | None, images: Hashable) -> None:
-        """Take note of what images tell, None if they do not, and of which images these are.
+    def follow(self, told: KnownPixelSize | None, images: Hashable, problem: str = "") -> None:
+        """Take note of what images tell, None if they do not or there is a `problem`, and of which images these are.
 
         Where nothing is told, what was typed last for others is proposed.
         """
+        self._said = problem
         self._remember()  # a form may ask before this field has heard of it
         if (told, images) != (self._told, self._images):
             self._told, self._images = told, images
@@ -85,7 +86,8 @@ class PixelSizeField(Container[Widget]):
         text = self.number.value.strip()
         if not text:
             open_ = not self._has_box or self.unknown.value
-            return "" if open_ else "The layers have no pixel size. Enter it, or tick 'not known'."
+            missing = self._said or "The layers have no pixel size. Enter it, or tick 'not known'."
+            return "" if open_ else missing
         if self.value():
             return ""
         return f"{text!r} is not a pixel size. {_EXAMPLE}{'' if self._has_box else ', or leave it open'}."

@@ -8,10 +8,11 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.listed import ListedModel
 from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, layer_offers
-from napari_seg_trainer.napari_plugin.layers.grids import shape_of
-from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by
+from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, shape_of
+from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by, unequal
 from napari_seg_trainer.napari_plugin.layers.planes import (
     Source,
     deepest,
@@ -51,6 +52,7 @@ class SegmentForm(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
+        self._unequal = ""
         self._models: dict[str, ListedModel] = {}
         self._make_fields()
         in_column(self, self.form.native, self.thresholds)
@@ -107,6 +109,7 @@ class SegmentForm(QWidget):
 
     def follow(self, _change: object = None) -> None:
         """Follow the viewer's layers, and what the user chose."""
+        problem = ""
         if self.frames.value() == FOLDER:
             self.inputs.offer(file_offers(self.folders.content.channels))
             images: tuple[Hashable, ...] = self.folders.content.images[:1]
@@ -122,6 +125,8 @@ class SegmentForm(QWidget):
             layers = [source.layer for source in self._sources()]
             images = tuple(layer.unique_id for layer in layers)
             told = told_by([deepest(layers)] if layers else [])
+            problem = unequal([deepest(layers)] if layers else [])
+        self._unequal = problem
         self.pixel_size.follow(told, images)
         self._show_hint()
         self.form.show_reasons(self._reasons())
@@ -176,9 +181,9 @@ class SegmentForm(QWidget):
         self.follow()
 
     def _show_hint(self) -> None:
-        listed, text = self.chosen, ""
+        listed, text = self.chosen, self._unequal
         if listed and any(self.inputs.chosen()) and not self.pixel_size.reason():
-            text = size_warning(listed.card, self.pixel_size.value())
+            text = text or size_warning(listed.card, self.pixel_size.value())
         self.hint.value = coloured(text, colours().warning) if text else ""
         self.hint.visible = bool(text)
 
@@ -206,9 +211,18 @@ class SegmentForm(QWidget):
         last = f"input_{len(layers) - 1}"
         every = self.frames.value() == ALL
         return {
-            last: frames_misfit(layers),
+            last: frames_misfit(layers) or _misplaced(layers),
             "frames": memory_problem(shape_of(deepest(layers))) if every else "",
         }
+
+
+def _misplaced(layers: Sequence[Layer]) -> str:
+    """Return why images do not lie on each other; empty if they do."""
+    try:
+        check_same_grid(layers[0], layers[1:])
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _unbroken(line: str) -> str:
