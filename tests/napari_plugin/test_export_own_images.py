@@ -124,6 +124,18 @@ def test_labels_belong_to_the_image_of_their_name_wherever_it_is(viewer, widget,
     assert ticked(widget) == ["third"]  # the one right below
 
 
+def test_of_two_images_of_one_name_the_labels_own_counts(viewer, widget, tmp_path, export):
+    first, _ = open_with_labels(viewer, tmp_path / "pos 1" / "cell.png", 1, "cell - Labels")
+    second, _ = open_with_labels(viewer, tmp_path / "pos 2" / "cell.png", 2, "cell - Labels")  # napari adds [1]
+    third, _ = open_with_labels(viewer, tmp_path / "pos 3" / "cell.png", 3)
+    exact = viewer.add_labels(grey(1)[1], name=f"{second.name} - Labels")
+    assert [second.name, third.name] == ["cell [1]", "cell [2]"]
+    for labels, image in (("cell - Labels", first), ("cell - Labels [1]", second), (exact.name, second)):
+        viewer.layers.selection.active = viewer.layers[labels]
+        assert widget.form.plan().labelled is image
+        assert ticked(widget) == [image.name]
+
+
 def test_labels_that_a_model_found_belong_to_what_it_segmented(viewer, widget):
     for seed, name in enumerate(("Hoechst", "actin", "other")):
         viewer.add_image(grey(seed)[0][..., 0], name=name)

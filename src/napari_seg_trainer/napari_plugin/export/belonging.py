@@ -8,6 +8,7 @@ from napari.layers import Image, Labels, Layer
 from napari_seg_trainer.annotations.layouts import stem_of
 from napari_seg_trainer.napari_plugin.layers.planes import (
     FOLDER,
+    NEW_LABELS,
     ORIGINS,
     PROVENANCE,
     bare_name,
@@ -37,12 +38,11 @@ def belonging(labels: Labels, layers: Sequence[Layer], fits: Callable[[Image], b
         In the order of `layers`, but for the first; empty if none fits.
     """
     images = [layer for layer in layers if isinstance(layer, Image) and fits(layer)]
-    for rule in (_opened_together, _of_one_name, _segmented):
-        found = rule(labels, images)
+    alike = _nearest(labels, layers, _of_one_name(labels, images))
+    for found in (_opened_together(labels, images), alike, _segmented(labels, images)):
         if found:
             return _with_siblings(found, images)
-    near = _nearest(labels, layers, images)
-    return _with_siblings([near], images) if near is not None else []
+    return _with_siblings(_nearest(labels, layers, images), images)
 
 
 def is_named_after_file(layer: Layer) -> bool:
@@ -67,11 +67,12 @@ def _opened_together(labels: Labels, images: Sequence[Image]) -> list[Image]:
 
 
 def _of_one_name(labels: Labels, images: Sequence[Image]) -> list[Image]:
-    names = _names(labels)
-    found = [image for image in images if names & _names(image)]
+    """Return the images that are called as the labels; napari's numbers count where one is called exactly so."""
+    exact = [image for image in images if f"{image.name}{NEW_LABELS}" == labels.name]
+    found = exact or [image for image in images if _names(labels) & _names(image)]
     folder = _folder(labels)
     here = [image for image in found if folder is not None and _folder(image) == folder]
-    return (here or found)[-1:]  # of several, the one that was opened last
+    return here or found
 
 
 def _segmented(labels: Labels, images: Sequence[Image]) -> list[Image]:
@@ -92,11 +93,12 @@ def _segmented(labels: Labels, images: Sequence[Image]) -> list[Image]:
     ]
 
 
-def _nearest(labels: Labels, layers: Sequence[Layer], images: Sequence[Image]) -> Image | None:
+def _nearest(labels: Labels, layers: Sequence[Layer], images: Sequence[Image]) -> list[Image]:
+    """Return the first of these images below the labels, else above; none where there are none."""
     at = next((place for place, layer in enumerate(layers) if layer is labels), 0)  # it may have been removed just now
     below = [layer for layer in layers[:at] if layer in images]
     above = [layer for layer in layers[at:] if layer in images]
-    return next(iter(below[-1:] or above[:1]), None)
+    return below[-1:] or above[:1]
 
 
 def _with_siblings(found: Sequence[Image], images: Sequence[Image]) -> list[Image]:

@@ -28,7 +28,7 @@ ORIGINS = "annotated images"
 
 COLOURS = ("red", "green", "blue")
 _ANOTHER = re.compile(r"\s*\[\d+\]$")  # napari's mark of a second layer of one name
-_NEW_LABELS = " - Labels"  # napari's name for a new layer above an image
+NEW_LABELS = " - Labels"  # napari's name for a new layer above an image
 _MASK_ENDINGS = re.compile(r"(_labelled|_cp_masks|_masks|_seg)+$", re.IGNORECASE)
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 PROVENANCE = "napari-seg-trainer"
@@ -378,7 +378,7 @@ def base_name(layer: Layer) -> str:
 
 def bare_name(layer: Layer) -> str:
     """Return a layer's name without a file's ending, napari's number, or what marks it as the labels of an image."""
-    name = without_number(layer.name).removesuffix(_NEW_LABELS)
+    name = without_number(layer.name).removesuffix(NEW_LABELS)
     return without_mask_ending(without_image_ending(name))
 
 
