@@ -1,5 +1,6 @@
 """Exporting what people have: several images open at once, grey PNGs, names that come twice."""
 
+from html import unescape
 from types import SimpleNamespace
 
 import numpy as np
@@ -270,6 +271,33 @@ def test_channels_are_never_called_after_files(viewer, widget, tmp_path, export)
     widget.form.population.value = "second"
     (name,) = (row.name for row in widget.form.channels._rows)
     assert name.text() == "dna"  # as the model that has found the labels
+
+
+def test_names_that_the_folders_images_do_not_have_are_told_with_those_to_take(viewer, widget, tmp_path, export):
+    widget.form.folder.value = tmp_path
+    rows = widget.form.channels
+    for seed, names in enumerate((["nuclei"], ["Hoechst"], ["nuclei", "actin"], ["DAPI", "nuclei"])):
+        viewer.layers.clear()
+        images = [viewer.add_image(grey(seed)[0][..., 0], name=name) for name in names]
+        viewer.add_labels(grey(seed)[1], name=f"{names[0]} - Labels")
+        rows.tick(images)
+        widget.form.image_name.value = f"image {seed}"
+        if seed == 0:
+            export()
+        texts = [row.name.text() for row in rows._rows]
+        if seed == 1:
+            assert texts == ["nuclei"]  # one for one
+            assert not rows.hint.isVisible()
+            rows._rows[0].name.setText("dna")
+            rows._rows[0].name.textEdited.emit("dna")
+            assert "have 'nuclei'" in unescape(rows.hint.text())
+            assert "'dna' → 'nuclei'" in unescape(rows.hint.text())
+            rows.hint.linkActivated.emit("take")
+            assert rows.chosen()[0][1] == "nuclei"
+            assert not rows.hint.isVisible()
+        if seed > 1:  # one more than the folder's images have is no mistake
+            assert texts == names
+            assert not rows.hint.isVisible()
 
 
 def test_the_population_is_the_one_of_the_last_export(viewer, widget, tmp_path, export):

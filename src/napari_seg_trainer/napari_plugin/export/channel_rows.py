@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from html import escape
 
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, Signal
@@ -12,6 +13,8 @@ from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.napari_plugin.export.defaults import proposed_names
 from napari_seg_trainer.napari_plugin.layers.channel_choice import Offer, layer_offers
 from napari_seg_trainer.napari_plugin.layers.planes import Source
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.theme import coloured_html, colours
 from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
 
 _TICK_TIP = "Tick the images that show what is labelled. Each becomes a channel of the annotated image."
@@ -36,6 +39,9 @@ class ChannelRows(QWidget):
         self._known: tuple[str, ...] = ()
         self._last: tuple[str, ...] = ()
         self._none = QLabel("no image layer")
+        self.hint = wrap(QLabel())
+        self.hint.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
+        self.hint.linkActivated.connect(lambda _link: self._take_known_names())
         self._end = QWidget()  # a fixed place in the order of the Tab key
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -43,6 +49,8 @@ class ChannelRows(QWidget):
         self._grid.setColumnStretch(1, 1)
         self._grid.addWidget(self._none, 0, 0, 1, 2)
         self._grid.addWidget(self._end, 1, 0)
+        self._grid.addWidget(self.hint, 2, 0, 1, 2)
+        self.hint.hide()
 
     def chosen(self) -> tuple[tuple[Source, str], ...]:
         """Return the ticked channels and their names."""
@@ -102,6 +110,32 @@ class ChannelRows(QWidget):
         self._propose_names()
         self.changed.emit()
 
+    def _differing(self) -> dict[str, str]:
+        """Return which of the chosen names the folder's images do not have, and which of theirs may be meant."""
+        names = [name for _, name in self.chosen()]
+        unused = [name for name in self._known if name not in names]
+        return dict(zip([name for name in names if name not in self._known], unused, strict=False))
+
+    def _hint_at_known_names(self) -> None:
+        changes = self._differing()
+        text = ""
+        if changes:
+            have = " and ".join(repr(name) for name in self._known)
+            way = ", ".join(f"'{old}' → '{new}'" for old, new in changes.items())
+            text = (
+                f"The folder's images have {escape(have)}, and models find channels by their names. "
+                f'<a href="take">Use these: {escape(way)}</a>'
+            )
+        self.hint.setText(coloured_html(text, colours().warning))
+        self.hint.setVisible(bool(text))
+
+    def _take_known_names(self) -> None:
+        changes = self._differing()
+        for row in self._rows:
+            if row.ticked and row.name.text().strip() in changes:
+                row.call(changes[row.name.text().strip()])
+        self._edited()
+
     def _edited(self) -> None:
         self._propose_names()
         self.changed.emit()
@@ -113,12 +147,14 @@ class ChannelRows(QWidget):
         proposals = proposed_names([row.source for row in ticked], self._labels, self._known, self._last)
         for row, name in zip(ticked, channel_names(proposals, len(ticked)), strict=True):
             row.propose(name)
+        self._hint_at_known_names()
 
     def _arrange(self) -> None:
         self._none.setVisible(not self._rows)
         for place, row in enumerate(self._rows, start=1):
             self._grid.addWidget(row.box, place, 0)
             self._grid.addWidget(row.name, place, 1)
+        self._grid.addWidget(self.hint, len(self._rows) + 1, 0, 1, 2)
         tab_through([stop for row in self._rows for stop in (row.box, row.name)], before=self._end)
 
 
@@ -165,6 +201,11 @@ class _Row:
         if not self._named and self.name.text() != name:
             self.name.setText(name)
             self.name.setCursorPosition(0)
+
+    def call(self, name: str) -> None:
+        """Give the channel a name, as if the user had typed it."""
+        self.name.setText(name)
+        self._named = True
 
     def leave(self) -> None:
         for widget in (self.box, self.name):

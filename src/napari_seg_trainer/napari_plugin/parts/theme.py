@@ -53,7 +53,12 @@ def colours() -> Colours:
 
 def coloured(text: str, colour: str) -> str:
     """Return `text` as rich text in a colour; what looks like markup in it is shown as it stands."""
-    return f'<span style="color:{colour}">{escape(text)}</span>'
+    return coloured_html(escape(text), colour)
+
+
+def coloured_html(html: str, colour: str) -> str:
+    """Return rich text in a colour, its links as well."""
+    return f'<span style="color:{colour}">{html}</span>'.replace("<a ", f'<a style="color:{colour}" ')
 
 
 def on_theme_change(widget: QWidget, callback: Callable[[], None]) -> None:
