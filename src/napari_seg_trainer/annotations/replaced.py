@@ -35,9 +35,10 @@ class Replaced:
 
     @classmethod
     def beside(cls, folder: Path, now: datetime) -> "Replaced":
-        """Choose a dated folder beside an annotation folder; it is made once something goes there."""
+        """Choose a dated folder beside an annotation folder, a new one; it is made with the first image."""
         name = f"replaced_{folder.name}_{now:%Y-%m-%d_%H-%M-%S}"
-        return cls(folder, folder.parent / name)
+        names = (name, *(f"{name}_{number}" for number in range(2, 1000)))
+        return cls(folder, next(folder.parent / one for one in names if not os.path.lexists(folder.parent / one)))
 
     def keep(self, stem: str) -> None:
         """Copy an annotated image into the dated folder, before it is replaced.
@@ -67,7 +68,7 @@ class Replaced:
             If a file cannot be moved.
         """
         try:
-            names = sorted(name for name in os.listdir(self.aside) if not name.endswith(_SWAP))
+            names = sorted(name for name in os.listdir(self.aside) if not name.endswith(_SWAP) and name[0] != ".")
             for name in names:
                 kept = self.aside / f"{name}{_SWAP}"
                 with suppress(FileNotFoundError):  # the new one has no such file
@@ -104,7 +105,8 @@ class There:
 def look_at_existing(folder: Path, stem: str, planes: Sequence[NDArray[np.generic]]) -> There:
     """Compare an image (planes with the axes YX) with the one of that name in a folder.
 
-    It is the same where one of the planes is in it, pixel for pixel. One that cannot be read is another one.
+    It is the same where one of the planes is in it, pixel for pixel; one in which there is nothing to see does not
+    count. One that cannot be read is another one.
     """
     image, mask, _ = (folder / name for name in file_names(stem))
     made = 0.0
@@ -115,5 +117,6 @@ def look_at_existing(folder: Path, stem: str, planes: Sequence[NDArray[np.generi
         old = read_image(image).data
     except DataError:
         return There(stem, datetime.fromtimestamp(made), same=False)
-    same = any(one.shape == two.shape and np.array_equal(one, two) for one in planes for two in old)
+    telling = [one for one in planes if one.min() < one.max()] or planes
+    same = any(one.shape == two.shape and np.array_equal(one, two) for one in telling for two in old)
     return There(stem, datetime.fromtimestamp(made), same)
