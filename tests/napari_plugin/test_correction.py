@@ -96,10 +96,12 @@ def test_an_annotated_image_comes_with_its_labels_and_its_folder(viewer, qtbot, 
     qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None)
     drawn, found = (layer for layer in viewer.layers if isinstance(layer, Labels))
     assert (model_of(drawn), model_of(found)) == ("", "nuclei")
-    assert drawn.contour > 0
-    assert found.contour == 0
+    # what a person has drawn is corrected, and never replaced by what a model finds
+    assert drawn.contour == 0
+    assert found.contour > 0
+    assert viewer.layers.selection.active is drawn
     plan = opened(viewer, EXPORT).form.plan()
-    assert (plan.labels, plan.folder) == (found, trained)
+    assert (plan.labels, plan.folder) == (drawn, trained)
     assert [item.stem for item in plan.items()] == ["cell_01"]
     assert [source.layer for source, _ in plan.channels] == [
         next(one for one in viewer.layers if isinstance(one, Image))

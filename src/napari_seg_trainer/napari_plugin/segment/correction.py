@@ -14,13 +14,13 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel, job_of
 from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, match_offers
-from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, ORIGINS, Origin, Source
+from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, ORIGINS, Origin, Source, model_of
 from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, channel_look, open_pairs
 from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
 from napari_seg_trainer.segmentation.request import SegmentRequest
 
 CONTOUR = 2
-"""Width of the outlines of what was drawn before, screen pixels."""
+"""Width of the outlines of what the model finds, screen pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +70,19 @@ class Correction:
         viewer.reset_view()
         images = [layer for layer in added if isinstance(layer, Image)]
         sources = tuple(Source(images[place], None, images[place].name) for place in places if place is not None)
-        for drawn in added:
-            if isinstance(drawn, Labels):  # to be compared with, below what is corrected
-                drawn.contour = CONTOUR
         return LayerTask(self.model, sources, (0,), SegmentRequest(pixel_size=self.pixel_size))
 
     def finish(self, viewer: Viewer, labels: Labels, task: LayerTask) -> list[Layer]:
-        """Have what was found lead back to the annotation folder; return the layers to export."""
-        if self.folder is not None:
+        """Have what was drawn, or else what was found, lead back to the annotation folder; return the layers to export.
+
+        What a person has drawn is to be corrected; what the model finds is beside it, to be compared with. An export of
+        that would replace it.
+        """
+        drawn = self._drawn(viewer)
+        if drawn is not None:
+            labels.contour, drawn.contour = CONTOUR, 0
+            labels = drawn
+        elif self.folder is not None:
             labels.metadata[FOLDER] = str(self.folder)
         viewer.layers.selection.active = labels
         grid = task.reference.data.shape[-2:]
@@ -85,10 +90,25 @@ class Correction:
         images = [layer for layer in here if _stem(layer) == self.stem and layer.data.shape[-2:] == grid]
         return [labels, *images]
 
+    def _drawn(self, viewer: Viewer) -> Labels | None:
+        """Return the labels that were opened with the image; None where it has none, or somebody has removed them."""
+        found = [
+            layer
+            for layer in viewer.layers
+            if isinstance(layer, Labels) and not model_of(layer) and ORIGINS in layer.metadata
+        ]
+        return next((layer for layer in reversed(found) if _stem(layer) == self.stem), None) if self.annotated else None
+
+    @property
+    def annotated(self) -> bool:
+        """Whether a person has drawn labels already."""
+        return any(kind == "labels" for _, _, kind in self.layers)
+
     @property
     def advice(self) -> str:
         """What to do now."""
-        return f"Correct the labels of '{self.stem}', then export them in the dock beside this one."
+        beside = ", which are drawn filled; the outlines are what the model finds" if self.annotated else ""
+        return f"Correct the labels of '{self.stem}'{beside}. Then export them in the dock beside this one."
 
 
 def read_correction(model: str, image: Path) -> Correction:
