@@ -300,15 +300,21 @@ def test_names_that_the_folders_images_do_not_have_are_told_with_those_to_take(v
             assert not rows.hint.isVisible()
 
 
-def test_the_population_is_the_one_of_the_last_export(viewer, widget, tmp_path, export):
-    open_with_labels(viewer, tmp_path / "a.png", 1)
+def test_population_and_folder_are_those_of_the_last_export(viewer, widget, tmp_path, export):
+    open_with_labels(viewer, tmp_path / "exp" / "day 1" / "a.png", 1)
     assert widget.form.population.value == "cells"
     widget.form.population.value = "bacteria"
+    assert widget.form.folder.value == tmp_path / "exp" / "day 1"
+    widget.form.folder.value = tmp_path / "exp"
     export()
-    viewer.layers.clear()
-    open_with_labels(viewer, tmp_path / "b.png", 2)
     viewer.window.remove_dock_widget(widget)
-    assert open_dock(viewer, EXPORT).form.population.value == "bacteria"
+    for place, folder in (("exp/day 2", "exp"), ("exp", "exp"), ("other", "other")):
+        viewer.layers.clear()
+        open_with_labels(viewer, tmp_path / place / "b.png", 2)
+        dock = open_dock(viewer, EXPORT)
+        assert dock.form.population.value == "bacteria"
+        assert dock.form.folder.value == tmp_path / folder
+        viewer.window.remove_dock_widget(dock)
 
 
 # grey and colours

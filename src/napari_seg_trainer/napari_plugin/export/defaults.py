@@ -151,11 +151,16 @@ def _files(folder: Path, stem: str) -> tuple[Path, Path, Path]:
     return image, mask, sidecar
 
 
-def experiment_folder(layers: Iterable[Layer]) -> Path:
-    """Return the folder of the first layer that is from a file, else the user's documents."""
+def experiment_folder(layers: Iterable[Layer], last: str = "") -> Path:
+    """Return the folder of the first layer that is from a file, else the user's documents.
+
+    It is the one of the last export where the file is in that, or in a folder within: what belongs together goes to one
+    place.
+    """
     folder = next(filter(None, map(source_folder, layers)), None)
     if folder is not None:
-        return folder.parent if folder.name.startswith(PREFIX) else folder
+        own = folder.parent if folder.name.startswith(PREFIX) else folder
+        return Path(last) if last and Path(last) in own.parents and Path(last).is_dir() else own
     documents = Path(QStandardPaths.writableLocation(QStandardPaths.StandardLocation.DocumentsLocation))
     return documents if documents.is_dir() else Path.home()
 

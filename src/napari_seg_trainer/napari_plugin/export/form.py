@@ -199,7 +199,7 @@ class ExportForm(QWidget):
         chosen = self._chosen_layers()
         self._labelled = next((image for image in [*belong, *chosen] if image in chosen), None)
         last = LastUsed.read()
-        self._propose(self.folder.line_edit, "folder", str(experiment_folder([*chosen, labels])))
+        self._propose(self.folder.line_edit, "folder", str(experiment_folder([*chosen, labels], last.folder)))
         self._propose(self.population, "population", population_of(labels, last.population))
         self._propose_name(labels)
         self.channels.know(self.content.channels, last.channels)

@@ -13,25 +13,27 @@ _MOST_BYTES = 2**16
 
 @dataclass(frozen=True)
 class LastUsed:
-    """Names that the user gave last.
+    """Names that the user gave last, and the experiment's folder.
 
     Attributes
     ----------
     population : str
         Empty before the first export.
     channels : tuple of str
+    folder : str
     """
 
     population: str = ""
     channels: tuple[str, ...] = ()
+    folder: str = ""
 
     @classmethod
     def read(cls) -> "LastUsed":
         """Return what was written last; nothing where that is not there, or damaged."""
         try:
             told = json.loads(read_bytes(_file(), _MOST_BYTES))
-            return cls(str(told["population"]), tuple(map(str, told["channels"])))
-        except (OSError, ValueError, KeyError, TypeError):
+            return cls(str(told["population"]), tuple(map(str, told["channels"])), str(told.get("folder", "")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
     def write(self) -> None:

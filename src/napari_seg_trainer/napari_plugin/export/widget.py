@@ -23,7 +23,7 @@ from napari_seg_trainer.napari_plugin.export.result import ExportProgress, Expor
 from napari_seg_trainer.napari_plugin.export.texts import EMPTY, existing, outcome, preview, question, undone
 from napari_seg_trainer.napari_plugin.layers.finding_list import show_finding
 from napari_seg_trainer.napari_plugin.layers.look_at import look_at
-from napari_seg_trainer.napari_plugin.layers.planes import model_of
+from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, model_of
 from napari_seg_trainer.napari_plugin.parts.background import in_background, step_by_step
 from napari_seg_trainer.napari_plugin.parts.docks import TRAIN, is_alive, open_dock
 from napari_seg_trainer.napari_plugin.parts.form import wrap
@@ -191,7 +191,9 @@ class ExportWidget(Panel):
             self._tell(export, problem)
             self.result.show_findings(export.findings, done=not problem and bool(export.written))
             if export.written:
-                LastUsed(self.form.population.value.strip(), tuple(name for _, name in export.plan.channels)).write()
+                population = export.plan.folder.name.removeprefix(PREFIX)
+                names = tuple(name for _, name in export.plan.channels)
+                LastUsed(population, names, str(export.plan.folder.parent)).write()
         self._show_running()
         self._describe()
         self.scroll_to(self.result)
