@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QMessageBox
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.export.defaults import proposed_names
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import RANGE
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
 from napari_seg_trainer.napari_plugin.layers import planes
@@ -476,3 +477,13 @@ def test_frames_that_are_arranged_otherwise_are_refused_at_once(viewer, widget):
     viewer.add_image(np.zeros((2, 3, SIZE, SIZE)), name="one")
     viewer.add_labels(np.zeros((3, 2, SIZE, SIZE), int), name="two")
     assert "'one' has 2 × 3 frames, labels 'two' have 3 × 2" in widget.form.form.reasons["channels"]
+
+
+def test_a_channel_takes_the_name_in_the_folder_that_its_model_knows(viewer_model):
+    image = viewer_model.add_image(grey(1)[0][..., 0])
+    made = {"model": "m", "channels": {"dna": image.name}, "images": {"dna": None}}
+    labels = viewer_model.add_labels(grey(1)[1], metadata={PROVENANCE: made})
+    image.name, made["channels"]["dna"] = "Image", "Image"
+    for known, name in ((("actin", "dna"), "dna"), (("actin", "membrane"), "actin"), ((), "dna")):
+        assert proposed_names(sources([image]), labels, known, ()) == (name,)
+    assert proposed_names(sources([image]), viewer_model.add_labels(grey(1)[1]), (), ("last",)) == ("last",)

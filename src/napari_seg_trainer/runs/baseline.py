@@ -89,7 +89,7 @@ def _scores(
 ) -> Scores:
     found = []
     for done, prepared in enumerate(images):
-        progress("scoring what is to be beaten", done, len(images))
+        progress("scoring the baseline", done, len(images))
         found.append(score_image(prepared.name, prepared.labels, predict(np.asarray(prepared.image))))
-    progress("scoring what is to be beaten", len(images), len(images))
+    progress("scoring the baseline", len(images), len(images))
     return Scores.of(found)

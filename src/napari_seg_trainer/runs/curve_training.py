@@ -98,7 +98,7 @@ def _read(file: Path, images: int) -> LearningCurve:
 
 
 def _places(count: int, wanted: int, seed: int) -> list[int]:
-    """Return so many places, evenly among all; the seed tells where they begin."""
+    """Return `wanted` of `count` indices at equal distances; the seed sets the first."""
     first = int(np.random.default_rng(seed).integers(count))
     return sorted((first + i * count // wanted) % count for i in range(wanted))
 

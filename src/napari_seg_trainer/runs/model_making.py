@@ -81,7 +81,7 @@ class ModelMaking:
         folder.mkdir()
         self.engine.export(epoch_folder(self.run, best), data, folder, context)
         scored = scored_images(data.validation)
-        self.previews.choose(scored)  # there may not have been time to score so many before
+        self.previews.choose(scored)  # during the training, fewer may have been scored for lack of time
         progress, keep = partial(context.progress, "scoring validation images"), partial(self.previews.keep, MODEL)
         scores, examples = score_model(self.engine, folder, scored, progress, keep)
         self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.told))

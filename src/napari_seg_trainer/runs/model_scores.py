@@ -13,7 +13,7 @@ from napari_seg_trainer.evaluation.report import Example
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
 
 MOST_IMAGES = 50
-"""Of the images that validate, so many are scored."""
+"""At most this many validation images are scored."""
 MAX_EXAMPLES = 6
 
 

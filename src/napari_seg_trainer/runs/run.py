@@ -3,8 +3,8 @@
 =======================  ==================================================================
 ``job.json``             what was asked for (`TrainingJob`)
 ``process.json``         which process trains, on which machine, and where its events begin
-``split.json``           which images teach and which validate
-``baseline.json``        how well what is to be beaten does on those that validate
+``split.json``           which images are for training and which for validation
+``baseline.json``        the scores of the baseline on the validation images
 ``learning_curve.json``  how well models of a half and a quarter of the images do
 ``events.jsonl``         what happened, one event a line (`napari_seg_trainer.schema.events`)
 ``checkpoint/``          ``state.json`` and the folders of the last and the best epoch
@@ -134,7 +134,7 @@ class Run:
 
     @property
     def split(self) -> Split:
-        """Which images teach and which validate; there once the data is prepared.
+        """Which images are for training and which for validation; known once the data is prepared.
 
         Raises
         ------

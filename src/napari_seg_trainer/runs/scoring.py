@@ -63,7 +63,7 @@ class Scoring:
         return self.is_on and len(self._images) == self._count and rounds >= min(DECIDING_ROUNDS, self._epochs)
 
     def plan(self, epochs: int, pixels: int) -> None:
-        """Settle how much is scored in a training of so many epochs, which learn from so many pixels each."""
+        """Decide how many images are scored, and how often, by the `epochs` and the `pixels` seen in each."""
         affordable = SHARE * epochs * pixels / _COST
         while len(self._images) > 1 and self._pixels() * FEWEST_ROUNDS > affordable:
             self._images = evenly(self._images, len(self._images) // 2)

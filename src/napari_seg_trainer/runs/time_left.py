@@ -5,7 +5,7 @@ import statistics
 _WEIGHT = 0.25
 """Part of the difference by which a new estimate moves the one before."""
 _RECENT = 9
-"""So many epochs are looked back on."""
+"""Epochs that the estimate is made from."""
 
 
 class TimeLeft:

@@ -36,7 +36,7 @@ IOU = 0.5
 _FEW = 3
 """Added to the number of objects, so that a single doubtful one does not count much."""
 _SPOKEN_FOR = 1000
-"""Of more images, so many, evenly among them, stand for all."""
+"""Where there are more images, this many at equal distances are compared in place of all."""
 _SAME = 1e-4
 """Square of a distance that counts as none."""
 _MIRRORS = (-2, -1)

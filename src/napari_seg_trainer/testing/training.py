@@ -89,7 +89,7 @@ def train_on_discs(
 
 
 def expected_calls(steps: int, epochs: range) -> list[tuple[str, int, int]]:
-    """Return what a context is told in these epochs of so many steps."""
+    """Return the calls that a context gets in these epochs, each of `steps` steps."""
     calls = [("start", 0, 0)]
     for epoch in epochs:
         calls += [("step", epoch, step) for step in range(1, steps + 1)]

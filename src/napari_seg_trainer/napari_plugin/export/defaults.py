@@ -69,7 +69,10 @@ def proposed_names(
     inputs = _inputs(labels)
     names = []
     for place, (source, name) in enumerate(zip(sources, own, strict=True)):
-        found = name or inputs.get(source.name, "") or (free.pop(0) if free else "")
+        asked = inputs.get(source.name, "")
+        found = name or (asked if asked in free or not free else free[0])
+        if found in free:
+            free.remove(found)
         if not found and len(last) == len(sources) and last[place] not in own:
             found = last[place]
         names.append(found or _colour(source))

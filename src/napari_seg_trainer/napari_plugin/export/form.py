@@ -146,10 +146,6 @@ class ExportForm(QWidget):
             name=self._name,
         )
 
-    def name_image(self, name: str) -> None:
-        """Give the files another name, as if the user had typed it."""
-        self.image_name.value = name
-
     def follow_active(self) -> None:
         """Choose the Labels layer that is selected in the viewer."""
         active = self._viewer.layers.selection.active

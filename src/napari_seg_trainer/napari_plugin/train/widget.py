@@ -159,7 +159,7 @@ class TrainWidget(Docked):
         if reasons:
             self.form_page.refuse(next(iter(reasons.values())))
         elif self._told is not None and self._told[1] == self._as_it_stands():
-            self._tell_problem(self._told[0])  # what the form has learnt meanwhile does not mend it
+            self._tell_problem(self._told[0])  # the job is the same, and so is what is wrong with it
         else:
             self.form_page.allow()
         self.copy_button.setEnabled(not reasons)
