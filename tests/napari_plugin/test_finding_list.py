@@ -15,7 +15,7 @@ from napari_seg_trainer.annotations.doctor import examine
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.napari_plugin.layers.finding_list import FIRST, MORE, FindingList, show_finding
-from napari_seg_trainer.napari_plugin.layers.planes import stem_for
+from napari_seg_trainer.napari_plugin.layers.names import stem_for
 
 LEFT = Qt.MouseButton.LeftButton
 

@@ -8,6 +8,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.layers.names import stem_for
 from napari_seg_trainer.napari_plugin.layers.planes import (
     Crop,
     annotated_image,
@@ -17,7 +18,6 @@ from napari_seg_trainer.napari_plugin.layers.planes import (
     plane,
     shown_frame,
     sources,
-    stem_for,
 )
 
 STACK = np.arange(2 * 3 * 40 * 50, dtype=np.uint16).reshape(2, 3, 40, 50)  # TZYX

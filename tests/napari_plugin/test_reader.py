@@ -19,7 +19,8 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.archive import export_model
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.layers import stacks
-from napari_seg_trainer.napari_plugin.layers.planes import annotated_image, pixel_size, plane, sources, stem_for
+from napari_seg_trainer.napari_plugin.layers.names import stem_for
+from napari_seg_trainer.napari_plugin.layers.planes import annotated_image, pixel_size, plane, sources
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, opened
 from napari_seg_trainer.napari_plugin.reader import get_reader
 

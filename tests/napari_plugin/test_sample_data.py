@@ -5,7 +5,8 @@ from napari.layers import Image, Labels
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.folder import AnnotationFolder
-from napari_seg_trainer.napari_plugin.layers.planes import annotated_image, sources, stem_for
+from napari_seg_trainer.napari_plugin.layers.names import stem_for
+from napari_seg_trainer.napari_plugin.layers.planes import annotated_image, sources
 
 PLUGIN = "napari-seg-trainer"
 

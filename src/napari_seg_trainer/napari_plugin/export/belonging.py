@@ -6,15 +6,14 @@ from pathlib import Path
 from napari.layers import Image, Labels, Layer
 
 from napari_seg_trainer.annotations.layouts import stem_of
-from napari_seg_trainer.napari_plugin.layers.planes import (
-    FOLDER,
+from napari_seg_trainer.napari_plugin.layers.names import (
     NEW_LABELS,
     ORIGINS,
-    PROVENANCE,
     bare_name,
     without_mask_ending,
     without_number,
 )
+from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, PROVENANCE
 
 
 def belonging(labels: Labels, layers: Sequence[Layer], fits: Callable[[Image], bool]) -> list[Image]:

@@ -17,16 +17,8 @@ from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.export.belonging import is_named_after_file
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, shape_of
-from napari_seg_trainer.napari_plugin.layers.planes import (
-    COLOURS,
-    ORIGINS,
-    PREFIX,
-    PROVENANCE,
-    Source,
-    bare_name,
-    model_of,
-    source_folder,
-)
+from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, bare_name
+from napari_seg_trainer.napari_plugin.layers.planes import COLOURS, PREFIX, PROVENANCE, Source, model_of, source_folder
 
 
 def misfit(labels: Labels, image: Image) -> str:

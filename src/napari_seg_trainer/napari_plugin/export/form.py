@@ -28,8 +28,9 @@ from napari_seg_trainer.napari_plugin.export.defaults import (
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import FramesAndCrops
 from napari_seg_trainer.napari_plugin.export.last_used import LastUsed
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
+from napari_seg_trainer.napari_plugin.layers.names import base_name, origin_of, stem_for
 from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by, unequal
-from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, base_name, deepest, frame_count, origin_of, stem_for
+from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, deepest, frame_count
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
 from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField

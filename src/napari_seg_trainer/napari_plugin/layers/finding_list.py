@@ -17,7 +17,8 @@ from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolde
 from napari_seg_trainer.annotations.image_file import read_image
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.look_at import look_at
-from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, ORIGINS, source_folder
+from napari_seg_trainer.napari_plugin.layers.names import ORIGINS
+from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, source_folder
 from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, open_pairs
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.form import wrap

@@ -1,7 +1,6 @@
 """From napari layers to annotated images: which planes and channels they hold, and on what grid. Knows no Qt."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,15 @@ from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
-from napari_seg_trainer.annotations.layouts import stem_of
-from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, finest, shape_of, to_layer
+from napari_seg_trainer.napari_plugin.layers.names import base_name, origin_of
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 
-ORIGINS = "annotated images"
-"""Key in a layer's metadata for the tuple of `Origin` that our reader puts there, one for each frame."""
-
 COLOURS = ("red", "green", "blue")
-_ANOTHER = re.compile(r"\s*\[\d+\]$")  # napari's mark of a second layer of one name
-NEW_LABELS = " - Labels"  # napari's name for a new layer above an image
-_MASK_ENDINGS = re.compile(r"(_labelled|_cp_masks|_masks|_seg)+$", re.IGNORECASE)
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 PROVENANCE = "napari-seg-trainer"
 """Key in a Labels layer's metadata for how it was made."""
@@ -40,25 +32,6 @@ FOLDER = "annotation folder"
 _AREAS = {"rectangle", "ellipse", "polygon"}
 _SAMPLE = (slice(0, 512), slice(0, 512))
 _GREY: WeakKeyDictionary[Layer, tuple[Any, bool]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The annotated image that one frame of a layer was opened from.
-
-    Attributes
-    ----------
-    stem : str
-        Its file name without extension.
-    field_of_view : str
-        Its field of view.
-    frame : int, optional
-        Frame of the time lapse that it was once taken from.
-    """
-
-    stem: str
-    field_of_view: str
-    frame: int | None = None
 
 
 @dataclass(frozen=True)
@@ -266,44 +239,6 @@ def annotated_image(
     )
 
 
-def stem_for(layer: Layer, frame: int, frames: int, crop: "Crop | None", name: str = "") -> str:
-    """Return a file name for a frame or crop, such as ``nuclei_t004_roi_0_64_32_96`` (X0, X1, Y0, Y1).
-
-    Parameters
-    ----------
-    layer : Layer
-        Named after its file, else after itself; one that was opened from an annotation folder keeps its images' names.
-    frame, frames : int
-        Which one of how many; left out of the name if there is only one.
-    crop : Crop, optional
-    name : str
-        In place of the layer's.
-
-    Returns
-    -------
-    str
-        Without extension and without what a file system refuses.
-    """
-    origin = origin_of(layer, frame, frames)
-    digits = max(3, len(str(frames - 1)))
-    numbered = (name or base_name(layer)) + (f"_t{frame:0{digits}}" if frames > 1 else "")
-    stem = origin.stem if origin and not name else numbered
-    return stem + (f"_roi_{crop.x0}_{crop.x1}_{crop.y0}_{crop.y1}" if crop else "")
-
-
-def origin_of(layer: Layer, frame: int, frames: int) -> Origin | None:
-    """Return which annotated image a frame of a layer was opened from, if our reader opened it from one.
-
-    Parameters
-    ----------
-    layer : Layer
-    frame, frames : int
-        Which one of how many; a layer with another number of frames cannot tell.
-    """
-    origins = layer.metadata.get(ORIGINS, ())
-    return origins[frame] if len(origins) == frames and 0 <= frame < frames else None
-
-
 def _micrometres(step: float, unit: Any) -> float | None:
     return float((float(step) * unit).to("micrometer").magnitude) if unit.is_compatible_with("micrometer") else None
 
@@ -366,37 +301,6 @@ def _int32(values: NDArray[Any], labels: Labels) -> NDArray[np.int32]:
                 f"Labels {labels.name!r} hold the number {number}; {_LARGEST_LABEL} is the limit. Renumber the objects."
             )
     return np.ascontiguousarray(values, np.int32)
-
-
-def base_name(layer: Layer) -> str:
-    """Return a name for files of a layer: that of its own file, else the layer's; without what file systems refuse."""
-    path = layer.source.path
-    name = _MASK_ENDINGS.sub("", stem_of(Path(path))) if path else bare_name(layer)
-    safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\s]+', "_", name).strip("._")
-    return safe or "image"
-
-
-def bare_name(layer: Layer) -> str:
-    """Return a layer's name without a file's ending, napari's number, or what marks it as the labels of an image."""
-    name = without_number(layer.name).removesuffix(NEW_LABELS)
-    return without_mask_ending(without_image_ending(name))
-
-
-def without_number(name: str) -> str:
-    """Return a layer's name without what napari adds to the second of one name, such as ``[1]``."""
-    return _ANOTHER.sub("", " ".join(name.split()))
-
-
-def without_image_ending(name: str) -> str:
-    """Return a name without ``.tif`` and the like."""
-    lower = name.lower()
-    ending = next((end for end in (".ome.tif", ".ome.tiff", *IMAGE_SUFFIXES) if lower.endswith(end)), "")
-    return name[: len(name) - len(ending)] or name
-
-
-def without_mask_ending(name: str) -> str:
-    """Return a name without ``_labelled``, ``_masks`` and the like."""
-    return _MASK_ENDINGS.sub("", name) or name
 
 
 def model_of(labels: Labels) -> str:

@@ -15,7 +15,7 @@ from napari_seg_trainer.annotations.image_file import LabelFile, read_image, rea
 from napari_seg_trainer.annotations.pixels import read_header
 from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.napari_plugin.layers.planes import ORIGINS, Origin
+from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, Origin
 
 MAX_LABEL_BYTES = 2**30
 """Labels are kept in memory, so that they can be corrected; this is how much of it they may take."""

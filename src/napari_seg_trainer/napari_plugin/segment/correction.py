@@ -14,7 +14,8 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel, job_of
 from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, match_offers
-from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, ORIGINS, Origin, Source, model_of
+from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, Origin
+from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, Source, model_of
 from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, channel_look, open_pairs
 from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
 from napari_seg_trainer.segmentation.request import SegmentRequest

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.grids import shape_of
-from napari_seg_trainer.napari_plugin.layers.planes import ORIGINS, PROVENANCE
+from napari_seg_trainer.napari_plugin.layers.names import ORIGINS
+from napari_seg_trainer.napari_plugin.layers.planes import PROVENANCE
 from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
 
 _WAY_OUT = "Segment a part of the image, or a folder of images."
