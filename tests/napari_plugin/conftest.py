@@ -15,7 +15,6 @@ from napari import Viewer
 from napari._qt.threads.status_checker import StatusChecker
 from napari.components import ViewerModel
 from napari.plugins import _initialize_plugins
-from napari.settings import get_settings
 from pytestqt.exceptions import TimeoutError
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, Qt, QThreadPool
@@ -24,7 +23,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 from napari_seg_trainer import train
 from napari_seg_trainer.runs.run import Run
 from testkit.patience import MILLISECONDS
-from testkit.shared_viewer import SharedViewer
+from testkit.shared_viewer import SharedViewer, fresh_settings
 
 
 class PatientBot(QtBot):
@@ -101,6 +100,7 @@ def viewer_model(request: pytest.FixtureRequest, home: Path) -> ViewerModel:
     """The test's viewer if it names one, else a viewer without a window: layers, dimensions and camera alone."""
     if "viewer" in request.fixturenames:
         return request.getfixturevalue("viewer")
+    fresh_settings()
     _initialize_plugins()  # as a window does; else even napari's own readers are not known
     return ViewerModel()
 
@@ -122,7 +122,7 @@ def docked(request: pytest.FixtureRequest, qtbot: QtBot, home: Path) -> Iterator
 
         yield dock_in_viewer
         return
-    get_settings().reset()
+    fresh_settings()
     before = set(QApplication.topLevelWidgets())
     window = QMainWindow()
     window.resize(500, 900)

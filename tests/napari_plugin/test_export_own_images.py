@@ -391,8 +391,9 @@ def test_of_a_large_lazy_layer_the_crop_alone_is_read(viewer_model, tmp_path):
     size, side = 16_384, 256
     chunks = ((side,) * (size // side),) * 2
     data = dask.array.map_blocks(block, chunks=chunks, dtype=np.uint16)
-    image = viewer_model.add_image(data, name="slide", contrast_limits=(0, 2), multiscale=False)
-    labels = viewer_model.add_labels(dask.array.zeros((size, size), dtype=np.int32, chunks=side), name="cells")
+    image = viewer_model.add_image(data, name="slide", contrast_limits=(0, 2), multiscale=False, visible=False)
+    nothing = dask.array.zeros((size, size), dtype=np.int32, chunks=side)
+    labels = viewer_model.add_labels(nothing, name="cells", visible=False)  # napari takes seconds to show them
     plan = ExportPlan(
         labels=labels,
         labelled=image,

@@ -6,10 +6,20 @@ from contextlib import suppress
 from napari import Viewer
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.settings import get_settings
+from napari.utils.colormap_backend import ColormapBackend
 from napari.utils.notifications import notification_manager
+from napari.utils.triangulation_backend import TriangulationBackend
 from qtpy.QtCore import QEvent
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
+
+
+def fresh_settings() -> None:
+    """napari's settings as they come, but that numba compiles nothing: a reset forgets the environment's variables."""
+    settings = get_settings()
+    settings.reset()
+    settings.experimental.triangulation_backend = TriangulationBackend.pure_python
+    settings.experimental.colormap_backend = ColormapBackend.pure_python
 
 
 class SharedViewer:
@@ -28,7 +38,7 @@ class SharedViewer:
 
     def get(self) -> Viewer:
         """A viewer without layers and docks; its window is the active one."""
-        get_settings().reset()
+        fresh_settings()
         if self._viewer is None:
             self._viewer = Viewer(show=True, show_welcome_screen=False)
             self.protect()
