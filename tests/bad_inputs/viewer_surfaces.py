@@ -9,12 +9,11 @@ from typing import Any
 import dask
 import numpy as np
 from napari.layers import Layer
-from napari.utils.notifications import notification_manager
 
 from bad_inputs.case import LAYOUTS, SPOILT_STEM, Case, layers, part_of
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.napari_plugin.reader import get_reader
+from napari_seg_trainer.napari_plugin.layers.opening import read_folder, read_mask
 from napari_seg_trainer.napari_plugin.writer import write_annotated
 from napari_seg_trainer.paths import HOME_VARIABLE
 
@@ -50,24 +49,19 @@ def _masks(case: Case, folder: Path) -> list[Path]:
 def read(path: Path) -> dict[str, Any]:
     """Open a path, look at every pixel, and make layers of it."""
     told: list[str] = []
-
-    def note(event: Any) -> None:
-        told.append(event.message)
-
-    reader = get_reader(str(path))
-    if reader is None:
-        return {"reader": False, "layers": 0, "lines": []}
-    notification_manager.notification_ready.connect(note)
-    found = [layer for layer in reader(str(path)) if len(layer) > 1]
-    notification_manager.notification_ready.disconnect(note)
-    for data, attributes, kind in found:
+    try:
+        found = (read_mask if "_labelled." in path.name or path.is_file() else read_folder)(path)
+    except DataError as error:
+        return {"layers": 0, "lines": [str(error)]}
+    told += found.warnings
+    for data, attributes, kind in found.layers:
         try:
             pixels = np.asarray(data)
         except DataError as error:
             told.append(str(error))
         else:
             Layer.create(pixels, attributes, kind)
-    return {"reader": True, "layers": len(found), "lines": told}
+    return {"layers": len(found.layers), "lines": told}
 
 
 def write_bad_layers(case: Case, folder: Path) -> dict[str, Any]:

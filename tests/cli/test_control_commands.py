@@ -178,18 +178,18 @@ def test_a_model_is_deleted_if_somebody_says_so(toy_model, cli):
 def test_a_model_goes_out_and_comes_back(toy_model, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = toy_model("bright")
-    shown = cli("export-model", "bright", "bright.zip")
+    shown = cli("export-model", "bright")
     assert (shown.status, shown.err) == (0, "")
-    assert shown.out == f"Model 'bright' is in {tmp_path / 'bright.zip'}.\n"
-    assert "exists already" in cli("export-model", "bright", "bright.zip").error
-    written = json.loads(cli("export-model", "bright", "bright.zip", "--overwrite", "--json").out)
-    assert written == {"model": "bright", "file": str(tmp_path / "bright.zip")}
+    assert shown.out == f"Model 'bright' is in {tmp_path / 'bright.segmodel'}.\n"
+    assert "exists already" in cli("export-model", "bright", "bright.segmodel").error
+    written = json.loads(cli("export-model", "bright", "bright.segmodel", "--overwrite", "--json").out)
+    assert written == {"model": "bright", "file": str(tmp_path / "bright.segmodel")}
     cli("delete-model", "bright", "--yes")
-    assert cli("import-model", "bright.zip").out == "Model 'bright' is in the library.\n"
+    assert cli("import-model", "bright.segmodel").out == "Model 'bright' is in the library.\n"
     assert ModelLibrary().get("bright").card == model.card
-    shown = json.loads(cli("import-model", "bright.zip", "--name", "other", "--json").out)
+    shown = json.loads(cli("import-model", "bright.segmodel", "--name", "other", "--json").out)
     assert shown == {"model": "other", "folder": str(ModelLibrary().get("other").folder)}
-    assert "already in the library" in cli("import-model", "bright.zip", "--name", "other").error
+    assert "already in the library" in cli("import-model", "bright.segmodel", "--name", "other").error
 
 
 @pytest.mark.parametrize(

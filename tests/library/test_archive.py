@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import zipfile
 
 import pytest
@@ -71,6 +72,17 @@ def test_an_archive_is_one_folder_of_the_cards_files(model, zipped):
     assert kinds["nuclei/config.json"] == zipfile.ZIP_DEFLATED
     assert kinds["nuclei/weights_best.h5"] == zipfile.ZIP_STORED
     assert sorted(os.listdir(zipped.parent)) == ["models", "nuclei.zip", "run"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [("a", "a.segmodel"), ("a-1.2", "a-1.2.segmodel"), ("a.SEGMODEL", "a.SEGMODEL"), ("a.zip", "a.zip")],
+)
+def test_a_file_is_named_so_that_napari_knows_it(model, tmp_path, other, asked, written):
+    assert export_model(model, tmp_path / asked) == tmp_path / written
+    assert import_model(tmp_path / written, other).card.files == model.card.files
+    with pytest.raises(LibraryError, match=rf"'{re.escape(str(tmp_path / written))}' exists already"):
+        export_model(model, tmp_path / asked)
 
 
 def test_bytes_are_told_on_both_ways(model, tmp_path, other):

@@ -52,7 +52,7 @@ def _usual(number: int, case: Any) -> bool:
 def test_reader_and_writer_tell_in_one_line(ask, case):
     told = ask("read_and_write", case)
     for opened in told["read"]:
-        assert opened["layers"] or opened["lines"] or not opened["reader"]
+        assert opened["layers"] or opened["lines"]
         for line in opened["lines"]:
             ASKING.check_line(line)
             assert CASE.FOLDER in line

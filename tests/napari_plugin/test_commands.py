@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
@@ -70,23 +71,54 @@ def test_training_is_among_the_layers_entries(viewer):
     assert find(viewer.window.layers_menu, TRAIN + ENDING) is not None
 
 
-@pytest.mark.parametrize("kind", ["zip", "folder"])
+def choose(viewer, qtbot, title, path):
+    """Choose a file or folder in the dialog of an entry of the File menu."""
+    find(viewer.window.file_menu, title + ENDING).trigger()
+    (dialog,) = viewer.window.main_menu.window().findChildren(QFileDialog)
+    qtbot.waitUntil(dialog.isVisible)
+    dialog.setDirectory(str(path.parent))
+    dialog.selectFile(str(path))
+    dialog.accept()
+
+
+@pytest.mark.parametrize("kind", ["segmodel", "zip", "folder"])
 def test_a_trained_model_is_opened(viewer, toy_model, tmp_path, qtbot, qt_dialogs, kind):
     model = toy_model("bright")
     toy_model("dim")
-    if kind == "zip":
-        file = export_model(model, tmp_path / "bright.zip")
+    if kind != "folder":
+        file = export_model(model, tmp_path / f"bright.{kind}")
         ModelLibrary().delete("bright")
     else:
         file = model.folder.rename(tmp_path / "bright") / "model_card.json"
-    find(viewer.window.file_menu, "Open a trained model…" + ENDING).trigger()
-    (dialog,) = viewer.window.main_menu.window().findChildren(QFileDialog)
-    qtbot.waitUntil(dialog.isVisible)
-    dialog.selectFile(str(file))
-    dialog.accept()
+    choose(viewer, qtbot, "Open a trained model…", file)
     qtbot.waitUntil(lambda: opened(viewer, SEGMENT) is not None)
     qtbot.waitUntil(lambda: opened(viewer, SEGMENT).form.model.value == "bright")
     assert set(ModelLibrary().names()) == {"bright", "dim"}
+
+
+def test_an_annotation_folder_is_opened(viewer, annotation_folder, qtbot, qt_dialogs):
+    folder = annotation_folder("exp/annotations_nuclei", 3, channels=("dapi", "actin"))
+    choose(viewer, qtbot, "Open annotation folder…", folder)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    assert [layer.name for layer in viewer.layers] == ["dapi", "actin", "nuclei labels"]
+    open_dock(viewer, EXPORT)
+    assert opened(viewer, EXPORT).form.plan().folder == folder
+
+
+def test_a_folder_of_anything_else_is_told_in_one_line(viewer, tmp_path, qtbot, qt_dialogs):
+    (tmp_path / "pictures").mkdir()
+    choose(viewer, qtbot, "Open annotation folder…", tmp_path / "pictures")
+    qtbot.waitUntil(lambda: any(record.severity == "error" for record in notification_manager.records))
+    text = notification_manager.records[-1].message
+    assert text.startswith(f"Folder '{tmp_path / 'pictures'}' is empty")
+    assert not viewer.layers
+
+
+def test_a_models_folder_is_opened_as_a_model(viewer, toy_model, tmp_path, qtbot, qt_dialogs):
+    folder = toy_model("bright").folder.rename(tmp_path / "bright")
+    choose(viewer, qtbot, "Open annotation folder…", folder)
+    qtbot.waitUntil(lambda: opened(viewer, SEGMENT) is not None)
+    assert ModelLibrary().names() == ["bright"]
 
 
 def test_a_choice_that_is_called_off_opens_nothing(viewer, home, qtbot, qt_dialogs):

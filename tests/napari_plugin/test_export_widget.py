@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QMessageBox, QScrollArea
 
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import RANGE
+from napari_seg_trainer.napari_plugin.layers.opening import add_layers, read_folder
 from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, TRAIN, is_alive, open_dock, opened
 
 LEFT = Qt.MouseButton.LeftButton
@@ -431,7 +432,7 @@ def test_selected_layers_are_chosen(viewer, widget, dapi):
 
 def test_an_image_that_was_opened_is_corrected_in_place(viewer, widget, annotation_folder, qtbot, export):
     folder = annotation_folder("exp/annotations_nuclei")
-    viewer.open(str(folder), plugin="napari-seg-trainer")
+    add_layers(viewer, read_folder(folder))
     assert widget.form.plan().folder == folder
     viewer.dims.set_point(0, 1)
     labels = widget.form.labels.value

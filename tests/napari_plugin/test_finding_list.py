@@ -16,6 +16,7 @@ from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.napari_plugin.layers.finding_list import FIRST, MORE, FindingList, show_finding
 from napari_seg_trainer.napari_plugin.layers.names import stem_for
+from napari_seg_trainer.napari_plugin.layers.opening import add_layers, read_folder
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -112,7 +113,7 @@ def test_a_finding_opens_its_image_at_the_object(viewer, annotation_folder, qtbo
 
 def test_an_image_in_an_open_stack_is_found_there(viewer, annotation_folder, qtbot):
     folder = annotation_folder()
-    viewer.open(str(folder), plugin="napari-seg-trainer")
+    add_layers(viewer, read_folder(folder))
     count = len(viewer.layers)
     show_finding(viewer, finding(file=folder / "cell_03.tif", label=2, position=(40.0, 60.0)), folder)
     qtbot.waitUntil(lambda: viewer.dims.current_step[0] == 3)

@@ -214,12 +214,12 @@ def test_models_are_compared_side_by_side(library, scored_model, qtbot, other, s
 def test_a_model_leaves_as_a_zip_file_and_comes_back(library, toy_model, tmp_path, qtbot):
     toy_model("bright")
     widget = library("bright")
-    choose_file(widget, widget.share.export_action, tmp_path / "bright.zip")
-    qtbot.waitUntil(lambda: str(tmp_path / "bright.zip") in widget.status.text())
+    choose_file(widget, widget.share.export_action, tmp_path / "bright.segmodel")
+    qtbot.waitUntil(lambda: str(tmp_path / "bright.segmodel") in widget.status.text())
     ModelLibrary().delete("bright")
     qtbot.waitUntil(lambda: shown(widget) == [])
     toy_model("other")
-    choose_file(widget, widget.share.import_zip_action, tmp_path / "bright.zip")
+    choose_file(widget, widget.share.import_file_action, tmp_path / "bright.segmodel")
     qtbot.waitUntil(lambda: sorted(shown(widget)) == ["bright", "other"])
     qtbot.waitUntil(lambda: widget.table.chosen() == ["bright"])
 

@@ -1,5 +1,6 @@
 """Opening annotation folders, annotated images and trained models."""
 
+import os
 import pickle
 import re
 
@@ -7,7 +8,6 @@ import npe2
 import numpy as np
 import pytest
 import tifffile
-from napari.errors import MultipleReaderError
 from napari.layers import Image, Labels
 from napari.plugins import _npe2
 from napari.utils.notifications import notification_manager
@@ -20,6 +20,7 @@ from napari_seg_trainer.library.archive import export_model
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.layers import stacks
 from napari_seg_trainer.napari_plugin.layers.names import stem_for
+from napari_seg_trainer.napari_plugin.layers.opening import add_layers, read_folder
 from napari_seg_trainer.napari_plugin.layers.planes import annotated_image, pixel_size, plane, sources
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, opened
 from napari_seg_trainer.napari_plugin.reader import get_reader
@@ -40,6 +41,10 @@ def notices():
     notification_manager.notification_ready.disconnect(note)
 
 
+def open_folder(viewer, folder):
+    return add_layers(viewer, read_folder(folder))
+
+
 def by_type(layers):
     return [layer for layer in layers if isinstance(layer, Image)], [x for x in layers if isinstance(x, Labels)]
 
@@ -50,7 +55,7 @@ def read(folder):
 
 def test_a_folder_is_a_stack_for_each_channel_and_one_of_labels(viewer_model, annotation_folder, notices):
     folder = annotation_folder("annotations_nuclei", 5, channels=("dapi", "actin"), pixel_size=0.325)
-    images, (labels,) = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
+    images, (labels,) = by_type(open_folder(viewer_model, folder))
     assert [image.name for image in images] == ["dapi", "actin"]
     assert labels.name == "nuclei labels"
     assert {layer.data.shape for layer in viewer_model.layers} == {(5, 96, 96)}
@@ -68,13 +73,13 @@ def test_a_folder_is_a_stack_for_each_channel_and_one_of_labels(viewer_model, an
 
 def test_field_of_view_and_frame_survive_a_round_trip(viewer_model, annotation_folder):
     folder = annotation_folder("some", 2, field_of_view="well A1", frame=7)
-    images, (labels,) = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
+    images, (labels,) = by_type(open_folder(viewer_model, folder))
     item = annotated_image(labels, sources(images), 1, stem="again")
     assert (item.field_of_view, item.frame) == ("well A1", 7)
 
 
 def test_labels_of_a_stack_can_be_painted(viewer_model, annotation_folder):
-    images, (labels,) = by_type(viewer_model.open(str(annotation_folder(images=3)), plugin=PLUGIN))
+    images, (labels,) = by_type(open_folder(viewer_model, annotation_folder(images=3)))
     viewer_model.dims.current_step = (2, 0, 0)
     labels.selected_label = 777
     labels.paint((2, 50, 50), 777)
@@ -84,7 +89,7 @@ def test_labels_of_a_stack_can_be_painted(viewer_model, annotation_folder):
 
 def test_pixels_are_read_when_they_are_looked_at(viewer_model, annotation_folder):
     folder = annotation_folder("big", 5, shape=(32, 32))
-    images, _ = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
+    images, _ = by_type(open_folder(viewer_model, folder))
     AnnotatedImage(np.full((1, 32, 32), 9, np.uint16), np.ones((32, 32), np.int32), ("dapi",), "cell_03").write(
         folder, overwrite=True
     )
@@ -100,7 +105,7 @@ def test_pixels_are_read_when_they_are_looked_at(viewer_model, annotation_folder
 def test_images_of_several_sizes_are_stacks_of_which_the_largest_is_visible(viewer, annotation_folder, qtbot):
     annotation_folder("mixed", 1, shape=(40, 60), prefix="odd")
     folder = annotation_folder("mixed", 3, shape=(96, 80))
-    layers = viewer.open(str(folder), plugin=PLUGIN)
+    layers = open_folder(viewer, folder)
     shapes = {layer.name: (layer.data.shape, layer.visible) for layer in layers}
     assert shapes == {
         "dapi (odd_00)": ((40, 60), False),
@@ -141,7 +146,7 @@ def test_other_programs_layouts_are_opened(viewer, tmp_path, layout):
     image = np.random.default_rng(0).integers(0, 255, (50, 60), np.uint8)
     mask = np.kron(np.arange(1, 31).reshape(5, 6), np.ones((10, 10), int)).astype(np.int32)
     layout(folder, image, mask)
-    (shown,), (labels,) = by_type(viewer.open(str(folder), plugin=PLUGIN))
+    (shown,), (labels,) = by_type(open_folder(viewer, folder))
     np.testing.assert_array_equal(shown.data, image)
     np.testing.assert_array_equal(labels.data, mask)
     assert (shown.name, labels.name) == ("field 1", "field 1 labels")
@@ -151,7 +156,7 @@ def test_other_programs_layouts_are_opened(viewer, tmp_path, layout):
 def test_colours_become_three_channels(viewer_model, tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (50, 60, 3), np.uint8)
     cellpose_png(tmp_path, image, np.ones((50, 60), int))
-    images, _ = by_type(viewer_model.open(str(tmp_path), plugin=PLUGIN))
+    images, _ = by_type(open_folder(viewer_model, tmp_path))
     assert [(shown.name, shown.colormap.name) for shown in images] == [(c, c) for c in ("red", "green", "blue")]
     np.testing.assert_array_equal(images[2].data, image[..., 2])
 
@@ -159,7 +164,7 @@ def test_colours_become_three_channels(viewer_model, tmp_path):
 def test_too_many_images_are_left_out_and_counted(viewer_model, annotation_folder, notices, monkeypatch):
     folder = annotation_folder("many", 6)
     monkeypatch.setattr(stacks, "MAX_LABEL_BYTES", 4 * 96 * 96 * 4)
-    _, (labels,) = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
+    _, (labels,) = by_type(open_folder(viewer_model, folder))
     assert len(labels.data) == 4
     ((severity, text),) = notices
     assert severity == "warning"
@@ -168,7 +173,7 @@ def test_too_many_images_are_left_out_and_counted(viewer_model, annotation_folde
     notices.clear()
     monkeypatch.setattr(stacks, "MAX_KINDS", 1)
     annotation_folder("many", 2, shape=(40, 40), prefix="odd", seed=4)
-    _, (labels,) = by_type(viewer_model.open(str(folder), plugin=PLUGIN))
+    _, (labels,) = by_type(open_folder(viewer_model, folder))
     assert len(labels.data) == 4
     assert "and 4 are left out" in notices[0][1]
 
@@ -179,7 +184,7 @@ def test_broken_images_are_left_out_and_named(viewer_model, annotation_folder, n
     (folder / "cell_01.tif").write_bytes(whole[: len(whole) // 2])
     (folder / "cell_02.json").write_text("{")
     tifffile.imwrite(folder / "cell_03_labelled.tif", np.ones((5, 5), np.uint16))
-    layers = viewer_model.open(str(folder), plugin=PLUGIN)
+    layers = open_folder(viewer_model, folder)
     assert [layer.data.shape for layer in layers] == [(96, 96), (96, 96)]
     ((severity, text),) = notices
     assert severity == "warning"
@@ -187,12 +192,12 @@ def test_broken_images_are_left_out_and_named(viewer_model, annotation_folder, n
     assert len(text.splitlines()) == 1
 
 
-def test_a_folder_of_anything_else_is_refused_in_one_line(viewer_model, tmp_path, notices):
+def test_a_folder_of_anything_else_is_refused_in_one_line(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
-    assert viewer_model.open(str(tmp_path), plugin=PLUGIN) == []
-    ((severity, text),) = notices
-    assert severity == "error"
-    assert re.fullmatch(rf"Folder '{re.escape(str(tmp_path))}' holds no image with its mask\. Expected .*", text)
+    with pytest.raises(
+        DataError, match=rf"^Folder '{re.escape(str(tmp_path))}' holds no image with its mask\. Expected [^\n]*$"
+    ):
+        read_folder(tmp_path)
 
 
 def test_a_mask_is_opened_with_its_image(viewer_model, annotation_folder):
@@ -227,63 +232,86 @@ def test_a_pickle_is_not_run(viewer_model, tmp_path, notices):
     assert not (tmp_path / "was run").exists()
 
 
-@pytest.mark.parametrize("name", ["cell.tif", "cell.tiff", "cell.png", "cell.ome.tif", "cell.npy", "cell.json"])
-def test_ordinary_files_are_left_to_napari(name):
-    assert PLUGIN not in _npe2.get_readers(f"/data/{name}")
+FOREIGN_FILES = (
+    "cell.tif cell.tiff cell.ome.tif cell.png cell.jpg cell.npy cell.json cell.csv cell.lsm cell.czi labels.zarr.zip "
+    "model.zip cell_masks.tif cell_masks.png cell_cp_masks.tif cell_cp_masks.png cell_flows.tif segmodel cell.h5"
+).split()
 
 
-@pytest.mark.parametrize("name", ["a_labelled.tif", "a.b_labelled.TIF", "a_cp_masks.png", "a_seg.npy", "model.zip"])
-def test_masks_and_zip_files_are_offered(name):
+@pytest.fixture
+def foreign(tmp_path):
+    """Files and folders of other programs: plain pictures, masks, archives, slices, zarr, models."""
+    for name in FOREIGN_FILES:
+        (tmp_path / name).touch()
+    for name in ("slices", "empty", "cell.zarr", "cell.ome.zarr", "2D_versatile_fluo", "annotations_nuclei"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "slices" / "a.tif").touch()
+    (tmp_path / "cell.ome.zarr" / ".zattrs").write_text("{}")
+    (tmp_path / "annotations_nuclei" / "a_labelled.tif").touch()
+    return tmp_path
+
+
+def test_what_is_foreign_has_the_same_readers_with_and_without_the_plugin(viewer_model, foreign):
+    paths = [str(foreign / name) for name in sorted(os.listdir(foreign))]
+    plugins = npe2.PluginManager.instance()
+    assert PLUGIN in plugins
+    having = {path: _npe2.get_readers(path) for path in paths}
+    plugins.disable(PLUGIN)
+    try:
+        assert {path: _npe2.get_readers(path) for path in paths} == having
+    finally:
+        plugins.enable(PLUGIN)
+    assert having[str(foreign / "slices")]  # napari's own; so nothing here is without readers by mistake
+
+
+@pytest.mark.parametrize("name", ["a_labelled.tif", "a.b_labelled.TIF", "a_labelled.png", "a_seg.npy", "a.segmodel"])
+def test_own_names_are_claimed(name):
     assert PLUGIN in _npe2.get_readers(f"/data/{name}")
 
 
-def test_an_ordinary_image_is_opened_without_a_question(viewer_model, annotation_folder):
-    image = annotation_folder(images=1) / "cell_00.tif"
-    (layer,) = viewer_model.open(str(image), plugin=None)
+def test_images_and_folders_open_without_a_question(viewer_model, annotation_folder):
+    folder = annotation_folder(images=2)
+    (layer,) = viewer_model.open(str(folder / "cell_00.tif"), plugin=None)
     assert layer.source.reader_plugin == "napari"
-
-
-def test_for_a_folder_napari_asks(viewer_model, annotation_folder):
-    # its own reader takes folders, too, and nothing but that a path is a folder can be said in a manifest
-    with pytest.raises(MultipleReaderError):
-        viewer_model.open(str(annotation_folder(images=1)), plugin=None)
+    for path in folder.glob("*.json"):
+        path.unlink()
+    (stack,) = viewer_model.open(str(folder), plugin=None)
+    assert stack.source.reader_plugin == "napari"
 
 
 def drop(viewer, path):
     viewer.window._qt_viewer._qt_open([str(path)], stack=False)
 
 
-def test_a_dropped_zip_file_puts_its_model_into_the_library(viewer, toy_model, tmp_path, qtbot):
-    archive = export_model(toy_model("bright"), tmp_path / "bright.zip")
+def test_a_dropped_file_puts_its_model_into_the_library(viewer, toy_model, tmp_path, qtbot):
+    file = export_model(toy_model("bright"), tmp_path / "bright")
     ModelLibrary().delete("bright")
-    drop(viewer, archive)
+    drop(viewer, file)
     qtbot.waitUntil(lambda: opened(viewer, SEGMENT) is not None)
     qtbot.waitUntil(lambda: opened(viewer, SEGMENT).form.model.value == "bright")
     assert ModelLibrary().names() == ["bright"]
     assert not viewer.layers
 
 
-def test_a_model_folder_is_opened(viewer, toy_model, tmp_path, qtbot):
-    folder = toy_model("bright").folder.rename(tmp_path / "bright")
-    assert viewer.open(str(folder), plugin=PLUGIN) == []
-    qtbot.waitUntil(lambda: opened(viewer, SEGMENT) is not None)
-    assert ModelLibrary().names() == ["bright"]
-
-
 @pytest.mark.usefixtures("no_viewer")
-def test_a_script_without_a_window_adds_a_model_as_well(toy_model, tmp_path):
-    archive = export_model(toy_model("bright"), tmp_path / "bright.zip")
+def test_a_model_that_is_read_without_a_viewer_is_not_imported(toy_model, tmp_path, notices):
+    file = export_model(toy_model("bright"), tmp_path / "bright.segmodel")
     ModelLibrary().delete("bright")
-    assert npe2.read([str(archive)], stack=False) == [(None,)]
-    assert ModelLibrary().names() == ["bright"]
+    assert npe2.read([str(file)], stack=False) == [(None,)]
+    assert ModelLibrary().names() == []
+    ((_, text),) = notices
+    assert text == (
+        f"Model file '{file}' is not opened, as there is no viewer. 'napari-seg-trainer import-model' adds it to the "
+        "library."
+    )
 
 
-def test_a_zip_file_without_a_model_is_refused_in_one_line(viewer, home, tmp_path, notices, qtbot):
-    (tmp_path / "a.zip").write_bytes(b"PK\x05\x06" + bytes(18))
-    drop(viewer, tmp_path / "a.zip")
+def test_a_file_without_a_model_is_refused_in_one_line(viewer, home, tmp_path, notices, qtbot):
+    (tmp_path / "a.segmodel").write_bytes(b"PK\x05\x06" + bytes(18))
+    drop(viewer, tmp_path / "a.segmodel")
     qtbot.waitUntil(lambda: notices and notices[-1][0] == "error")
     assert len(notices[-1][1].splitlines()) == 1
-    assert "a.zip" in notices[-1][1]
+    assert "a.segmodel" in notices[-1][1]
     assert opened(viewer, SEGMENT) is None
 
 
@@ -295,12 +323,20 @@ def test_a_broken_first_image_takes_no_other_with_it(viewer_model, annotation_fo
     whole = bytearray(path.read_bytes())
     whole[place + 40 : place + 80] = bytes(40)
     path.write_bytes(whole)
-    image, labels = viewer_model.open(str(folder), plugin=PLUGIN)
+    image, labels = open_folder(viewer_model, folder)
     assert image.data.shape == labels.data.shape == (3, 96, 96)
     ((severity, text),) = notices
     assert severity == "warning"
     assert text.startswith(f"1 of 4 images in '{folder}' cannot be opened. The first: TIFF file '{path}' is broken")
 
 
-def test_a_path_that_is_too_long_is_left_to_others():
-    assert get_reader("/" + "x" * 5000) is None
+def test_a_path_that_is_too_long_is_told(notices):
+    path = "/" + "x" * 5000 + "_labelled.tif"
+    assert get_reader(path)(path) == [(None,)]
+    ((severity, text),) = notices
+    assert severity == "error"
+    assert len(text.splitlines()) == 1
+
+
+def test_several_files_are_left_to_others():
+    assert get_reader(["/data/a_labelled.tif", "/data/b_labelled.tif"]) is None

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from napari_seg_trainer.cli.console import AsJson, Yes, confirm, err, print_json, print_table, say
 from napari_seg_trainer.cli.counting import counting
+from napari_seg_trainer.library.archive import SUFFIX
 from napari_seg_trainer.library.archive import export_model as write_archive
 from napari_seg_trainer.library.archive import import_model as read_archive
 from napari_seg_trainer.library.library import ModelLibrary
@@ -75,12 +76,19 @@ def delete_model(model: ModelName, yes: Yes = False, json: AsJson = False) -> No
 
 def export_model(
     model: ModelName,
-    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="The zip file to write.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE.segmodel]", help="The file to write, if not MODEL.segmodel."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Write a model from the library to a zip file, to give it to others."""
+    """Write a model from the library to one file, to give it to others.
+
+    The file is a zip file, also where its name ends in .segmodel: by that name napari knows that it is a model.
+    """
     found = ModelLibrary().get(model)
+    file = Path(f"{found.name}{SUFFIX}") if file is None else file
     with counting("exporting", "exporting", parts=True) as progress:
         path = write_archive(found, file, overwrite=overwrite, progress=progress)
     if json:
@@ -91,12 +99,13 @@ def export_model(
 
 def import_model(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A zip file or a folder; StarDist's and Celldetective's too.")
+        Path,
+        typer.Argument(metavar="PATH", help="A model's file or folder; StarDist's and Celldetective's too."),
     ],
     name: Annotated[str | None, typer.Option(help="Name in the library.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Copy a model from a zip file or a folder into the library.
+    """Copy a model from a file or a folder into the library.
 
     Where its name is taken it gets a number, such as nuclei-2.
     """

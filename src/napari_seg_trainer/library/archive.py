@@ -1,4 +1,4 @@
-"""Models that travel: as one zip file out of a library, and from a zip file or a folder into it."""
+"""Models that travel: as one file out of a library, and from such a file, another zip file or a folder into it."""
 
 import itertools
 import os
@@ -21,19 +21,22 @@ from napari_seg_trainer.library.safe_paths import clash, is_hidden, path_problem
 from napari_seg_trainer.library.unpack import MODEL_SUFFIXES, copy_bytes, folder_in, unpack_model, visible_files
 from napari_seg_trainer.schema.model_card import ModelCard
 
+SUFFIX = ".segmodel"
+"""What a model's file ends in: a zip file, with a name of its own by which napari knows what to open it with."""
 OnPart = Callable[[int, int], None]
 """Called with how many bytes are done, and of how many."""
 _TEXTS = {".json", ".txt", ".md", ".html", ".csv"}
 
 
 def export_model(model: LibraryModel, path: Path, *, overwrite: bool = False, progress: OnPart | None = None) -> Path:
-    """Write a model as a zip file: one folder of its name, with the files of its card and the card.
+    """Write a model into one zip file: a folder of its name, with the files of its card and the card.
 
     Parameters
     ----------
     model : LibraryModel
     path : Path
-        The zip file, which appears whole or not at all.
+        The file, which appears whole or not at all. Where its name ends in neither ``.segmodel`` nor ``.zip``, the
+        first is added.
     overwrite : bool
         Replace a file that is there.
     progress : callable, optional
@@ -42,14 +45,14 @@ def export_model(model: LibraryModel, path: Path, *, overwrite: bool = False, pr
     Returns
     -------
     Path
-        The zip file.
+        The file.
 
     Raises
     ------
     LibraryError
         If the file is there already, the model is damaged, or the disk is full or protected.
     """
-    path = Path(os.path.expanduser(path)).absolute()
+    path = archive_path(path)
     _check_target(path, overwrite)
     card = model.card if model.card.files else model.card.replace(files=hash_files(model.folder))
     LibraryModel(model.folder, card).verify()
@@ -66,9 +69,17 @@ def export_model(model: LibraryModel, path: Path, *, overwrite: bool = False, pr
     return path
 
 
+def archive_path(path: Path) -> Path:
+    """Return the path that a model's file gets where a user names this one."""
+    path = Path(os.path.expanduser(path)).absolute()
+    if path.suffix.lower() in (SUFFIX, ".zip") or path.is_dir():
+        return path
+    return path.with_name(path.name + SUFFIX)
+
+
 def _check_target(path: Path, overwrite: bool) -> None:
     if path.is_dir():
-        raise LibraryError(f"'{path}' is a folder. Give the name of a zip file.")
+        raise LibraryError(f"'{path}' is a folder. Give the name of a file.")
     if path.exists() and not overwrite:
         raise LibraryError(f"'{path}' exists already. Choose another file, or allow it to be overwritten.")
 
@@ -91,8 +102,9 @@ def import_model(
     Parameters
     ----------
     path : Path
-        A zip file or a folder: ours, whose files must be those that its card names (a zip file holds no others, a
-        folder's others are not copied), or StarDist's or Celldetective's; or Cellpose's file of weights.
+        A zip file, whatever its name ends in, or a folder: ours, whose files must be those that its card names (a zip
+        file holds no others, a folder's others are not copied), or StarDist's or Celldetective's; or Cellpose's file of
+        weights.
     library : ModelLibrary, optional
         The user's library if not given.
     name : str, optional
@@ -116,7 +128,7 @@ def import_model(
     if name is not None:
         library.check_new_name(name)
     if not path.is_file() and not path.is_dir():  # a pipe would be waited for
-        raise LibraryError(f"There is no file or folder '{path}'. Choose a model's zip file or folder.")
+        raise LibraryError(f"There is no file or folder '{path}'. Choose a model's file or folder.")
     with explained(library.folder), _staging(library) as staging:
         take = _copied if path.is_dir() else _weights if is_weights(path) else _unpacked
         copy = take(path, staging, progress)

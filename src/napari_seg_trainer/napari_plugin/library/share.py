@@ -7,18 +7,20 @@ from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
-from napari_seg_trainer.library.archive import export_model, import_model
+from napari_seg_trainer.library.archive import SUFFIX, export_model, import_model
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.napari_plugin.library.zoo import ZooDialog, ZooPackage
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.widgets import required
 
+_FILE = f"Model file (*{SUFFIX})"
+_FILES = f"Model file or zip file (*{SUFFIX} *.zip)"
 _ZIP = "Zip file (*.zip)"
 
 
 class ShareButton(QPushButton):
-    """A menu: a zip file out of the library, a zip file or a folder into it, and where the files are.
+    """A menu: a model's file out of the library, a file or a folder into it, and where the files are.
 
     Emits ``said(str)`` while it works and after, ``failed(str)`` with one line, and ``imported(str)`` with the model's
     name.
@@ -34,12 +36,12 @@ class ShareButton(QPushButton):
         self._model: LibraryModel | None = None
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
-        self.export_action = required(menu.addAction("Export as zip…", self._ask_where_to))
+        self.export_action = required(menu.addAction("Export as a file…", self._ask_where_to))
         self.export_action.setToolTip("Write the chosen model into one file, to send or to keep.")
         self.zoo_action = required(menu.addAction("Export for the Model Zoo…", self._ask_for_zoo))
         self.zoo_action.setToolTip("Write the chosen model in the format of the BioImage Model Zoo (bioimage.io).")
-        self.import_zip_action = required(menu.addAction("Import a zip…", self._ask_for_zip))
-        self.import_zip_action.setToolTip("Add a model that somebody exported, or StarDist's or Celldetective's.")
+        self.import_file_action = required(menu.addAction("Import a file…", self._ask_for_file))
+        self.import_file_action.setToolTip("Add a model that somebody exported, or StarDist's or Celldetective's.")
         self.import_folder_action = required(menu.addAction("Import a folder…", self._ask_for_folder))
         self.import_folder_action.setToolTip("Add a model that lies in a folder, also StarDist's or Celldetective's.")
         menu.addSeparator()
@@ -56,35 +58,37 @@ class ShareButton(QPushButton):
 
     def _ask_where_to(self) -> None:
         model = self._chosen()
-        self._ask_for_target(
-            model.name, lambda path: self._export(model, lambda: export_model(model, path, overwrite=True))
-        )
+
+        def write(path: Path) -> None:
+            self._export(model, lambda: export_model(model, path, overwrite=True))
+
+        self._ask_for_target(f"{model.name}{SUFFIX}", _FILE, write)
 
     def _ask_for_zoo(self) -> None:
         model = self._chosen()
 
         def agreed(package: ZooPackage) -> None:
-            name = f"{model.name}.bioimageio"
-            self._ask_for_target(name, lambda path: self._export(model, lambda: package.write(model.name, path)))
+            name = f"{model.name}.bioimageio.zip"
+            self._ask_for_target(name, _ZIP, lambda path: self._export(model, lambda: package.write(model.name, path)))
 
         ZooDialog(self, model.name, agreed).open()
 
-    def _ask_for_target(self, name: str, chosen: Callable[[Path], None]) -> None:
+    def _ask_for_target(self, name: str, kind: str, chosen: Callable[[Path], None]) -> None:
         dialog = self._dialog("Export a model", chosen)
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)  # asks before it replaces a file
-        dialog.setNameFilter(_ZIP)
-        dialog.setDefaultSuffix("zip")
-        dialog.selectFile(f"{name}.zip")
+        dialog.setNameFilter(kind)
+        dialog.setDefaultSuffix(Path(name).suffix)
+        dialog.selectFile(name)
         dialog.open()
 
     def _chosen(self) -> LibraryModel:
         assert self._model is not None, "the menu offers it only then"
         return self._model
 
-    def _ask_for_zip(self) -> None:
+    def _ask_for_file(self) -> None:
         dialog = self._dialog("Import a model", self._import)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setNameFilter(_ZIP)
+        dialog.setNameFilter(_FILES)
         dialog.open()
 
     def _ask_for_folder(self) -> None:

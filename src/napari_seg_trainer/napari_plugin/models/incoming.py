@@ -25,7 +25,7 @@ def open_model(path: Path, viewer: Viewer) -> None:
     Parameters
     ----------
     path : Path
-        A zip file, or a model's folder.
+        A model's file, or its folder.
     viewer : Viewer
         Where the dock opens.
     """
