@@ -1,7 +1,18 @@
 import pytest
 
-from napari_seg_trainer.annotations.channels import input_places, match, places_of
+from napari_seg_trainer.annotations.channels import input_places, match, places_of_inputs
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.schema.job import ChannelInput
+
+
+def given(*wanted):
+    """Inputs of a job: a number, a name, or several."""
+    return [
+        ChannelInput(name="any", index=one)
+        if isinstance(one, int)
+        else ChannelInput(name=one.split("=")[0], other_names=one.split("=")[1:])
+        for one in wanted
+    ]
 
 
 @pytest.mark.parametrize(
@@ -13,28 +24,37 @@ from napari_seg_trainer.errors import DataError
         (["DAPI", "dapi"], ["dapi"], (1,)),
         (["Straße ", "actin"], ["STRASSE"], (0,)),
         (["dapi"], [], ()),
+        (["dapi", "actin"], [1], (1,)),
+        (["dapi", "actin"], [1, "dapi"], (1, 0)),
+        (["actin", "Hoechst"], ["dapi=hoechst"], (1,)),
+        (["hoechst", "dapi"], ["dapi=hoechst"], (1,)),  # its own name comes first
+        (["H33342", "actin"], ["dapi=hoechst=H33342", "actin"], (0, 1)),
     ],
 )
-def test_channels_are_found_by_name(available, wanted, places):
-    assert places_of(wanted, available, "a") == places
+def test_a_jobs_inputs_are_found(available, wanted, places):
+    assert places_of_inputs(available, given(*wanted), "a") == places
 
 
 @pytest.mark.parametrize(
-    ("available", "wanted"), [(["actin"], "dapi"), ([], "dapi"), (["DAPI", "Dapi"], "dapi"), (["dapi 2"], "dapi")]
+    ("available", "wanted"),
+    [
+        (["actin"], "dapi"),
+        (["DAPI", "Dapi"], "dapi"),
+        (["dapi 2"], "dapi"),
+        (["actin", "gfp"], "dapi=hoechst"),
+        (["hoechst", "draq5"], "dapi=hoechst=draq5"),
+    ],
 )
-def test_a_missing_channel_is_told_with_those_there_are(available, wanted):
-    with pytest.raises(DataError, match=f"'cell_01' has no channel {wanted!r}") as caught:
-        places_of([wanted], available, "cell_01")
+def test_a_missing_channel_is_told_with_those_there_are_and_the_way_out(available, wanted):
+    with pytest.raises(DataError, match=r"'cell_01' has no channel 'dapi', only .*\. Say what") as caught:
+        places_of_inputs(available, given(wanted), "cell_01")
     assert all(repr(name) in str(caught.value) for name in available)
+    assert f"--channel 'dapi={available[0]}'" in str(caught.value)
 
 
-@pytest.mark.parametrize(("wanted", "places"), [([1], (1,)), ([1, "dapi"], (1, 0)), (["1"], None), ([2], None)])
-def test_a_number_is_a_place_and_a_text_a_name(wanted, places):
-    if places is None:
-        with pytest.raises(DataError):
-            places_of(wanted, ["dapi", "actin"], "a")
-    else:
-        assert places_of(wanted, ["dapi", "actin"], "a") == places
+def test_a_number_that_no_channel_has_is_told():
+    with pytest.raises(DataError, match=r"2 channel.* no channel 2"):
+        places_of_inputs(["dapi", "actin"], given(2), "a")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +70,7 @@ def test_a_number_is_a_place_and_a_text_a_name(wanted, places):
     ],
 )
 def test_channels_may_have_several_names_or_none(wanted, available, places):
-    assert match(wanted, available) == places
+    assert match([[name] for name in wanted], available) == places
 
 
 @pytest.mark.parametrize(
@@ -71,7 +91,7 @@ def test_channels_may_have_several_names_or_none(wanted, available, places):
     ],
 )
 def test_channels_are_matched(wanted, available, use, places):
-    assert input_places(wanted, available, "a.tif", use) == places
+    assert input_places([[name] for name in wanted], available, "a.tif", use) == places
 
 
 @pytest.mark.parametrize(
@@ -89,6 +109,6 @@ def test_channels_are_matched(wanted, available, use, places):
 )
 def test_channels_that_do_not_fit_are_named(wanted, available, use, told):
     with pytest.raises(DataError) as error:
-        input_places(wanted, available, "a.tif", use)
+        input_places([[name] for name in wanted], available, "a.tif", use)
     assert told in str(error.value)
     assert "\n" not in str(error.value)

@@ -83,6 +83,8 @@ JOBS = {
     "names with colons": channels(*[{"name": name} for name in (":", "1:a", ":b", "c:", "1:")]),
     "a number with a name of colons": channels({"name": "::", "index": 1}),
     "names of dashes and blanks": channels(*[{"name": name} for name in ("-", "--epochs", " ", "\n")]),
+    "other names": channels({"other_names": ["hoechst"]}, {"name": "0", "other_names": ["1", "a:b"]}),
+    "names with signs": channels(*[{"name": n, "other_names": [n + "="]} for n in ("=", "a=b", '"', 'a"b', "a\nb")]),
     "names in other scripts": channels({"name": "核"}, {"name": "٣"}, {"name": "²"}),
     "one normalization for all": channels({"normalization": VALUES}, {"normalization": VALUES}),
     "a normalization for each": channels({"normalization": VALUES}, {}, {"normalization": {"low": 0, "clip": True}}),
@@ -121,10 +123,13 @@ NORMALIZATIONS = st.one_of(
         lambda p: {"mode": "values", "low": p[0], "high": p[1], "clip": p[2]}
     ),
 )
-CHANNELS = st.lists(
-    st.fixed_dictionaries({"name": WORDS}, optional={"index": st.integers(0, 99), "normalization": NORMALIZATIONS}),
-    max_size=3,
-    unique_by=lambda channel: channel["name"],
+CHANNEL = st.fixed_dictionaries(
+    {"name": WORDS}, optional={"index": st.integers(0, 99), "normalization": NORMALIZATIONS}
+) | st.fixed_dictionaries({"name": WORDS, "other_names": st.lists(WORDS, min_size=1, max_size=2)})
+CHANNELS = st.lists(CHANNEL, max_size=3).filter(
+    lambda channels: (
+        len(names := [n for each in channels for n in (each["name"], *each.get("other_names", ()))]) == len(set(names))
+    )
 )
 FIELDS = st.fixed_dictionaries(
     {

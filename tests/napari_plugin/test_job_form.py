@@ -415,6 +415,37 @@ def test_a_channel_that_an_image_lacks_is_told(form, settled, annotation_folder)
     assert form.reasons() == {}
 
 
+def test_a_channel_may_have_other_names_in_other_folders(form, settled, annotation_folder):
+    form.add_data(annotation_folder("a", channels=("nuclei",)))
+    form.add_data(annotation_folder("b", channels=("gfp", "DAPI"), seed=1))
+    form.add_data(annotation_folder("c", channels=("gfp", "Hoechst"), seed=2))
+    settled()
+    (row,) = form.inputs.channels.rows[:1]
+    assert form.reasons()["channels"].startswith(
+        "Channel 'nuclei' is not there: there are images that have only gfp, DAPI. Choose what it is called there"
+    )
+    fields = row.elsewhere
+    assert [texts(field.native) for field in fields.values()] == [
+        ["choose…", "gfp", name] for name in ("DAPI", "Hoechst")
+    ]
+    assert fields["gfp", "DAPI"].tooltip == "What 'nuclei' is called in the images that have gfp, DAPI."
+    choose(fields["gfp", "DAPI"], "gfp")
+    choose(fields["gfp", "DAPI"], "DAPI")
+    assert "gfp, Hoechst" in form.reasons()["channels"]
+    choose(fields["gfp", "Hoechst"], "Hoechst")
+    assert form.reasons() == {}
+    job = form.value()
+    assert job.channels == (ChannelInput(name="nuclei", other_names=("DAPI", "Hoechst")),)
+    choose(row.channel, "gfp")  # what the other one was called does not count for it
+    assert [texts(field.native) for field in row.elsewhere.values()] == [["choose…", "nuclei"]]
+    form.set_value(job)
+    settled()
+    assert form.value() == job
+    assert [field.value.name for field in row.elsewhere.values()] == ["DAPI", "Hoechst"]
+    choose(row.elsewhere["gfp", "DAPI"], "choose…")
+    assert "gfp, DAPI" in form.reasons()["channels"]
+
+
 def test_an_engine_that_takes_few_channels_is_given_the_first(toy, form, settled, annotation_folder, qtbot):
     form.add_data(annotation_folder(channels=("dapi", "gfp", "actin")))
     qtbot.mouseClick(form.engine.buttons["toy"], LEFT)

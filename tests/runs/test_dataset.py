@@ -94,6 +94,26 @@ def test_a_channel_that_one_image_lacks_is_found_before_the_training(annotation_
         opened(folder, channels=[{"name": "dapi"}])
 
 
+def test_a_channel_may_have_other_names_in_other_folders(annotation_folder, tmp_path):
+    first = annotation_folder("first", 2, channels=("gfp", "nuclei"))
+    other = annotation_folder("other", 2, channels=("DAPI", "gfp"), seed=1)
+    channels = [{"name": "nuclei", "other_names": ["dapi"]}]
+    dataset = opened(first, data=[first, other], channels=channels)
+    assert dataset.channels == (ModelChannel(name="nuclei", other_names=("dapi",)),)
+    for name, place in (("first/cell_00", 1), ("other/cell_00", 0)):
+        stored = tifffile.imread(tmp_path / f"{name}.tif")
+        image = prepared(dataset, tmp_path, name).image
+        assert np.corrcoef(image[0].ravel(), stored[place].ravel())[0, 1] > 0.99
+    # in another order the channel keeps its name
+    assert opened(first, data=[other, first], channels=channels).channels[0].name == "nuclei"
+
+
+def test_the_other_names_of_a_pretrained_model_count(annotation_folder):
+    folder = annotation_folder("more", 3, channels=("actin", "DAPI"))
+    model = card("nuclei").replace(channels=(ModelChannel(name="nuclei", other_names=("DAPI",)),))
+    assert opened(folder, parent=model).inputs == (ChannelInput(name="nuclei", other_names=("DAPI",)),)
+
+
 def test_a_pretrained_model_brings_its_channels(two):
     dataset = opened(two, parent=card("gfp"))
     assert dataset.channels == (ModelChannel(name="gfp", normalization=Normalization(low=2)),)

@@ -4,10 +4,14 @@ from collections.abc import Collection, Sequence
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.schema.job import ChannelInput
-from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
-Wanted = str | int
-"""A channel by its name, or by its number from 0."""
+Names = Sequence[str]
+"""What a channel may be called; the first is its own name, and the others count where there is none of that name."""
+_WAY_OUT = (
+    "Say what {0!r} is called there (--channel '{0}={1}', or below the channel in the training form), or train on "
+    "channels that all images have."
+)
 
 
 def unnamed(place: int) -> str:
@@ -20,13 +24,13 @@ def all_unnamed(count: int) -> tuple[str, ...]:
     return tuple(map(unnamed, range(count)))
 
 
-def match(wanted: Sequence[str], available: Sequence[Collection[str]]) -> list[int | None]:
+def match(wanted: Sequence[Names], available: Sequence[Collection[str]]) -> list[int | None]:
     """Return the place of each wanted channel; None where it is not there, or not clear which one is meant.
 
     Parameters
     ----------
-    wanted : sequence of str
-        Names. Upper and lower case count as the same where that is unambiguous.
+    wanted : sequence of sequence of str
+        Their names. Upper and lower case count as the same where that is unambiguous.
     available : sequence of collection of str
         The names by which each channel is known; the first is its own.
 
@@ -36,39 +40,22 @@ def match(wanted: Sequence[str], available: Sequence[Collection[str]]) -> list[i
     """
     if wanted and [next(iter(names)) for names in available] == [*all_unnamed(len(wanted))]:
         return list(range(len(wanted)))
-    return [_find(name, available) for name in wanted]
-
-
-def places_of(wanted: Sequence[Wanted], available: Sequence[str], where: str) -> tuple[int, ...]:
-    """Return the places of the wanted channels among an image's, each found by itself.
-
-    Parameters
-    ----------
-    wanted : sequence of str or int
-    available : sequence of str
-        The image's channel names.
-    where : str
-        The image's name, for messages.
-
-    Raises
-    ------
-    DataError
-        If one is not there.
-    """
-    return tuple(_place(one, available, where) for one in wanted)
+    return [_find(names, available) for names in wanted]
 
 
 def input_places(
-    inputs: Sequence[str], available: Sequence[str], where: str, use: Sequence[str] = ()
+    inputs: Sequence[Names], available: Sequence[str], where: str, use: Sequence[str] = ()
 ) -> tuple[int, ...]:
     """Return which of an image's channels feed a model's inputs.
 
     Parameters
     ----------
-    inputs : sequence of str
+    inputs : sequence of sequence of str
         The inputs' names.
-    available, where
-        As for `places_of`.
+    available : sequence of str
+        The image's channel names.
+    where : str
+        The image's name, for messages.
     use : sequence of str
         Names or numbers that the user chose, one for each input; the inputs' own names without.
 
@@ -78,38 +65,56 @@ def input_places(
         If one is not there.
     """
     if use:
-        return places_of([parse(text, available) for text in use], available, where)
+        return tuple(_chosen_place(text, available, where) for text in use)
     found = match(inputs, [(name,) for name in available])
     return tuple(
-        places_of([name], available, where)[0] if place is None else place
-        for name, place in zip(inputs, found, strict=True)
+        _named_place(names, available, where) if place is None else place
+        for names, place in zip(inputs, found, strict=True)
     )
 
 
-def parse(text: str, available: Sequence[str]) -> Wanted:
-    """Return the channel that a text means: a name, or else a number."""
-    return int(text) if text.isdecimal() and text not in available else text
+def _chosen_place(text: str, available: Sequence[str], where: str) -> int:
+    """Return the place of the channel that a text means: a name, or else a number."""
+    if text.isdecimal() and text not in available:
+        return _numbered_place(int(text), available, where)
+    return _named_place((text,), available, where)
 
 
-def _place(wanted: Wanted, available: Sequence[str], where: str) -> int:
-    if isinstance(wanted, int):
-        if wanted < len(available):
-            return wanted
-        raise DataError(
-            f"Image {where!r} has {len(available)} channel(s), so there is no channel {wanted}. Counting begins at 0."
-        )
-    place = _find(wanted, [(name,) for name in available])
+def _numbered_place(number: int, available: Sequence[str], where: str) -> int:
+    if number < len(available):
+        return number
+    raise DataError(
+        f"Image {where!r} has {len(available)} channel(s), so there is no channel {number}. Counting begins at 0."
+    )
+
+
+def _named_place(names: Names, available: Sequence[str], where: str, else_do: str = "") -> int:
+    place = _find(names, [(name,) for name in available])
     if place is None:
         there = ", ".join(repr(channel) for channel in available)
-        raise DataError(f"Image {where!r} has no channel {wanted!r}, only {there}. Choose one of these by name.")
+        way_out = else_do or "Choose one of these by name."
+        raise DataError(f"Image {where!r} has no channel {names[0]!r}, only {there}. {way_out}")
     return place
 
 
-def _find(name: str, available: Sequence[Collection[str]]) -> int | None:
+def _find(names: Names, available: Sequence[Collection[str]]) -> int | None:
+    own = _find_one(names[0], available)
+    if own is not None:
+        return own
+    others = {_find_one(name, available) for name in names[1:]} - {None}
+    return others.pop() if len(others) == 1 else None
+
+
+def _find_one(name: str, available: Sequence[Collection[str]]) -> int | None:
     exact = [place for place, names in enumerate(available) if name in names]
     plain = _plain(name)
     alike = [place for place, names in enumerate(available) if plain in map(_plain, names)]
     return next((found[0] for found in (exact, alike) if len(found) == 1), None)
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Whether two names differ at most in upper and lower case."""
+    return _plain(one) == _plain(other)
 
 
 def _plain(name: str) -> str:
@@ -132,8 +137,8 @@ def default_inputs(
     """
     if parent is None:
         return tuple(ChannelInput(name=name) for name in available)
-    inputs = tuple(ChannelInput(name=each.name, normalization=each.normalization) for each in parent.channels)
-    strange = any(given.name not in available for given in inputs)
+    inputs = tuple(map(as_input, parent.channels))
+    strange = any(not set(given.names) & set(available) for given in inputs)
     if strange and most is not None:
         count = min(most, len(available))
         inputs = (*inputs, *[inputs[-1]] * count)[:count]
@@ -141,17 +146,33 @@ def default_inputs(
     if strange and len(inputs) == len(available):
         # a foreign model does not name its channels: take them as they come
         return tuple(
-            given.replace(name=name, index=i) for i, (given, name) in enumerate(zip(inputs, available, strict=True))
+            given.replace(name=name, other_names=(), index=i)
+            for i, (given, name) in enumerate(zip(inputs, available, strict=True))
         )
     return inputs
 
 
+def as_input(channel: ModelChannel) -> ChannelInput:
+    """Return a model's channel as the input of a job."""
+    return ChannelInput(name=channel.name, other_names=channel.other_names, normalization=channel.normalization)
+
+
+def as_channel(given: ChannelInput) -> ModelChannel:
+    """Return a job's input as a model's channel."""
+    return ModelChannel(name=given.name, other_names=given.other_names, normalization=given.normalization)
+
+
 def places_of_inputs(available: Sequence[str], inputs: Sequence[ChannelInput], where: str) -> tuple[int, ...]:
-    """Return the places of a job's inputs among an image's channels.
+    """Return the places of a job's inputs among an image's channels, each found by itself.
 
     Raises
     ------
     DataError
         If one is missing.
     """
-    return places_of([given.name if given.index is None else given.index for given in inputs], available, where)
+    return tuple(
+        _named_place(given.names, available, where, _WAY_OUT.format(given.name, available[0]))
+        if given.index is None
+        else _numbered_place(given.index, available, where)
+        for given in inputs
+    )

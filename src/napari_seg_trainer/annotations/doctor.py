@@ -175,7 +175,7 @@ class _Summary:
             if names != usual:
                 message = (
                     f"The channels of {_named(files)} are {', '.join(names)}; usual in this data are "
-                    f"{', '.join(usual)}. Name the same stain alike in all images."
+                    f"{', '.join(usual)}. Name the same stain alike, or let the training know its other name."
                 )
                 yield Finding(severity=Severity.WARNING, code="channels-differ", message=message, file=files[0])
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.channels import unnamed
-from napari_seg_trainer.cli.options import parse_value
+from napari_seg_trainer.cli.options import join_names, parse_value
 from napari_seg_trainer.engines.registry import DEFAULT_ENGINE
 from napari_seg_trainer.schema.job import ChannelInput, Normalization, TrainingJob
 
@@ -83,11 +83,12 @@ def _channels(channels: tuple[ChannelInput, ...]) -> Iterator[tuple[str, str]]:
 
 def _channel(channel: ChannelInput) -> str:
     """Return the shortest text that means this channel, as `parse_channel` reads it."""
+    text = join_names(channel.names)
     if channel.index is not None:
-        return str(channel.index) if channel.name == unnamed(channel.index) else f"{channel.index}:{channel.name}"
-    head = channel.name.partition(":")[0]
-    is_plain = channel.name.strip() and head and not head.isdecimal()
-    return channel.name if is_plain else f":{channel.name}"
+        return str(channel.index) if channel.name == unnamed(channel.index) else f"{channel.index}:{text}"
+    head = text.partition(":")[0]
+    is_plain = all(map(str.strip, channel.names)) and head and not head.isdecimal()
+    return text if is_plain else f":{text}"
 
 
 def _hyperparameter(name: str, value: JsonValue) -> tuple[str, str]:

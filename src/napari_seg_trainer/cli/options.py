@@ -1,7 +1,9 @@
 """From words on the command line to the fields of a job."""
 
+import csv
 import json
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +49,53 @@ def parse_channel(text: str, how: Normalization) -> ChannelInput:
     """Return the input that a text means.
 
     ``dapi`` is a name, ``0`` the first channel, ``0:dapi`` the first channel under this name, ``:0`` the name "0".
+    ``dapi=hoechst`` has another name where there is no dapi. A name with such a sign stands in quotes, as in CSV.
 
     Raises
     ------
     JobError
-        If the name is empty.
+        If a name is empty, or a channel by number has several.
     """
     index, colon, name = text.partition(":")
     if not colon and index.isdecimal():
         name = unnamed(int(index))
     elif not colon or not (index.isdecimal() or index == ""):
         index, name = "", text
-    if not name or (name == text and not name.strip()):
+    names = split_names(name)
+    if not all(names) or (name == text and not all(map(str.strip, names))):
         raise JobError("A channel's name is empty. Give a name, or a number counted from 0.")
-    return ChannelInput(name=name, index=int(index) if index else None, normalization=how)
+    try:
+        return ChannelInput(
+            name=names[0], other_names=tuple(names[1:]), index=int(index) if index else None, normalization=how
+        )
+    except ValidationError as error:
+        raise JobError(f"{describe(error)}.") from error
+
+
+def split_names(text: str) -> list[str]:
+    """Return the names in ``dapi=hoechst``; there is at least one, which may be empty.
+
+    Raises
+    ------
+    JobError
+        If a quote is not where CSV has one.
+    """
+    if not {"=", '"'} & set(text):
+        return [text]
+    try:
+        (names,) = csv.reader(StringIO(text, newline=""), delimiter="=", strict=True)
+    except (csv.Error, ValueError) as error:
+        raise JobError(
+            f"Channel {text!r} is not clear. Put a name that holds = or a quote between quotes, as in a CSV file."
+        ) from error
+    return names
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return the text that `split_names` reads as these names."""
+    text = StringIO(newline="")
+    csv.writer(text, delimiter="=").writerow(names)
+    return text.getvalue().removesuffix("\r\n")
 
 
 def parse_normalization(text: str) -> Normalization:

@@ -27,7 +27,7 @@ Channel = Annotated[
     list[str] | None,
     typer.Option(
         help="Channel: a name, a number from 0, or both (0:dapi takes the first as 'dapi'); once for each input. "
-        "Default: all."
+        "dapi=hoechst: called hoechst where there is no dapi. Default: all."
     ),
 ]
 Scaling = Annotated[

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.builtin import builtin_folder
-from napari_seg_trainer.annotations.channels import default_inputs, places_of_inputs
+from napari_seg_trainer.annotations.channels import as_channel, default_inputs, is_same_name, places_of_inputs
 from napari_seg_trainer.annotations.doctor import Severity, usual_pixel_size
 from napari_seg_trainer.annotations.facts import ImageFacts, Looked, is_same, stamps_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, named, open_folders
@@ -200,7 +200,7 @@ def open_dataset(
     dataset = Dataset(
         images=images,
         split=_split(job, images, len(training)),
-        channels=tuple(ModelChannel(name=given.name, normalization=given.normalization) for given in inputs),
+        channels=tuple(map(as_channel, inputs)),
         inputs=inputs,
         pixel_size=_pixel_size(job, parent, images),
         held_out=held_out,
@@ -227,7 +227,13 @@ def _inputs(
         return default_inputs(first.facts.channels, parent, most_channels)
     names = first.facts.channels
     places = places_of_inputs(names, job.channels, first.name)
-    return tuple(given.replace(name=names[place]) for given, place in zip(job.channels, places, strict=True))
+    return tuple(_spelt(given, names[place]) for given, place in zip(job.channels, places, strict=True))
+
+
+def _spelt(given: ChannelInput, name: str) -> ChannelInput:
+    """Return an input with its name as an image spells it; another name stays another one."""
+    is_own = given.index is not None or is_same_name(given.name, name)
+    return given.replace(name=name) if is_own else given
 
 
 def _split(job: TrainingJob, images: Sequence[DatasetImage], training: int) -> Split:

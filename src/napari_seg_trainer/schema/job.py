@@ -39,6 +39,9 @@ class Normalization(FrozenModel):
         return self
 
 
+_ChannelName = Annotated[str, Field(min_length=1)]
+
+
 class ChannelInput(FrozenModel):
     """One input of the model.
 
@@ -46,15 +49,29 @@ class ChannelInput(FrozenModel):
     ----------
     name : str
         The channel's name; prediction looks for it in new images.
+    other_names : tuple of str
+        What the channel is called in images that have none of its own name.
     index : int, optional
         Take the channel at this place (from 0) in every image, whatever its name.
     normalization : Normalization
         How its intensities are scaled.
     """
 
-    name: Annotated[str, Field(min_length=1)]
+    name: _ChannelName
+    other_names: tuple[_ChannelName, ...] = ()
     index: NonNegativeInt | None = None
     normalization: Normalization = Normalization()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, its own first."""
+        return self.name, *self.other_names
+
+    @model_validator(mode="after")
+    def _either_names_or_number(self) -> Self:
+        if self.index is not None and self.other_names:
+            raise ValueError(f"channel {self.name!r} is chosen by its number, so it has no other names")
+        return self
 
 
 class Hyperparameters(FrozenModel):
@@ -160,7 +177,7 @@ class TrainingJob(FrozenModel):
 
     @model_validator(mode="after")
     def _distinct_channels(self) -> Self:
-        names = [channel.name for channel in self.channels]
+        names = [name for channel in self.channels for name in channel.names]
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:
             raise ValueError(f"channel {doubled.pop()!r} is given twice")

@@ -11,10 +11,16 @@ from napari_seg_trainer.schema.names import ModelName
 
 
 class ModelChannel(FrozenModel):
-    """One input of the network: the name that is looked for in an image, and how its intensities are scaled."""
+    """One input of the network: the names that are looked for in an image, and how its intensities are scaled."""
 
     name: str
+    other_names: tuple[str, ...] = ()
     normalization: Normalization = Normalization()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, its own first."""
+        return self.name, *self.other_names
 
 
 class ModelCard(FrozenModel):

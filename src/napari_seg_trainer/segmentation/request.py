@@ -91,11 +91,10 @@ def fit(card: ModelCard, image: NDArray[Any], request: SegmentRequest) -> Fit:
     settings = parse_settings(engine_spec(card.engine), request.settings or {})
     if card.axes != PLANE:
         raise LibraryError(f"Model {card.name!r} is for stacks ({card.axes}); only 2D models can be used here.")
-    inputs = [channel.name for channel in card.channels]
-    channels = inputs if request.channels is None else request.channels
+    channels = [channel.name for channel in card.channels] if request.channels is None else request.channels
     _check_image(image, channels, request.name)
     check_choices(card, request)
-    places = input_places(inputs, channels, request.name, request.use)
+    places = input_places([channel.names for channel in card.channels], channels, request.name, request.use)
     size = None if request.pixel_size is None else float(request.pixel_size)
     factor = scale_factor(size, card.pixel_size)
     check_scale(factor, size, card.pixel_size, request.name)

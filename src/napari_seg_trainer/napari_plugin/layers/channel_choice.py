@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from magicgui.widgets import ComboBox
 from napari.layers import Image
 
-from napari_seg_trainer.annotations.channels import match
+from napari_seg_trainer.annotations.channels import Names, match
 from napari_seg_trainer.napari_plugin.layers.planes import COLOURS, Source, sources
 from napari_seg_trainer.napari_plugin.parts.widgets import narrow
 
@@ -48,8 +48,8 @@ def file_offers(channels: Sequence[str]) -> tuple[Offer, ...]:
     return tuple(Offer(name, name) for name in channels)
 
 
-def match_offers(inputs: Sequence[str], offers: Sequence[Offer]) -> list[Offer | None]:
-    """Return what feeds each input by its name; None where that is not clear."""
+def match_offers(inputs: Sequence[Names], offers: Sequence[Offer]) -> list[Offer | None]:
+    """Return what feeds each input by its names; None where that is not clear."""
     places = match(inputs, [tuple(filter(None, (offer.name, offer.alias))) for offer in offers])
     return [None if place is None else offers[place] for place in places]
 

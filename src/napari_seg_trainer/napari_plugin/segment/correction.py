@@ -58,10 +58,10 @@ class Correction:
         DataError
             If the image lacks a channel of the model.
         """
-        inputs = [channel.name for channel in self.model.card.channels]
+        inputs = [channel.names for channel in self.model.card.channels]
         offers = file_offers(self.channels)
         places = [None if offer is None else offers.index(offer) for offer in match_offers(inputs, offers)]
-        missing = [name for name, place in zip(inputs, places, strict=True) if place is None]
+        missing = [names[0] for names, place in zip(inputs, places, strict=True) if place is None]
         if missing:
             raise DataError(
                 f"'{self.stem}' has no channel {missing[0]!r}, only {', '.join(self.channels)}. "

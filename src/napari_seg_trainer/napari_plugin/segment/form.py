@@ -170,7 +170,7 @@ class SegmentForm(QWidget):
         listed = self.chosen
         self.card.value = _unbroken(listed.line) if listed else ""
         self.card.tooltip = listed.spec.good_for if listed and listed.spec else ""
-        self.inputs.show_inputs([channel.name for channel in listed.card.channels] if listed else [])
+        self.inputs.show_inputs([channel.names for channel in listed.card.channels] if listed else [])
         self.inputs.arrange_tabs(self.pixel_size.number.native)
         self.thresholds.show_model(listed)
         self.folders.propose(listed.name if listed else "")

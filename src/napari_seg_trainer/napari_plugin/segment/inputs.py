@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from napari_seg_trainer.annotations.channels import Names
 from napari_seg_trainer.napari_plugin.layers.channel_choice import ChannelChoice, Offer, match_offers
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
@@ -26,18 +27,18 @@ class InputFields:
 
     def __init__(self, form: Form, after: str, changed: Callable[[], None]) -> None:
         self._form, self._after, self._changed = form, after, changed
-        self._inputs: tuple[str, ...] = ()
+        self._inputs: tuple[Names, ...] = ()
         self._offers: tuple[Offer, ...] = ()
         self._fields: list[ChannelChoice] = []
 
-    def show_inputs(self, inputs: Sequence[str]) -> None:
-        """Show fields for these inputs."""
+    def show_inputs(self, inputs: Sequence[Names]) -> None:
+        """Show fields for the inputs of these names."""
         if tuple(inputs) == self._inputs:
             return
         for field in self._fields:
             self._form.drop(field.name)
         self._inputs = tuple(inputs)
-        self._fields = [self._field(i, name) for i, name in enumerate(inputs)]
+        self._fields = [self._field(i, names[0]) for i, names in enumerate(inputs)]
         for field in reversed(self._fields):
             self._form.add(field, after=self._after)
         self._form.align_labels()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_seg_trainer.annotations.channels import default_inputs, places_of_inputs
+from napari_seg_trainer.annotations.channels import as_input, default_inputs, places_of_inputs
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.parts.form import wrap
@@ -95,7 +95,7 @@ class ChannelInputs(QWidget):
         own = next(filter(None, (row.reason() for row in used)), "")
         if own or not used:
             return own
-        names = [row.key[0] for row in used]
+        names = [name for row in used for name in row.names]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             return f"Channel {twice!r} is chosen twice. Choose another one, or none."
@@ -113,12 +113,14 @@ class ChannelInputs(QWidget):
 
     def _absent(self, row: ChannelRow) -> str:
         name, index = row.key
+        given = ChannelInput(name=name, other_names=row.names[1:], index=index)
         for names in self._sets:
             try:
-                places_of_inputs(names, [ChannelInput(name=name, index=index)], "")
+                places_of_inputs(names, [given], "")
             except DataError:
                 where = "the images have" if len(self._sets) == 1 else "there are images that have only"
-                return f"Channel {name!r} is not there: {where} {', '.join(names)}. Choose one that all images have."
+                else_do = "Choose what it is called there, or another channel" if row.elsewhere else "Choose one"
+                return f"Channel {name!r} is not there: {where} {', '.join(names)}. {else_do} that all images have."
         return ""
 
     def _fits(self, count: int) -> bool:
@@ -130,7 +132,7 @@ class ChannelInputs(QWidget):
             most = self._spec.channels[1] if self._spec.free_channels else None
             return default_inputs(self._sets[0], self._card, most)
         known = self._card.channels if self._card else ()
-        return tuple(ChannelInput(name=each.name, normalization=each.normalization) for each in known)
+        return tuple(map(as_input, known))
 
     def _used(self) -> list[ChannelRow]:
         return [row for row in self.rows if row.key != NONE]
@@ -167,6 +169,7 @@ class ChannelInputs(QWidget):
             own = [row.key] if row.key != NONE and row.key not in [(name, None) for name in known] else []
             keys: list[Key] = [*([NONE] if may_go else []), *((name, None) for name in known), *own]
             row.offer(keys)
+            row.ask_elsewhere(self._sets)
             row.entitle(f"Channel {place + 1}")
             row.lock(_LOCKED.format(self._card.name) if self._card else "")
         self._hint.setVisible(not self.rows)

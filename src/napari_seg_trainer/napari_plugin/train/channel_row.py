@@ -1,14 +1,16 @@
 """One input of the model: its channel, and how its intensities are scaled."""
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit
 from pydantic import JsonValue
 from qtpy.QtWidgets import QWidget
 
+from napari_seg_trainer.annotations.channels import match
 from napari_seg_trainer.errors import JobError
-from napari_seg_trainer.napari_plugin.layers.channel_choice import ChannelChoice, Offer
+from napari_seg_trainer.napari_plugin.layers.channel_choice import ChannelChoice, Offer, file_offers, match_offers
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.widgets import narrow
 from napari_seg_trainer.schema.job import ChannelInput, Normalization
@@ -29,6 +31,7 @@ _MODE = (
 )
 _LOW = "What counts as dark: this percentile of the image's pixels, or this intensity."
 _HIGH = "What counts as bright: this percentile of the image's pixels, or this intensity."
+_ELSEWHERE = "What {!r} is called in the images that have {}."
 _CLIP = "Cut off what is darker or brighter than that, such as a few specks."
 
 
@@ -44,10 +47,15 @@ class ChannelRow:
     ----------
     form : Form
         What is shown.
+    elsewhere : dict of tuple of str to ChannelChoice
+        What the channel is called in images that have these channels, and none of its name.
     """
 
     def __init__(self, edited: Callable[[], None]) -> None:
-        self.channel = ChannelChoice("channel", edited, label="Channel", tooltip=_CHANNEL)
+        self._edited = edited
+        self._other_names: tuple[str, ...] = ()
+        self.elsewhere: dict[tuple[str, ...], ChannelChoice] = {}
+        self.channel = ChannelChoice("channel", self._chosen, label="Channel", tooltip=_CHANNEL)
         self.mode = ComboBox(name="mode", label="Scale by", choices=_MODES, tooltip=_MODE)
         narrow(self.mode.native)
         self.low = LineEdit(name="low", tooltip=_LOW)
@@ -84,7 +92,14 @@ class ChannelRow:
         if reason:
             raise JobError(reason)
         name, index = self.key
-        return ChannelInput(name=name, index=index, normalization=Normalization.model_validate(self._scaling()))
+        scaling = Normalization.model_validate(self._scaling())
+        return ChannelInput(name=name, other_names=self.names[1:], index=index, normalization=scaling)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The channel's name, and what else it is called."""
+        name, index = self.key
+        return name, *(self._other_names if index is None else ())
 
     def reason(self) -> str:
         """Return what is wrong with the scaling; empty if nothing is."""
@@ -100,6 +115,7 @@ class ChannelRow:
             (self.high, plain(how.high)),
             (self.clip, how.clip),
         ]
+        self._other_names = given.other_names
         self.channel.show_only(_offer(key))
         for field, value in fields:
             with field.changed.blocked():
@@ -108,6 +124,40 @@ class ChannelRow:
     def offer(self, keys: Sequence[Key]) -> None:
         """Offer these channels; what is chosen stays."""
         self.channel.offer([_offer(key) for key in keys])
+
+    def ask_elsewhere(self, sets: Sequence[Sequence[str]]) -> None:
+        """Ask what the channel is called in images that have these channels, where another set has its name."""
+        name, index = self.key
+        lacking = [tuple(names) for names in sets if match([[name]], [[other] for other in names]) == [None]]
+        if index is not None or self.key == NONE or len(lacking) == len(sets):
+            lacking = []
+        for names in [names for names in self.elsewhere if names not in lacking]:
+            self.form.drop(self.elsewhere.pop(names).name)
+        for names in lacking:
+            field = self.elsewhere.get(names) or self._add_elsewhere(names)
+            field.tooltip = _ELSEWHERE.format(name, ", ".join(names))
+            offers = file_offers(names)
+            field.offer(offers, *match_offers([self._other_names], offers) if self._other_names else ())
+        self.form.align_labels()
+
+    def _add_elsewhere(self, names: tuple[str, ...]) -> ChannelChoice:
+        number = next(number for number in count() if f"elsewhere_{number}" not in {field.name for field in self.form})
+
+        def chosen() -> None:
+            given = field.value.name if field.value else None
+            self._other_names = tuple(name for name in self._other_names if name not in names)
+            if given is not None:
+                self._other_names += (given,)
+            self._edited()
+
+        field = ChannelChoice(f"elsewhere_{number}", chosen, label="Also called", tooltip="", none="choose…")
+        self.form.add(field, after="channel")
+        self.elsewhere[names] = field
+        return field
+
+    def _chosen(self) -> None:
+        self._other_names = ()
+        self._edited()
 
     def entitle(self, title: str) -> None:
         """Show what the input is called."""
@@ -123,7 +173,10 @@ class ChannelRow:
 
     def stops(self) -> list[QWidget]:
         """Return what the Tab key stops at."""
-        return [field.native for field in (self.channel, self.mode, self.low, self.high, self.clip)]
+        return [
+            field.native
+            for field in (self.channel, *self.elsewhere.values(), self.mode, self.low, self.high, self.clip)
+        ]
 
     def _scaling(self) -> dict[str, JsonValue]:
         low, high = (field.value.strip().replace(",", ".") for field in (self.low, self.high))
