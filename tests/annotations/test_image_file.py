@@ -81,6 +81,24 @@ def test_colours_without_alpha(tmp_path, name, samples):
 
 
 @pytest.mark.parametrize(
+    ("name", "samples"), [("a.png", 3), ("a.png", 4), ("a.tif", 3), ("a.tif", 4), ("a.jpg", 3), ("a.bmp", 3)]
+)
+def test_three_equal_colours_are_one_channel(tmp_path, name, samples):
+    grey = np.kron(np.random.default_rng(0).integers(0, 255, (3, 4)), np.ones((8, 8))).astype(np.uint8)
+    data = np.dstack([grey, grey, grey, np.full_like(grey, 255)][:samples])
+    (tiff(data) if name == "a.tif" else picture(data))(tmp_path / name)
+    image = read_image(tmp_path / name)
+    assert image.channels == ("grey",)
+    assert image.data.shape == (1, 24, 32)
+    if name != "a.jpg":
+        np.testing.assert_array_equal(image.data[0], grey)
+    three = image.called(["a", "b", "c"])  # as a file beside it may name them
+    assert (three.channels, three.data.shape) == (("a", "b", "c"), (3, 24, 32))
+    assert image.called(["nuclei"]).channels == ("nuclei",)
+    assert image.called(["a", "b"]) is image
+
+
+@pytest.mark.parametrize(
     ("shape", "axes", "words"),
     [
         ((7, 40, 50), "TYX", "time lapse of 7 frames.*single frames"),

@@ -161,6 +161,18 @@ def test_colours_become_three_channels(viewer_model, tmp_path):
     np.testing.assert_array_equal(images[2].data, image[..., 2])
 
 
+def test_grey_pictures_are_one_channel_beside_coloured_ones(viewer_model, tmp_path):
+    colours = np.random.default_rng(0).integers(0, 255, (3, 50, 60, 3), np.uint8)
+    colours[1:] = colours[1:, ..., :1]
+    for place, image in enumerate(colours):
+        Picture.fromarray(image).save(tmp_path / f"{place}.png")
+        Picture.fromarray(np.ones((50, 60), np.uint16)).save(tmp_path / f"{place}_cp_masks.png")
+    images, _ = by_type(open_folder(viewer_model, tmp_path))
+    shapes = {image.name: image.data.shape for image in images}
+    assert shapes == {"grey": (2, 50, 60)} | {f"{c} (0)": (50, 60) for c in ("red", "green", "blue")}
+    np.testing.assert_array_equal(plane(images[-1], 1), colours[2, ..., 0])
+
+
 def test_too_many_images_are_left_out_and_counted(viewer_model, annotation_folder, notices, monkeypatch):
     folder = annotation_folder("many", 6)
     monkeypatch.setattr(stacks, "MAX_LABEL_BYTES", 4 * 96 * 96 * 4)

@@ -202,6 +202,18 @@ def test_colours_are_channels(segment, toy_model, viewer, run):
     assert labels.metadata[PROVENANCE]["channels"] == {"red": "slide red", "blue": "slide blue"}
 
 
+def test_a_grey_picture_is_each_colour(segment, toy_model, viewer, run, tmp_path):
+    toy_model("stained", ("red", "green", "blue"))
+    pixels = np.zeros((48, 48), np.uint8)
+    pixels[4:12, 4:12] = 250
+    viewer.add_image(np.dstack([pixels] * 3), name="photo", rgb=True)
+    widget = segment("stained")
+    assert choices(widget) == ["photo"] * 3
+    assert run(widget).startswith("1 object in ")
+    viewer.add_image(np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8), name="slide", rgb=True)
+    assert choices(widget) == ["slide red", "slide green", "slide blue"]  # which has them by name
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [((40, 48), "48 × 48 and 'actin' is 40 × 48 pixels"), ((3, 48, 48), "4 frames and 'actin' has 3")],

@@ -42,6 +42,18 @@ def test_images_and_labels_become_an_annotated_image(viewer_model, layers, tmp_p
     assert opened[0].scale == pytest.approx([0.325, 0.325])
 
 
+def test_channels_are_not_called_after_files(viewer_model, tmp_path):
+    layers = viewer_model.layers
+    viewer_model.add_image(DAPI, name="field 1.tif")
+    viewer_model.add_image(DAPI, name="actin")
+    viewer_model.add_image(DAPI, name="Image")
+    viewer_model.add_labels(LABELS, name="nuclei")
+    layers.selection = set(layers)
+    layers.save(str(tmp_path / "a.tif"), selected=True)
+    (item,) = (pair.read() for pair in AnnotationFolder.open(tmp_path))
+    assert item.channels == ("grey", "actin", "grey 2")
+
+
 def test_only_the_selected_layers_are_saved(layers, tmp_path):
     layers.selection = {layers["DAPI"], layers["nuclei"]}
     layers.save(str(tmp_path / "a.tif"), selected=True)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as Picture
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.errors import DataError
@@ -106,6 +107,34 @@ def test_a_channel_may_have_other_names_in_other_folders(annotation_folder, tmp_
         assert np.corrcoef(image[0].ravel(), stored[place].ravel())[0, 1] > 0.99
     # in another order the channel keeps its name
     assert opened(first, data=[other, first], channels=channels).channels[0].name == "nuclei"
+
+
+def write_pictures(folder, *, grey):
+    """Five coloured pictures with their masks; those of these numbers have three equal colours."""
+    folder.mkdir()
+    for place in range(5):
+        pixels = np.random.default_rng(place).integers(0, 255, (64, 64, 3), np.uint8)
+        pixels[8:24, 8:24] //= 2
+        if place in grey:
+            pixels = np.dstack([pixels[..., 0]] * 3)
+        Picture.fromarray(pixels).save(folder / f"{place}.png")
+        mask = np.zeros((64, 64), np.uint16)
+        mask[8:24, 8:24] = 1
+        Picture.fromarray(mask).save(folder / f"{place}_cp_masks.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("grey", "channels"), [(range(5), ("grey",)), ((0,), ("red", "green", "blue")), ((), ("red", "green", "blue"))]
+)
+def test_a_grey_picture_has_one_channel_and_each_colour(tmp_path, grey, channels):
+    folder = write_pictures(tmp_path / "pictures", grey=grey)
+    dataset = opened(folder)
+    assert tuple(channel.name for channel in dataset.channels) == channels
+    image = prepared(dataset, tmp_path, "pictures/0").image
+    assert image.shape == (len(channels), 64, 64)
+    if len(channels) == 3:
+        assert np.array_equal(image[0], image[1]) == (0 in grey)
 
 
 def test_the_other_names_of_a_pretrained_model_count(annotation_folder):

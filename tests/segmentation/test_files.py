@@ -55,6 +55,15 @@ def test_a_png_is_segmented_too(toy_model, images, tmp_path):
     assert (result.objects, result.labels.name) == (16, "cell_labelled.tif")
 
 
+@pytest.mark.parametrize("channels", [("dapi",), ("red", "green", "blue"), ("grey",)])
+def test_a_grey_picture_is_one_channel_or_three(toy_model, tmp_path, channels):
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[10:30, 10:30] = 200
+    Image.fromarray(np.dstack([pixels] * 3)).save(tmp_path / "a.png")
+    (result,) = segment_files(toy_model(channels=channels), [tmp_path / "a.png"], tmp_path / "out")
+    assert result.objects == 1
+
+
 def test_nothing_is_overwritten_without_asking(toy_model, images, tmp_path):
     model = toy_model()
     kept = tmp_path / "out" / "cell_01_labelled.tif"

@@ -1,6 +1,6 @@
 """Which of an image's channels are meant: the one match for trainings, predictions and forms."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.schema.job import ChannelInput
@@ -14,6 +14,11 @@ _WAY_OUT = (
 )
 
 
+COLOURS = ("red", "green", "blue")
+GREY = "grey"
+"""What the one channel of a picture is called whose colours are equal."""
+
+
 def unnamed(place: int) -> str:
     """Return what a channel is called that has no name of its own."""
     return f"channel {place}"
@@ -22,6 +27,26 @@ def unnamed(place: int) -> str:
 def all_unnamed(count: int) -> tuple[str, ...]:
     """Return what `count` channels are called that have no names of their own."""
     return tuple(map(unnamed, range(count)))
+
+
+def known_as(channels: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the names by which each of an image's channels may be found, its own first.
+
+    The one channel of a grey picture is each of its colours, too: a model that takes three finds it three times.
+    """
+    return [(GREY, *COLOURS)] if tuple(channels) == (GREY,) else [(name,) for name in channels]
+
+
+def distinct_sets(images: Iterable[Names]) -> tuple[tuple[str, ...], ...]:
+    """Return each set of channels that an image has, in the images' order; the first is what a model takes by default.
+
+    A grey picture among coloured ones, such as one of nothing, does not decide that.
+    """
+    sets = dict.fromkeys(map(tuple, images))
+    first = next(iter(sets), ())
+    if first == (GREY,) and COLOURS in sets:
+        sets = dict.fromkeys([COLOURS, *sets])
+    return tuple(sets)
 
 
 def match(wanted: Sequence[Names], available: Sequence[Collection[str]]) -> list[int | None]:
@@ -36,9 +61,11 @@ def match(wanted: Sequence[Names], available: Sequence[Collection[str]]) -> list
 
     Notes
     -----
-    Channels of files that have no names, as many as are wanted, are taken in their order.
+    Channels of files that have no names, as many as are wanted, are taken in their order; that of a grey picture has
+    none of its own.
     """
-    if wanted and [next(iter(names)) for names in available] == [*all_unnamed(len(wanted))]:
+    own = tuple(next(iter(names)) for names in available)
+    if wanted and own in (all_unnamed(len(wanted)), (GREY,) * len(wanted)):
         return list(range(len(wanted)))
     return [_find(names, available) for names in wanted]
 
@@ -66,7 +93,7 @@ def input_places(
     """
     if use:
         return tuple(_chosen_place(text, available, where) for text in use)
-    found = match(inputs, [(name,) for name in available])
+    found = match(inputs, known_as(available))
     return tuple(
         _named_place(names, available, where) if place is None else place
         for names, place in zip(inputs, found, strict=True)
@@ -89,7 +116,7 @@ def _numbered_place(number: int, available: Sequence[str], where: str) -> int:
 
 
 def _named_place(names: Names, available: Sequence[str], where: str, else_do: str = "") -> int:
-    place = _find(names, [(name,) for name in available])
+    place = _find(names, known_as(available))
     if place is None:
         there = ", ".join(repr(channel) for channel in available)
         way_out = else_do or "Choose one of these by name."

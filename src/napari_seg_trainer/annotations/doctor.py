@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from napari_seg_trainer.annotations.channels import distinct_sets
 from napari_seg_trainer.annotations.checks import examine_image
 from napari_seg_trainer.annotations.facts import ImageFacts
 from napari_seg_trainer.annotations.findings import Finding, Severity
@@ -60,8 +61,8 @@ class Survey:
 
     @property
     def channels(self) -> tuple[tuple[str, ...], ...]:
-        """Each set of channels that an image has; the first image's comes first."""
-        return tuple(dict.fromkeys(facts.channels for _, facts in self.images))
+        """Each set of channels that an image has; first what a model takes by default."""
+        return distinct_sets(facts.channels for _, facts in self.images)
 
     @property
     def pixel_size(self) -> float | None:

@@ -61,6 +61,7 @@ class AnnotatedPair(Pair):
                 f"Image '{self.image}' is {size_text(size)} but its mask {self.labels.name!r} is "
                 f"{size_text(mask_size)}. Export the pair again or remove one of them."
             )
+        image = image.called(sidecar.channels or image.channels)
         channels = image.channels if sidecar.channels is None else sidecar.channels
         if len(channels) != len(image.data) or len(set(channels)) != len(channels):
             place = self.sidecar.name if self.sidecar else self.image.name

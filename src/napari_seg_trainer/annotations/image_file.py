@@ -1,12 +1,14 @@
 """Reading one image or one mask of any supported kind."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seg_trainer.annotations.channels import COLOURS, GREY
 from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.annotations.pixels import Pixels, read_pixels
 from napari_seg_trainer.annotations.seg_npy import SEG_SUFFIX, read_seg_npy
@@ -15,7 +17,6 @@ from napari_seg_trainer.errors import DataError
 MAX_UNTAGGED_CHANNELS = 16
 """An axis that no metadata explains is taken for channels up to this length, for a stack above."""
 
-_RGB = ("red", "green", "blue")
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
@@ -28,7 +29,8 @@ class ImageFile:
     data : NDArray, axes CYX
         Intensities as stored.
     channels : tuple of str
-        The file's own names, else ``"channel 0"`` and so on; colours are ``"red"``, ``"green"``, ``"blue"``.
+        The file's own names, else ``"channel 0"`` and so on; colours are ``"red"``, ``"green"``, ``"blue"``. Three
+        equal ones are one channel, ``"grey"``.
     pixel_size : float, optional
         µm per pixel.
     """
@@ -36,6 +38,16 @@ class ImageFile:
     data: NDArray[Any]
     channels: tuple[str, ...]
     pixel_size: float | None = None
+
+    def called(self, names: Sequence[str]) -> Self:
+        """Return the image with these names, where they are as many as its channels; else as it is.
+
+        A grey picture has one channel or three, as the names want it.
+        """
+        data = self.data
+        if self.channels == (GREY,) and len(names) == len(COLOURS):
+            data = np.broadcast_to(data, (len(names), *data.shape[1:]))
+        return replace(self, data=data, channels=tuple(names)) if len(names) == len(data) else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +88,9 @@ def read_image(path: Path) -> ImageFile:
     is_colour = pixels.colour and place == 2
     names = pixels.metadata.names
     if is_colour and len(data) in {3, 4}:
-        data, names = data[:3], names if len(names) == 3 else _RGB
+        data, names = data[:3], names if len(names) == 3 else COLOURS
+        if names == COLOURS and np.array_equal(data[0], data[1]) and np.array_equal(data[0], data[2]):
+            data, names = data[:1].copy(), (GREY,)
     return ImageFile(data, channel_names(names, len(data)), pixels.metadata.pixel_size)
 
 

@@ -81,6 +81,11 @@ class Header:
     kind: str
     metadata: Metadata = field(default_factory=Metadata)
 
+    @property
+    def has_colours(self) -> bool:
+        """Whether its last axis may be red, green and blue, with an alpha channel or without."""
+        return self.axes.endswith("S") and self.shape[-1] in {3, 4}
+
 
 def read_pixels(path: Path) -> Pixels:
     """Read a file by its kind.
@@ -118,6 +123,20 @@ def read_header(path: Path) -> Header:
         with Image.open(path) as picture:
             shape = (getattr(picture, "n_frames", 1), picture.height, picture.width, len(picture.getbands()))
             return Header(shape, "QYXS", picture.mode)
+
+
+def peek(path: Path) -> Header | None:
+    """Tell at once what a TIFF says of itself, whether or not all of it is there; None for any other file."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return None
+    try:
+        from tifffile import TiffFile
+
+        with _collected_errors(), TiffFile(path) as tif:
+            first = tif.series[0]
+            return Header(first.shape, first.axes, str(first.dtype), read_metadata(tif))
+    except Exception:  # noqa: BLE001 - as below, and nobody has asked for more than a hint
+        return None
 
 
 @contextmanager

@@ -9,7 +9,9 @@ from napari.layers import Labels, Layer
 
 from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX
 from napari_seg_trainer.annotations.layouts import masks_of, stem_of
+from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.export.defaults import proposed_names
 from napari_seg_trainer.napari_plugin.layers.planes import annotated_image, deepest, frame_count, pixel_size, sources
 
 _ENDING = ".tif"
@@ -23,8 +25,8 @@ def write_annotated(path: str, layer_data: Sequence[tuple[Any, dict[str, Any], s
     path : str
         Of ``STEM.tif``, which is replaced if it is there: napari has asked. The other two are never replaced.
     layer_data : sequence of tuple
-        Data, attributes and type of one or more image layers, whose names become the channels' names, and of one
-        Labels layer.
+        Data, attributes and type of one or more image layers, whose names become the channels' names unless they are
+        files', and of one Labels layer.
 
     Returns
     -------
@@ -46,7 +48,9 @@ def write_annotated(path: str, layer_data: Sequence[tuple[Any, dict[str, Any], s
             f"These layers hold {frames} frames, and '{stem}{_ENDING}' can hold one. "
             "Use Layers > Annotate > Export annotations, which makes a file for each frame."
         )
-    item = annotated_image(labels, sources(images), 0, stem=stem, pixel_size=pixel_size(images[0]))
+    channels = sources(images)
+    names = channel_names(proposed_names(channels, labels), len(channels))
+    item = annotated_image(labels, channels, 0, stem=stem, names=names, pixel_size=pixel_size(images[0]))
     return [str(written) for written in item.write(folder, overwrite=True)]
 
 

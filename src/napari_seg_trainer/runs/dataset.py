@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.builtin import builtin_folder
-from napari_seg_trainer.annotations.channels import as_channel, default_inputs, is_same_name, places_of_inputs
+from napari_seg_trainer.annotations.channels import (
+    as_channel,
+    default_inputs,
+    distinct_sets,
+    is_same_name,
+    places_of_inputs,
+)
 from napari_seg_trainer.annotations.doctor import Severity, usual_pixel_size
 from napari_seg_trainer.annotations.facts import ImageFacts, Looked, is_same, stamps_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, named, open_folders
@@ -194,7 +200,8 @@ def open_dataset(
     _refuse_leak(images, held_out, "Test")
     if not any(image.facts.areas.size for image in images[: len(training)]):
         raise DataError(f"All {len(training)} masks in '{folders[0]}' are empty. Draw the objects first, then train.")
-    inputs = _inputs(job, parent, images[0], most_channels)
+    usual = distinct_sets(image.facts.channels for image in images)[0]
+    inputs = _inputs(job, parent, next(image for image in images if image.facts.channels == usual), most_channels)
     for image in everything:
         places_of_inputs(image.facts.channels, inputs, image.name)
     dataset = Dataset(

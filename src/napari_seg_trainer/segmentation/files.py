@@ -159,8 +159,8 @@ def open_image(path: Path) -> ImageFile:
     except DataError:  # somebody else's file of that name
         return image
     channels = sidecar.channels or ()
-    fits = len(channels) == len(image.data) and len(set(channels)) == len(channels)
-    return ImageFile(image.data, channels if fits else image.channels, sidecar.spatial_calibration or image.pixel_size)
+    named = image.called(channels if len(set(channels)) == len(channels) else ())
+    return replace(named, pixel_size=sidecar.spatial_calibration or image.pixel_size)
 
 
 def write_labels(path: Path, labels: NDArray[np.int32]) -> None:

@@ -12,13 +12,17 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QStandardPaths
 
 from napari_seg_trainer.annotations.annotated_image import file_names
+from napari_seg_trainer.annotations.channels import COLOURS, GREY
 from napari_seg_trainer.annotations.layouts import list_pairs
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.export.belonging import is_named_after_file
+from napari_seg_trainer.napari_plugin.layers.file_channels import names_in_file
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, shape_of
 from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, bare_name
-from napari_seg_trainer.napari_plugin.layers.planes import COLOURS, PREFIX, PROVENANCE, Source, model_of, source_folder
+from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, PROVENANCE, Source, model_of, source_folder
+
+_UNNAMED = re.compile(r"channel \d+( \[\d+\])?")
 
 
 def misfit(labels: Labels, image: Image) -> str:
@@ -37,13 +41,13 @@ def misfit(labels: Labels, image: Image) -> str:
 
 
 def proposed_names(
-    sources: Sequence[Source], labels: Labels, known: Sequence[str], last: Sequence[str]
+    sources: Sequence[Source], labels: Labels, known: Sequence[str] = (), last: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Return a name for each channel; a stain must be called alike in all images, and not after a file.
 
-    That is the layer's own name, unless it is its file's; else what the folder's other images have, then what the
-    channel is for the model that has found the labels, then what the user last called as many channels, and in the end
-    a colour.
+    That is the layer's own name, unless it is its file's; else the one that its file has for it; else what the folder's
+    other images have, then what the channel is for the model that has found the labels, then what the user last called
+    as many channels, and in the end a colour.
 
     Parameters
     ----------
@@ -54,7 +58,7 @@ def proposed_names(
     last : sequence of str
         Those of the last export.
     """
-    own = [_own_name(source) for source in sources]
+    own = [_own_name(source) or _name_in_file(source, sources) for source in sources]
     if len(own) == len(known) and not set(own) & set(known):
         return tuple(known)
     free = [name for name in known if name not in own]
@@ -73,14 +77,21 @@ def proposed_names(
 
 def _own_name(source: Source) -> str:
     """Return the name that somebody gave a channel; empty where it is called after its file."""
-    if is_named_after_file(source.layer):
+    if is_named_after_file(source.layer) or _UNNAMED.fullmatch(source.layer.name):
         return ""
     name = bare_name(source.layer)
     return name if source.component is None or source.grey else f"{name} {_colour(source)}"
 
 
+def _name_in_file(source: Source, sources: Sequence[Source]) -> str:
+    """Return what a file calls a channel, where as many layers are from it as it has names."""
+    names = names_in_file(source.layer)
+    siblings = [other for other in sources if other.layer.source.path == source.layer.source.path]
+    return names[siblings.index(source)] if len(names) == len(siblings) else ""
+
+
 def _colour(source: Source) -> str:
-    return "grey" if source.component is None or source.grey else COLOURS[source.component]
+    return GREY if source.component is None or source.grey else COLOURS[source.component]
 
 
 def _inputs(labels: Labels) -> dict[str, str]:

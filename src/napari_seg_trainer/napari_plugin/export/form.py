@@ -28,6 +28,7 @@ from napari_seg_trainer.napari_plugin.export.defaults import (
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import FramesAndCrops
 from napari_seg_trainer.napari_plugin.export.last_used import LastUsed
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
+from napari_seg_trainer.napari_plugin.layers.channels_question import ChannelsQuestion
 from napari_seg_trainer.napari_plugin.layers.names import base_name, origin_of, stem_for
 from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by, unequal
 from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, deepest, frame_count
@@ -67,7 +68,8 @@ class ExportForm(QWidget):
         self._problem = ""
         self._make_fields()
         self.parts = FramesAndCrops(viewer)
-        in_column(self, self.form.native, self.parts)
+        self.question = ChannelsQuestion(viewer)
+        in_column(self, self.question, self.form.native, self.parts)
         active = viewer.layers.selection.active
         if isinstance(active, Labels):
             self.labels.value = active
@@ -192,6 +194,7 @@ class ExportForm(QWidget):
     def _follow_layers(self, labels: Labels) -> None:
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
         belong = belonging(labels, self._viewer.layers, lambda image: not misfit(labels, image))
+        self.question.ask(belong or images)
         self.channels.offer(labels, images, belong, partial(misfit, labels))
         chosen = self._chosen_layers()
         self._labelled = next((image for image in [*belong, *chosen] if image in chosen), None)

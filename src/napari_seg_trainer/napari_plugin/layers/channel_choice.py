@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from magicgui.widgets import ComboBox
 from napari.layers import Image
 
-from napari_seg_trainer.annotations.channels import Names, match
-from napari_seg_trainer.napari_plugin.layers.planes import COLOURS, Source, sources
+from napari_seg_trainer.annotations.channels import COLOURS, GREY, Names, known_as, match
+from napari_seg_trainer.napari_plugin.layers.planes import Source, sources
 from napari_seg_trainer.napari_plugin.parts.widgets import narrow
 
 
@@ -21,15 +21,15 @@ class Offer:
         What a user reads.
     key : hashable
         Stays the same when the name changes.
-    alias : str
-        Another name by which it may be known.
+    aliases : tuple of str
+        Other names by which it may be known.
     source : Source, optional
         Where it comes from, if that is a layer.
     """
 
     name: str
     key: Hashable
-    alias: str = ""
+    aliases: tuple[str, ...] = ()
     source: Source | None = None
 
 
@@ -39,19 +39,24 @@ def layer_offers(layers: Sequence[Image]) -> tuple[Offer, ...]:
 
 
 def _layer_offer(source: Source) -> Offer:
-    colour = "" if source.component is None or source.grey else COLOURS[source.component]
+    colour = () if source.component is None or source.grey else (COLOURS[source.component],)
     return Offer(source.name, (id(source.layer), source.component), colour, source)
 
 
 def file_offers(channels: Sequence[str]) -> tuple[Offer, ...]:
     """Return what the channels of image files offer."""
-    return tuple(Offer(name, name) for name in channels)
+    return tuple(Offer(names[0], names[0], names[1:]) for names in known_as(channels))
 
 
 def match_offers(inputs: Sequence[Names], offers: Sequence[Offer]) -> list[Offer | None]:
     """Return what feeds each input by its names; None where that is not clear."""
-    places = match(inputs, [tuple(filter(None, (offer.name, offer.alias))) for offer in offers])
-    return [None if place is None else offers[place] for place in places]
+    grey = [offer for offer in offers if offer.source is not None and offer.source.grey]
+    places = match(inputs, [(offer.name, *offer.aliases) for offer in offers])
+    found = [None if place is None else offers[place] for place in places]
+    if len(grey) == 1:  # it is each of the colours, where no other image has them
+        shades = match(inputs, known_as([GREY]))
+        found = [one or (None if shade is None else grey[0]) for one, shade in zip(found, shades, strict=True)]
+    return found
 
 
 class ChannelChoice(ComboBox):

@@ -13,6 +13,7 @@ from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
+from napari_seg_trainer.annotations.channels import COLOURS
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, finest, shape_of, to_layer
 from napari_seg_trainer.napari_plugin.layers.names import base_name, origin_of
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 
-COLOURS = ("red", "green", "blue")
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 PROVENANCE = "napari-seg-trainer"
 """Key in a Labels layer's metadata for how it was made."""

@@ -120,6 +120,8 @@ def _read_items(pairs: Sequence[AnnotatedPair]) -> tuple[list[_Item], int, list[
 def _read_item(pair: AnnotatedPair) -> _Item:
     header, sidecar, labels = read_header(pair.image), read_sidecar(pair.sidecar), read_label_file(pair.labels)
     channels = sidecar.channels or header.metadata.names
+    if header.has_colours and not channels:  # three equal ones are one channel, which only the pixels tell
+        channels = read_image(pair.image).channels
     pixel_size = sidecar.spatial_calibration or header.metadata.pixel_size
     kind = (labels.labels.shape, header.shape, header.axes, header.kind, channels, pixel_size)
     return _Item(pair, labels, sidecar, kind)
@@ -174,12 +176,12 @@ def _lazy_stack(items: Iterable[_Item], first: AnnotatedImage) -> Any:
     read = dask.delayed(_planes)
     shape, kind = first.image.shape, first.image.dtype
     return dask.array.stack(
-        [dask.array.from_delayed(read(item.pair.image, shape), shape, dtype=kind) for item in items]
+        [dask.array.from_delayed(read(item.pair.image, shape, first.channels), shape, dtype=kind) for item in items]
     )
 
 
-def _planes(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
-    data = read_image(path).data
+def _planes(path: Path, shape: tuple[int, ...], channels: tuple[str, ...]) -> NDArray[Any]:
+    data = read_image(path).called(channels).data
     if data.shape != shape:
         raise DataError(f"'{path}' has changed since it was opened. Open it again.")
     return data

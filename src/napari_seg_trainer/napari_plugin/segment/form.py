@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.listed import ListedModel
 from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, layer_offers
+from napari_seg_trainer.napari_plugin.layers.channels_question import ChannelsQuestion
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, shape_of
 from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by, unequal
 from napari_seg_trainer.napari_plugin.layers.planes import (
@@ -55,7 +56,8 @@ class SegmentForm(QWidget):
         self._unequal = ""
         self._models: dict[str, ListedModel] = {}
         self._make_fields()
-        in_column(self, self.form.native, self.thresholds)
+        self.question = ChannelsQuestion(viewer)
+        in_column(self, self.question, self.form.native, self.thresholds)
         self.model.changed.connect(self._model_changed)
         self.frames.changed.connect(self._frames_changed)
         self.pixel_size.number.changed.connect(self.follow)
@@ -110,7 +112,9 @@ class SegmentForm(QWidget):
     def follow(self, _change: object = None) -> None:
         """Follow the viewer's layers, and what the user chose."""
         problem = ""
-        if self.frames.value() == FOLDER:
+        by_folder = self.frames.value() == FOLDER
+        self.question.ask([] if by_folder else [source.layer for source in self._sources()] or self._images())
+        if by_folder:
             self.inputs.offer(file_offers(self.folders.content.channels))
             images: tuple[Hashable, ...] = self.folders.content.images[:1]
             size = self.folders.content.pixel_size

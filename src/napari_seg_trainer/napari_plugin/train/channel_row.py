@@ -8,7 +8,7 @@ from magicgui.widgets import CheckBox, ComboBox, Container, Label, LineEdit
 from pydantic import JsonValue
 from qtpy.QtWidgets import QWidget
 
-from napari_seg_trainer.annotations.channels import match
+from napari_seg_trainer.annotations.channels import known_as, match
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.napari_plugin.layers.channel_choice import ChannelChoice, Offer, file_offers, match_offers
 from napari_seg_trainer.napari_plugin.parts.form import Form
@@ -128,7 +128,7 @@ class ChannelRow:
     def ask_elsewhere(self, sets: Sequence[Sequence[str]]) -> None:
         """Ask what the channel is called in images that have these channels, where another set has its name."""
         name, index = self.key
-        lacking = [tuple(names) for names in sets if match([[name]], [[other] for other in names]) == [None]]
+        lacking = [tuple(names) for names in sets if match([[name]], known_as(names)) == [None]]
         if index is not None or self.key == NONE or len(lacking) == len(sets):
             lacking = []
         for names in [names for names in self.elsewhere if names not in lacking]:
