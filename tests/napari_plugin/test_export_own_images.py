@@ -3,6 +3,7 @@
 from html import unescape
 from types import SimpleNamespace
 
+import npe2
 import numpy as np
 import pytest
 from PIL import Image
@@ -221,6 +222,43 @@ def test_a_disk_that_cannot_keep_the_old_one_replaces_nothing(viewer, widget, tm
 
 
 # names
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """A file that another plugin opens as two scenes of two channels each."""
+
+    def read(path):
+        names = ["Scene 1 :: DAPI", "Scene 1 :: actin", "Scene 2 :: DAPI", "Scene 2 :: actin"]
+        return [
+            (grey(seed)[0][..., 0], {"name": f"{name} :: plate.scenes"}, "image") for seed, name in enumerate(names)
+        ]
+
+    with npe2.DynamicPlugin("reader-of-scenes") as plugin:
+
+        @plugin.contribute.reader(filename_patterns=["*.scenes"])
+        def get_reader(path):
+            return read
+
+        (tmp_path / "plate.scenes").touch()
+        yield tmp_path / "plate.scenes"
+
+
+def test_scenes_of_one_file_are_told_apart(viewer, widget, scenes, export):
+    layers = viewer.open(str(scenes), plugin="reader-of-scenes")
+    for number in (1, 2):
+        place = viewer.layers.index(layers[2 * number - 1]) + 1
+        viewer.add_labels(grey(0)[1], name="cells")
+        viewer.layers.move(len(viewer.layers) - 1, place)
+        assert ticked(widget) == [layer.name for layer in layers[2 * number - 2 : 2 * number]]
+        assert widget.form.image_name.value == f"plate_Scene_{number}"
+        export()
+    images = written(scenes.parent / "annotations_cells")
+    assert list(images) == ["plate_Scene_1", "plate_Scene_2"]
+    assert [image.field_of_view for image in images.values()] == ["plate_Scene_1", "plate_Scene_2"]
+    assert {image.channels for image in images.values()} == {("DAPI", "actin")}
+    for number, image in enumerate(images.values()):
+        np.testing.assert_array_equal(image.image[1], grey(2 * number + 1)[0][..., 0])
 
 
 def test_two_positions_of_one_name_get_names_and_fields_of_their_own(viewer, widget, tmp_path, export):

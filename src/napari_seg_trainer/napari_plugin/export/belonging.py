@@ -10,6 +10,7 @@ from napari_seg_trainer.napari_plugin.layers.names import (
     NEW_LABELS,
     ORIGINS,
     bare_name,
+    scene_of,
     without_mask_ending,
     without_number,
 )
@@ -101,9 +102,9 @@ def _nearest(labels: Labels, layers: Sequence[Layer], images: Sequence[Image]) -
 
 
 def _with_siblings(found: Sequence[Image], images: Sequence[Image]) -> list[Image]:
-    """Add the further channels of a file that was opened as several layers."""
-    paths = {image.source.path for image in found} - {None}
-    more = [image for image in images if image not in found and image.source.path in paths]
+    """Add the further channels of a file, and of one scene in it, that was opened as several layers."""
+    places = {(image.source.path, scene_of(image)) for image in found if image.source.path is not None}
+    more = [image for image in images if image not in found and (image.source.path, scene_of(image)) in places]
     return [*found, *more]
 
 

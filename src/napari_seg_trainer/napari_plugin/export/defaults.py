@@ -19,7 +19,7 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.export.belonging import is_named_after_file
 from napari_seg_trainer.napari_plugin.layers.file_channels import names_in_file
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, shape_of
-from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, bare_name
+from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, bare_name, own_part
 from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, PROVENANCE, Source, model_of, source_folder
 
 _UNNAMED = re.compile(r"channel \d+( \[\d+\])?")
@@ -79,7 +79,7 @@ def _own_name(source: Source) -> str:
     """Return the name that somebody gave a channel; empty where it is called after its file."""
     if is_named_after_file(source.layer) or _UNNAMED.fullmatch(source.layer.name):
         return ""
-    name = bare_name(source.layer)
+    name = own_part(source.layer)
     return name if source.component is None or source.grey else f"{name} {_colour(source)}"
 
 

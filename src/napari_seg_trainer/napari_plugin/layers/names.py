@@ -17,6 +17,9 @@ ORIGINS = "annotated images"
 """Key in a layer's metadata for the tuple of `Origin` that our reader puts there, one for each frame."""
 _ANOTHER = re.compile(r"\s*\[\d+\]$")  # napari's mark of a second layer of one name
 NEW_LABELS = " - Labels"  # napari's name for a new layer above an image
+_SCENE = re.compile(
+    r"\b(scene|series|position|pos|point|field|fov|image|site|well|tile)[ _:#=-]*([A-P]?\d+)\b", re.IGNORECASE
+)
 _MASK_ENDINGS = re.compile(r"(_labelled|_cp_masks|_masks|_seg)+$", re.IGNORECASE)
 
 
@@ -78,11 +81,32 @@ def origin_of(layer: Layer, frame: int, frames: int) -> Origin | None:
 
 
 def base_name(layer: Layer) -> str:
-    """Return a name for files of a layer: that of its own file, else the layer's; without what file systems refuse."""
+    """Return a name for files of a layer: that of its own file and scene, else the layer's.
+
+    It is without what file systems refuse.
+    """
     path = layer.source.path
-    name = _MASK_ENDINGS.sub("", stem_of(Path(path))) if path else bare_name(layer)
+    of_file = "_".join(filter(None, (_MASK_ENDINGS.sub("", stem_of(Path(path))), scene_of(layer)))) if path else ""
+    name = of_file or bare_name(layer)
     safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\s]+', "_", name).strip("._")
     return safe or "image"
+
+
+def scene_of(layer: Layer) -> str:
+    """Return which scene of its file a layer shows, such as "Scene 2", where its name tells; empty if not."""
+    path = layer.source.path
+    if path is None:
+        return ""
+    told = _SCENE.search(without_number(layer.name).replace(Path(path).name, " ").replace(stem_of(Path(path)), " "))
+    return told[0] if told else ""
+
+
+def own_part(layer: Layer) -> str:
+    """Return a layer's name without its file's and its scene's, which some readers put beside it, parted by ``::``."""
+    path, scene = layer.source.path, scene_of(layer)
+    others = {scene} if path is None else {scene, Path(path).name, stem_of(Path(path))}
+    parts = [part.strip() for part in bare_name(layer).split("::")]
+    return " ".join(part for part in parts if part and part not in others) or bare_name(layer)
 
 
 def bare_name(layer: Layer) -> str:
