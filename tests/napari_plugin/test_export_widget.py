@@ -444,6 +444,17 @@ def test_an_image_that_was_opened_is_corrected_in_place(viewer, widget, annotati
     assert 2 not in written(folder)["cell_01"].labels
 
 
+def test_of_a_folder_that_is_open_twice_the_labels_own_images_count(viewer, widget, annotation_folder):
+    folder = annotation_folder("exp/annotations_nuclei", channels=("dapi", "gfp"))
+    first = add_layers(viewer, read_folder(folder))
+    second = add_layers(viewer, read_folder(folder))
+    for layers in (first, second):
+        viewer.layers.selection.active = layers[-1]
+        plan = widget.form.plan()
+        assert [source.layer for source, _ in plan.channels] == layers[:-1]
+        assert [name for _, name in plan.channels] == ["dapi", "gfp"]
+
+
 def test_the_tab_key_goes_from_top_to_bottom(viewer, widget, dapi, qtbot):
     viewer.add_image(squares()[1], name="actin", **IN_MICROMETRES)
     stops = [widget.form.labels.native, *(part for row in widget.form.channels._rows for part in (row.box, row.name))]

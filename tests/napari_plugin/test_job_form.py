@@ -422,7 +422,8 @@ def test_a_channel_may_have_other_names_in_other_folders(form, settled, annotati
     settled()
     (row,) = form.inputs.channels.rows[:1]
     assert form.reasons()["channels"].startswith(
-        "Channel 'nuclei' is not there: there are images that have only gfp, DAPI. Choose what it is called there"
+        "Channel 'nuclei' is not there: there are images that have only gfp, DAPI. Choose below it what it is called "
+        "there, or another one that all images have."
     )
     fields = row.elsewhere
     assert [texts(field.native) for field in fields.values()] == [

@@ -63,7 +63,10 @@ def _opened_together(labels: Labels, images: Sequence[Image]) -> list[Image]:
         same_folder = folder is None or folder == image.metadata.get(FOLDER)
         return bool(origins) and image.metadata.get(ORIGINS) == origins and same_folder
 
-    return [image for image in images if is_with_it(image)]
+    found = [image for image in images if is_with_it(image)]
+    # a folder may be open twice: what was opened at once has the very same origins
+    at_once = [image for image in found if origins is not None and image.metadata.get(ORIGINS) is origins]
+    return at_once or found
 
 
 def _of_one_name(labels: Labels, images: Sequence[Image]) -> list[Image]:

@@ -119,7 +119,7 @@ class ChannelInputs(QWidget):
                 places_of_inputs(names, [given], "")
             except DataError:
                 where = "the images have" if len(self._sets) == 1 else "there are images that have only"
-                else_do = "Choose what it is called there, or another channel" if row.elsewhere else "Choose one"
+                else_do = "Choose below it what it is called there, or another one" if row.elsewhere else "Choose one"
                 return f"Channel {name!r} is not there: {where} {', '.join(names)}. {else_do} that all images have."
         return ""
 
