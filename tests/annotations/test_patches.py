@@ -17,7 +17,7 @@ from napari_seg_trainer.annotations.patches import (
     draw_patch,
     prefetched,
 )
-from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.prepare import PreparedImage, PreparedImages
 
 
 def picture(shape=(64, 80), seed=0, channels=1):
@@ -132,6 +132,42 @@ def test_augmented_patches_have_the_wanted_size_and_labels(shape, size):
         assert (patch.image.dtype, patch.labels.dtype) == (np.float32, np.int32)
         assert known.issuperset(np.unique(patch.labels))
         assert np.isfinite(patch.image).all()
+
+
+def rare(side, cells, seed=0):
+    """A large image with a few cells of 12 pixels, some of which touch its edges."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((side, side), np.int32)
+    places = [(0, 0), (side - 12, side - 12), *rng.integers(0, side - 12, (cells - 2, 2))]
+    for number, (y, x) in enumerate(places, 1):
+        labels[y : y + 12, x : x + 12] = number
+    return PreparedImage("rare", np.broadcast_to(np.float32(0), (1, side, side)), labels)
+
+
+@pytest.mark.parametrize("draw", [draw_patch, augment])
+@pytest.mark.parametrize(("side", "cells"), [(4096, 10), (6000, 10), (700, 2), (40, 2)])
+def test_nine_of_ten_patches_hold_an_object_where_they_are_rare(draw, side, cells):
+    prepared, plan = rare(side, cells), PatchPlan((256, 256), 1, foreground=0.9)
+    rng = np.random.default_rng(1)
+    patches = [draw(prepared, plan, rng) for _ in range(200)]
+    share = np.mean([(patch.labels > 0).any() for patch in patches])
+    assert share > 0.84  # of 200, with one chance in a hundred for less
+    assert share < 0.96 or side < 4096
+    seen = {number for patch in patches for number in np.unique(patch.labels) if number > 0}
+    assert len(seen) == cells
+    if draw is draw_patch and side >= 256:
+        assert not any((patch.labels == IGNORED).any() for patch in patches)
+
+
+def test_where_the_objects_are_is_looked_for_once(tmp_path):
+    images = PreparedImages.write(tmp_path, [rare(600, 2), rare(600, 3, seed=1)], lambda done: None)
+    first = images[0].draw_object_pixel(np.random.default_rng(0))
+    assert images[0].labels[tuple(first)] > 0
+    (tmp_path / "0_labels.npy").unlink()
+    np.save(tmp_path / "0_labels.npy", np.ones((600, 600), np.int32))
+    np.testing.assert_array_equal(images[0].draw_object_pixel(np.random.default_rng(0))[:1] // 32, first[:1] // 32)
+    empty = PreparedImage("empty", np.zeros((1, 8, 8), np.float32), np.zeros((8, 8), np.int32))
+    assert empty.draw_object_pixel(np.random.default_rng(0)) is None
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -17,6 +17,7 @@ from napari_seg_trainer.schema.axes import PLANE, Axes
 T = TypeVar("T")
 R = TypeVar("R")
 
+_TRIES = 20
 IGNORED = -1
 """Label of pixels outside of the image; no loss is counted there."""
 
@@ -138,14 +139,34 @@ def prefetched(work: Callable[[T], R], items: Iterable[T], workers: int = 1, ahe
 
 
 def draw_patch(prepared: PreparedImage, plan: PatchPlan, rng: np.random.Generator) -> Patch:
-    """Cut a patch at a random place, with an object in it as often as the plan wants."""
-    shape, size = prepared.labels.shape, plan.size
-    needs_object = rng.random() < plan.foreground
-    for _ in range(20):
-        y, x = (int(rng.integers(0, max(0, n - s) + 1)) for n, s in zip(shape, size, strict=True))
-        if not needs_object or (prepared.labels[y : y + size[0], x : x + size[1]] > 0).any():
-            break
-    return cut(prepared, (y, x), size)
+    """Cut a patch at a random place, with an object in it as often as the plan wants, if the image has one."""
+    return cut(prepared, _draw_corner(prepared, plan.size, (0, 0), rng.random() < plan.foreground, rng), plan.size)
+
+
+def _draw_corner(
+    prepared: PreparedImage,
+    size: tuple[int, int],
+    margin: tuple[int, int],
+    needs_object: bool,
+    rng: np.random.Generator,
+) -> tuple[int, int]:
+    """Return where a piece of the image begins, with a piece of an object in it, if wanted, off its margin.
+
+    A few places are tried first, as then all that have an object are as likely; where objects are rare, it is one
+    around a pixel of them. A piece with a margin may then reach over the image's end.
+    """
+    shape = prepared.labels.shape
+    last = [max(0, n - s) for n, s in zip(shape, size, strict=True)]
+    for _ in range(_TRIES):
+        y, x = (int(rng.integers(0, end + 1)) for end in last)
+        inner = [slice(at + m, at + s - m) for at, s, m in zip((y, x), size, margin, strict=True)]
+        if not needs_object or (prepared.labels[tuple(inner)] > 0).any():
+            return y, x
+    place = prepared.draw_object_pixel(rng)
+    if place is None:
+        return y, x
+    y, x = (int(rng.integers(at - s + m + 1, at - m + 1)) for at, s, m in zip(place, size, margin, strict=True))
+    return (y, x) if any(margin) else (min(max(0, y), last[0]), min(max(0, x), last[1]))
 
 
 def cut(prepared: PreparedImage, corner: tuple[int, int], size: tuple[int, int]) -> Patch:
@@ -196,8 +217,11 @@ def _free_transform(prepared: PreparedImage, plan: PatchPlan, rng: np.random.Gen
     matrix = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) / scale
     target = np.array(plan.size)
     source = np.ceil(np.abs(matrix) @ target).astype(int) + 2
-    larger = PatchPlan((int(source[0]), int(source[1])), 1, foreground=plan.foreground)
-    patch = draw_patch(prepared, larger, rng)
+    size = int(source[0]), int(source[1])
+    # of the larger piece, the corners are cut off: what is within this margin stays in the turned one
+    inside = min(plan.size) / scale / (math.cos(angle) + abs(math.sin(angle)))
+    top, left = (min((side - 1) // 2, math.ceil((side - inside) / 2)) for side in size)
+    patch = cut(prepared, _draw_corner(prepared, size, (top, left), rng.random() < plan.foreground, rng), size)
     offset = (source - 1) / 2 - matrix @ ((target - 1) / 2)
     how: dict[str, Any] = {"matrix": matrix, "offset": offset, "output_shape": plan.size, "mode": "nearest"}
     image = np.stack([affine_transform(plane, order=1, **how) for plane in patch.image])

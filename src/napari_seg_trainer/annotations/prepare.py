@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from napari_seg_trainer.schema.model_card import ModelChannel
 
 MAX_SCALE = 20.0
 _WIDE = 1e30
+_BLOCK = 32
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 Planes = NDArray[Any] | Sequence[NDArray[Any]]
@@ -180,6 +181,29 @@ class PreparedImage:
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
     axes: Axes = PLANE
+    _known: dict[str, NDArray[np.int64]] = field(default_factory=dict, repr=False)
+
+    def draw_object_pixel(self, rng: np.random.Generator) -> NDArray[np.int64] | None:
+        """Return a place (YX, pixels) on an object, anywhere in the image; None if there is none."""
+        if "blocks" not in self._known:
+            self._known["blocks"] = _blocks_with_objects(self.labels)
+        blocks = self._known["blocks"]
+        if not len(blocks):
+            return None
+        corner = blocks[rng.integers(len(blocks))]
+        drawn = np.argwhere(self.labels[tuple(slice(start, start + _BLOCK) for start in corner)] > 0)
+        place: NDArray[np.int64] = corner + drawn[rng.integers(len(drawn))]
+        return place
+
+
+def _blocks_with_objects(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the first pixels (N × YX) of the squares of an image, side by side, in which there is an object."""
+    found = [
+        np.argwhere(np.logical_or.reduceat((labels[y : y + _BLOCK] > 0).any(0), starts))[:, 0]
+        for starts in [np.arange(0, labels.shape[1], _BLOCK)]
+        for y in range(0, labels.shape[0], _BLOCK)
+    ]
+    return np.array([(y * _BLOCK, x * _BLOCK) for y, row in enumerate(found) for x in row], np.int64).reshape(-1, 2)
 
 
 class PreparedImages(Sequence[PreparedImage]):
@@ -195,6 +219,7 @@ class PreparedImages(Sequence[PreparedImage]):
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.folder = folder
         self.names = tuple(names)
+        self._known: list[dict[str, NDArray[np.int64]]] = [{} for _ in self.names]
 
     @classmethod
     def write(cls, folder: Path, images: Iterable[PreparedImage], done: Callable[[int], None]) -> Self:
@@ -221,6 +246,7 @@ class PreparedImages(Sequence[PreparedImage]):
             self.names[i],
             np.load(self.folder / f"{i}_image.npy", mmap_mode="r"),
             np.load(self.folder / f"{i}_labels.npy", mmap_mode="r"),
+            _known=self._known[i],
         )
 
     def remove(self) -> None:
