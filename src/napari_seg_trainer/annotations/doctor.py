@@ -12,6 +12,7 @@ from napari_seg_trainer.annotations.facts import ImageFacts
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct
 from napari_seg_trainer.annotations.kept_facts import look_through
+from napari_seg_trainer.annotations.layouts import way_to_pair
 from napari_seg_trainer.annotations.prepare import MAX_SCALE
 from napari_seg_trainer.errors import DataError
 
@@ -113,8 +114,7 @@ def _error(code: str, error: DataError, file: Path) -> Finding:
 
 def _unpaired(path: Path) -> Finding:
     message = (
-        f"{path.name!r} is left out: it has no partner (the mask to an image, the image to a mask) of the same name. "
-        "Export the pair again, or remove it."
+        f"{path.name!r} is left out: it has no partner (the mask to an image, the image to a mask). {way_to_pair(path)}"
     )
     return Finding(severity=Severity.WARNING, code="unpaired-file", message=message, file=path)
 

@@ -15,7 +15,6 @@ from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, combi
 from napari_seg_trainer.annotations.checks import findings_of
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair
-from napari_seg_trainer.annotations.image_file import read_image, read_label_file
 from napari_seg_trainer.annotations.objects import find_objects
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
@@ -28,7 +27,7 @@ What is unpacked or copied may bring an old mtime; its ctime is new, but on Wind
 """
 
 Stamps = tuple[Stamp | None, ...]
-"""Those of an image, its mask and its sidecar; None for one that is not there."""
+"""Those of an image, its mask and its sidecar, None for one that is not there; then of further channels and masks."""
 
 
 def _integers(values: Any) -> NDArray[np.int32]:
@@ -71,6 +70,8 @@ class ImageFacts(FrozenModel):
         Of each object: pixels, and longer side of the bounding box.
     findings : tuple of Finding
         What the data check has to say of this image by itself, worst first.
+    older_masks : tuple of str
+        Masks that differ from the newest, which counts.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -88,6 +89,7 @@ class ImageFacts(FrozenModel):
     areas: Integers
     extents: Integers
     findings: tuple[Finding, ...]
+    older_masks: tuple[str, ...] = ()
 
     @property
     def content(self) -> str:
@@ -157,6 +159,10 @@ class Looked:
             name = self.pair.labels.name
             message = f"{name!r} keeps its labels as decimal numbers. They are whole, so it can be used as it is."
             found.append(_finding(Severity.WARNING, "decimal-labels", message, self.pair.labels))
+        if self.facts.older_masks:
+            newest, others = self.pair.labels.name, " and ".join(map(repr, self.facts.older_masks))
+            message = f"{newest!r} is newer than {others} and differs, so it counts. Delete the mask that is wrong."
+            found.append(_finding(Severity.WARNING, "older-mask", message, self.pair.labels))
         return sorted(found, key=lambda finding: -finding.severity)
 
     def usable(self) -> ImageFacts:
@@ -181,9 +187,9 @@ def look(pair: AnnotatedPair) -> Looked:
     # one file after the other, so that each can be told apart
     code, file = "unreadable-image", pair.image
     try:
-        image = read_image(pair.image)
+        image = pair.read_image()
         code, file = "unusable-mask", pair.labels
-        labels = read_label_file(pair.labels)
+        labels = pair.read_labels()
         code, file = "unusable-sidecar", pair.sidecar or pair.image
         sidecar = read_sidecar(pair.sidecar)
         same_size = image.data.shape[1:] == labels.labels.shape
@@ -191,7 +197,8 @@ def look(pair: AnnotatedPair) -> Looked:
         annotated = pair.assemble(image, labels, sidecar)
     except DataError as error:
         return Looked(pair, stamps, None, _finding(Severity.ERROR, code, str(error), file))
-    return Looked(pair, stamps, ImageFacts.of(annotated, labels.stored))
+    facts = ImageFacts.of(annotated, labels.stored).replace(older_masks=pair.older_masks(labels))
+    return Looked(pair, stamps, facts)
 
 
 def is_same(one: Stamps, other: Stamps) -> bool:
@@ -201,7 +208,7 @@ def is_same(one: Stamps, other: Stamps) -> bool:
 
 def stamps_of(pair: AnnotatedPair) -> Stamps:
     """Return the stamps of an annotated image's files."""
-    return tuple(map(_stamp, (pair.image, pair.labels, pair.sidecar)))
+    return tuple(map(_stamp, (pair.image, pair.labels, pair.sidecar, *pair.more, *pair.older)))
 
 
 def _stamp(path: Path | None) -> Stamp | None:

@@ -8,11 +8,18 @@ from itertools import count
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
+from napari_seg_trainer.annotations.channels import unnamed
 from napari_seg_trainer.annotations.image_file import ImageFile, LabelFile, read_image, read_label_file
-from napari_seg_trainer.annotations.layouts import Pair, list_pairs
+from napari_seg_trainer.annotations.layouts import Pair, channel_in_name, list_pairs
+from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
 from napari_seg_trainer.errors import DataError
+
+AT_ONCE = 2.0
+"""Seconds within which two files count as written together: some disks tell the time no better."""
 
 MAX_NAMES = 10
 """A message names this many channels at most."""
@@ -34,7 +41,63 @@ class AnnotatedPair(Pair):
         DataError
             If a file is broken or they do not fit together.
         """
-        return self.assemble(read_image(self.image), read_label_file(self.labels), read_sidecar(self.sidecar))
+        return self.assemble(self.read_image(), self.read_labels(), read_sidecar(self.sidecar))
+
+    def read_image(self) -> ImageFile:
+        """Read the image, whose channels may be in files of their own.
+
+        Raises
+        ------
+        DataError
+            If a file is broken, or one of several holds more than one channel, or another size.
+        """
+        if not self.more:
+            return read_image(self.image)
+        paths = (self.image, *self.more)
+        images = [read_image(path) for path in paths]
+        size = images[0].data.shape[1:]
+        for path, image in zip(paths, images, strict=True):
+            if image.data.shape != (1, *size):
+                raise DataError(
+                    f"'{path}' has {len(image.data)} channel(s) of {size_text(image.data.shape[1:])}, where each file "
+                    f"of {self.stem!r} is to have one of {size_text(size)}. Save its channels alike."
+                )
+        told = [image.channels[0] for image in images]
+        names = [channel_in_name(path) if name == unnamed(0) else name for path, name in zip(paths, told, strict=True)]
+        data = np.concatenate([image.data for image in images])
+        return ImageFile(data, channel_names(names, len(names)), images[0].pixel_size)
+
+    def read_labels(self) -> LabelFile:
+        """Read the mask; of several that differ, the newest counts.
+
+        Raises
+        ------
+        DataError
+            If it is broken, or another one of the same age differs.
+        """
+        labels = read_label_file(self.labels)
+        twin = next((name for name, at_once in self._older_that_differ(labels) if at_once), None)
+        if twin is not None:
+            raise DataError(
+                f"Masks {self.labels.name!r} and {twin!r} of '{self.image}' differ, and none is newer. Keep one of "
+                "them."
+            )
+        return labels
+
+    def older_masks(self, labels: LabelFile) -> tuple[str, ...]:
+        """Return the names of older masks that differ from these labels, the newest first."""
+        return tuple(name for name, _ in self._older_that_differ(labels))
+
+    def _older_that_differ(self, labels: LabelFile) -> Iterator[tuple[str, bool]]:
+        """Yield which masks differ, and whether they were written at once with the one that counts."""
+        for path in self.older:
+            try:
+                at_once = abs(self.labels.stat().st_mtime - path.stat().st_mtime) <= AT_ONCE
+                other = read_label_file(path).labels
+            except (DataError, OSError):  # it is broken, and older
+                continue
+            if not np.array_equal(other, labels.labels):
+                yield path.name, at_once
 
     @property
     def group(self) -> str:
@@ -113,7 +176,7 @@ class AnnotationFolder:
             If there is no such folder, or no annotated image in it.
         """
         listing = list_pairs(path)
-        pairs = tuple(AnnotatedPair(pair.image, pair.labels, pair.sidecar, pair.stem) for pair in listing.pairs)
+        pairs = tuple(AnnotatedPair(**vars(pair)) for pair in listing.pairs)
         return cls(path, listing.layout, pairs, listing.unpaired)
 
     def __len__(self) -> int:

@@ -1,11 +1,12 @@
 """Which files of a folder belong together.
 
 Three conventions are known: Celldetective's (``STEM.tif``, ``STEM_labelled.tif``, ``STEM.json``), Cellpose's
-(``STEM.tif`` or ``STEM_img.tif`` with ``STEM_masks.tif``, ``STEM_cp_masks.png`` or ``STEM_seg.npy``) and StarDist's
-(``images/NAME.tif`` with ``masks/NAME.tif``).
+(``STEM.tif`` or ``STEM_img.tif`` with ``STEM_masks.tif``, ``STEM_cp_masks.png`` or ``STEM_seg.npy``, also in a folder
+``masks``) and StarDist's (``images/NAME.tif`` with ``masks/NAME.tif``). Other usual endings of masks are known, too.
 """
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,23 +19,40 @@ from napari_seg_trainer.annotations.seg_npy import SEG_SUFFIX
 from napari_seg_trainer.annotations.together import finish_interrupted
 from napari_seg_trainer.errors import DataError
 
-Layout = Literal["celldetective", "cellpose", "stardist"]
+Layout = Literal["celldetective", "cellpose", "stardist", "other"]
 
-# a mask ending and its convention; the first that a stem has counts, as in Cellpose
-_MASK_ENDINGS: dict[str, Layout] = {LABELS_SUFFIX: "celldetective", "_masks": "cellpose", "_cp_masks": "cellpose"}
-_BY_PRODUCTS = ("_flows", "_cp_output", "_outlines", "_cp_outlines", "_cp_flows")
-_IMAGE_ENDING = "_img"
+# cellpose puts a user's suffix behind its ending
+_MASK_ENDING = re.compile(r"(_labelled|_cp_masks(?:_\w+)?|_masks|[_-]masks?|[_-]labels?)$", re.IGNORECASE)
+_CONVENTIONS: dict[str, Layout] = {LABELS_SUFFIX: "celldetective", "_masks": "cellpose"}
+# what cellpose writes beside an image, or finds in what it has written
+_BY_PRODUCT = re.compile(r"_((?i:(cp_)?(flows|outlines|cellprob|ncolor)|cp_output)|dP)(?i:(_cp)?_masks(_\w+)?|_seg)?$")
+_IMAGE_ENDING = re.compile(r"_(img|image)$", re.IGNORECASE)
+_CHANNEL_ENDING = re.compile(r"[_-](?P<mark>(?:w|ch|c)\d{1,2})(?P<name>[A-Za-z][\w-]*)?$", re.IGNORECASE)
 _EXPECTED = "STEM.tif with STEM_labelled.tif, STEM_masks.tif or STEM_seg.npy, or images/NAME.tif with masks/NAME.tif"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The files of one annotated image; `sidecar` is the JSON file beside it, where there is one."""
+    """The files of one annotated image.
+
+    Attributes
+    ----------
+    image, labels : Path
+    sidecar : Path, optional
+        The JSON file beside the image, where there is one.
+    stem : str
+    more : tuple of Path
+        Files with further channels of the image, one each.
+    older : tuple of Path
+        Other masks of the image, the newest first; none is newer than `labels`.
+    """
 
     image: Path
     labels: Path
     sidecar: Path | None
     stem: str
+    more: tuple[Path, ...] = ()
+    older: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,7 @@ class Listing:
     Attributes
     ----------
     layout : str
-        ``"celldetective"``, ``"cellpose"`` or ``"stardist"``; the commonest where a folder mixes them.
+        ``"celldetective"``, ``"cellpose"``, ``"stardist"`` or ``"other"``; the commonest where a folder mixes them.
     pairs : tuple of Pair
         Sorted by stem.
     unpaired : tuple of Path
@@ -58,8 +76,10 @@ class Listing:
 
 @dataclass
 class _Files:
+    """The files of one folder, by stem: of images, by that of the image that a mask is of, and of JSON files."""
+
     images: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
-    masks: dict[str, list[tuple[Path, Layout]]] = field(default_factory=lambda: defaultdict(list))
+    masks: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     sidecars: dict[str, Path] = field(default_factory=dict)
 
 
@@ -100,7 +120,7 @@ def list_images(folder: Path) -> list[Path]:
 
 def masks_of(folder: Path, stem: str) -> list[Path]:
     """Return the masks in a folder that belong to an image of this stem, whatever program they come from."""
-    return [path for path, _ in _sort(_files_of(folder)).masks.get(stem, ())]
+    return _sort(_files_of(folder)).masks.get(stem, [])
 
 
 def without_masks(images: Iterable[Path]) -> list[Path]:
@@ -110,7 +130,7 @@ def without_masks(images: Iterable[Path]) -> list[Path]:
     for image in images:
         if image.parent not in masks:
             masks[image.parent] = _sort(_files_of(image.parent)).masks
-        if stem_of(image) not in masks[image.parent]:
+        if not any(stem in masks[image.parent] for stem in _stems(image)):
             kept.append(image)
     return kept
 
@@ -120,21 +140,55 @@ def stem_of(path: Path) -> str:
     return path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
 
 
+def without_mask_ending(name: str) -> str:
+    """Return a name without ``_labelled``, ``_cp_masks`` and the like."""
+    return _MASK_ENDING.sub("", name) or name
+
+
+def sidecar_of(image: Path, there: Mapping[str, Path] | None = None) -> Path | None:
+    """Return the JSON file beside an image, which is called like it; None where there is none.
+
+    Parameters
+    ----------
+    image : Path
+    there : mapping of str to Path, optional
+        The JSON files in its folder, by their stems, if they are known.
+    """
+    if there is None:
+        there = {stem: beside for stem in _stems(image) if (beside := image.with_name(f"{stem}.json")).is_file()}
+    return next((there[stem] for stem in _stems(image) if stem in there), None)
+
+
+def channel_in_name(path: Path) -> str:
+    """Return what a file's name tells of its one channel: ``DAPI`` of ``a_w1DAPI.tif``, ``ch00`` of ``a_ch00.tif``."""
+    told = _CHANNEL_ENDING.search(stem_of(path))
+    return (told["name"] or told["mark"]) if told else ""
+
+
+def _stems(image: Path) -> list[str]:
+    """Return what the files that belong to an image may be called, the likeliest first."""
+    stems = [image.stem, stem_of(image)]
+    return list(dict.fromkeys([*stems, *(_IMAGE_ENDING.sub("", stem) for stem in stems)]))
+
+
 def _scan(folder: Path) -> Listing:
     entries = _entries(folder)
     subfolders = {entry.name.lower(): entry for entry in entries if os.path.isdir(entry)}
     # a folder with the name of a sidecar is told of when it is read
     flat = _sort(path for path in entries if path.suffix.lower() == ".json" or not os.path.isdir(path))
     found, unpaired = _match(flat)
-    if "images" in subfolders and (subfolders.keys() & {"masks", "labels"}):
-        masks = subfolders.get("masks") or subfolders["labels"]
-        more, others = _match_folders(subfolders["images"], masks)
-        found, unpaired = [*found, *more], [*unpaired, *others]
+    masks = subfolders.get("masks") or subfolders.get("labels")
+    if masks is not None:
+        # without a folder of images, they lie beside that of the masks
+        inner = _sort(_files_of(subfolders["images"]), all_images=True) if "images" in subfolders else flat
+        more, others = _match_folders(inner, masks, {pair.image for pair, _ in found})
+        found, unpaired = [*found, *more], [*({*unpaired} - {pair.image for pair, _ in more}), *others]
     _check_unique([pair for pair, _ in found])
     _check_names([pair for pair, _ in found])
     layouts = Counter(layout for _, layout in found)
     layout = layouts.most_common(1)[0][0] if layouts else "celldetective"
-    return Listing(layout, tuple(sorted((pair for pair, _ in found), key=lambda p: p.stem)), tuple(sorted(unpaired)))
+    pairs = tuple(sorted((pair for pair, _ in found), key=lambda p: p.stem))
+    return Listing(layout, pairs, tuple(sorted(set(unpaired))))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -155,21 +209,21 @@ def _entries(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(kept)]
 
 
-def _sort(paths: Iterable[Path]) -> _Files:
+def _sort(paths: Iterable[Path], *, all_images: bool = False) -> _Files:
+    """Tell images, masks and JSON files apart by their names; in a folder of images, all pictures are some."""
     files = _Files()
     for path in paths:
         name, stem = path.name.lower(), stem_of(path)
-        ending = next((end for end in reversed(_MASK_ENDINGS) if stem.lower().endswith(end)), None)
-        if name.endswith(SEG_SUFFIX):
-            files.masks[path.name[: -len(SEG_SUFFIX)]].append((path, "cellpose"))
-        elif name.endswith(".json"):
-            files.sidecars[stem] = path
-        elif not name.endswith(IMAGE_SUFFIXES) or stem.lower().endswith(_BY_PRODUCTS):
+        if name.endswith(".json"):
+            files.sidecars[path.stem] = path
+        elif name.endswith(SEG_SUFFIX):
+            files.masks[path.name[: -len(SEG_SUFFIX)]].append(path)
+        elif not name.endswith(IMAGE_SUFFIXES) or _BY_PRODUCT.search(stem):
             continue
-        elif ending is not None:
-            files.masks[stem[: -len(ending)]].append((path, _MASK_ENDINGS[ending]))
-        else:
+        elif all_images or without_mask_ending(stem) == stem:
             files.images[stem].append(path)
+        else:
+            files.masks[without_mask_ending(stem)].append(path)
     return files
 
 
@@ -177,31 +231,89 @@ def _match(files: _Files) -> tuple[list[tuple[Pair, Layout]], list[Path]]:
     """Pair what lies in one folder; also return what is left over."""
     found: list[tuple[Pair, Layout]] = []
     unpaired: list[Path] = []
-    used: set[str] = set()
+    used: set[Path] = set()
+    by_name, parts = _by_name(files.images), _channel_files(files.images)
+    masks_by_stem: dict[str, list[Path]] = defaultdict(list)
     for stem, masks in files.masks.items():
-        image_stem = next((name for name in (stem, stem + _IMAGE_ENDING) if name in files.images), None)
-        if image_stem is None:
-            unpaired.extend(path for path, _ in masks)
+        # x.ome_labelled.tif is the mask of x.ome.tif; where x.tif is there too, x_labelled.tif is that one's
+        plain = stem if stem in by_name or not stem.lower().endswith(".ome") else stem[:-4]
+        masks_by_stem[plain] += masks
+    for stem, masks in masks_by_stem.items():
+        mask, *older = _newest_first(masks)
+        channels = parts.get(stem, []) if stem not in by_name else [_one_image(mask, by_name[stem])]
+        if not channels:
+            unpaired.extend(masks)
             continue
-        mask, layout = _one_mask(stem, masks)
-        image = _one_image(mask, files.images[image_stem])
-        sidecar = files.sidecars.get(image_stem, files.sidecars.get(stem))
-        found.append((Pair(image, mask, sidecar, stem), layout))
-        used.add(image_stem)
-    unpaired.extend(path for stem, paths in files.images.items() if stem not in used for path in paths)
+        sidecar = sidecar_of(channels[0], files.sidecars) or files.sidecars.get(stem)
+        plain = _IMAGE_ENDING.sub("", stem_of(channels[0])) if len(channels) == 1 else stem
+        found.append((Pair(channels[0], mask, sidecar, plain, tuple(channels[1:]), tuple(older)), _convention(mask)))
+        used.update(channels, by_name.get(stem, ()))
+    unpaired.extend(path for paths in files.images.values() for path in paths if path not in used)
     return found, unpaired
 
 
-def _match_folders(images: Path, masks: Path) -> tuple[list[tuple[Pair, Layout]], list[Path]]:
-    pictures, labels = (_by_stem(folder) for folder in (images, masks))
-    sidecars = {stem_of(path): path for path in _files_of(images) if path.suffix.lower() == ".json"}
+def _by_name(images: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """Return images by all that their masks may be called; a name that is one's own is not another's."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for rank in range(4):
+        taken = set(found)
+        for path in (path for paths in images.values() for path in paths):
+            name = next(iter(_stems(path)[rank : rank + 1]), None)
+            if name is not None and name not in taken:
+                found[name].append(path)
+    return dict(found)
+
+
+def _channel_files(images: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """Return images of several files with a channel each, by what is the same in their names."""
+    parts: dict[str, list[Path]] = defaultdict(list)
+    for stem, paths in images.items():
+        told = _CHANNEL_ENDING.search(stem)
+        if told and len(paths) == 1:
+            parts[stem[: told.start()]].append(paths[0])
+    return {stem: sorted(paths) for stem, paths in parts.items()}
+
+
+def _newest_first(masks: Iterable[Path]) -> list[Path]:
+    def age(mask: Path) -> tuple[float, str]:
+        try:
+            return -mask.stat().st_mtime, mask.name
+        except OSError:
+            return 0.0, mask.name
+
+    return sorted(masks, key=age)
+
+
+def _convention(mask: Path) -> Layout:
+    if mask.name.lower().endswith(SEG_SUFFIX):
+        return "cellpose"
+    told = _MASK_ENDING.search(stem_of(mask))
+    ending = told[0].lower() if told else ""
+    return "cellpose" if ending.startswith("_cp_masks") else _CONVENTIONS.get(ending, "other")
+
+
+def _match_folders(images: _Files, folder: Path, taken: Iterable[Path]) -> tuple[list[tuple[Pair, Layout]], list[Path]]:
+    """Pair images with the masks in a folder of their own, which are called alike, with an ending or without."""
+    masks: dict[str, list[Path]] = defaultdict(list)
+    for path in _files_of(folder):
+        if path.name.lower().endswith(IMAGE_SUFFIXES) and not _BY_PRODUCT.search(stem_of(path)):
+            masks[stem_of(path)].append(path)
+    by_ending: dict[str, list[Path]] = defaultdict(list)
+    for stem, paths in masks.items():
+        by_ending[without_mask_ending(stem)] += paths
     found: list[tuple[Pair, Layout]] = []
-    for stem in pictures.keys() & labels.keys():
-        if len(labels[stem]) > 1:
-            raise DataError(_ambiguous(stem, "masks", labels[stem]))
-        image = _one_image(labels[stem][0], pictures[stem])
-        found.append((Pair(image, labels[stem][0], sidecars.get(stem), stem), "stardist"))
-    single = [path for stem in pictures.keys() ^ labels.keys() for path in (pictures.get(stem) or labels[stem])]
+    used: set[Path] = set(taken)
+    for stem, pictures in images.images.items():
+        names = [stem, _IMAGE_ENDING.sub("", stem)]
+        alike = next((some[name] for some in (masks, by_ending) for name in names if name in some), None)
+        if alike is None or not used.isdisjoint(pictures):
+            continue
+        mask, *older = _newest_first(alike)
+        image = _one_image(mask, pictures)
+        layout: Layout = "cellpose" if _convention(mask) == "cellpose" else "stardist"
+        found.append((Pair(image, mask, sidecar_of(image, images.sidecars), names[-1], (), tuple(older)), layout))
+        used.update(pictures, alike)
+    single = [path for paths in (*images.images.values(), *masks.values()) for path in paths if path not in used]
     return found, single
 
 
@@ -211,25 +323,6 @@ def _files_of(folder: Path) -> list[Path]:
     except DataError:
         # an empty or locked folder of images pairs nothing; the listing then says that there are no pairs
         return []
-
-
-def _by_stem(folder: Path) -> Mapping[str, list[Path]]:
-    stems: dict[str, list[Path]] = defaultdict(list)
-    for path in _files_of(folder):
-        if path.name.lower().endswith(IMAGE_SUFFIXES):
-            stems[stem_of(path)].append(path)
-    return dict(stems)
-
-
-def _one_mask(stem: str, masks: list[tuple[Path, Layout]]) -> tuple[Path, Layout]:
-    pictures = [mask for mask in masks if not mask[0].name.lower().endswith(SEG_SUFFIX)]
-    for ending in _MASK_ENDINGS:
-        chosen = [mask for mask in pictures if stem_of(mask[0]).lower() == f"{stem}{ending}".lower()]
-        if len(chosen) > 1 or (chosen and len({layout for _, layout in masks}) > 1):
-            raise DataError(_ambiguous(stem, "masks", [path for path, _ in masks]))
-        if chosen:
-            return chosen[0]
-    return masks[0]
 
 
 def _one_image(mask: Path, images: list[Path]) -> Path:
@@ -264,8 +357,19 @@ def _nothing_found(folder: Path, listing: Listing) -> str:
     inner = [path.name for path in _entries(folder) if os.path.isdir(path) and _has_pairs(path)]
     if inner:
         return f"Folder '{folder}' holds no annotated images itself, but its folder {inner[0]!r} does. Choose that one."
-    left = f" ({len(listing.unpaired)} images or masks without a partner)" if listing.unpaired else ""
-    return f"Folder '{folder}' holds no image with its mask{left}. Expected are {_EXPECTED}."
+    if not listing.unpaired:
+        return f"Folder '{folder}' holds no image with its mask. Expected are {_EXPECTED}."
+    count, way_out = len(listing.unpaired), way_to_pair(listing.unpaired[0])
+    return f"Folder '{folder}' holds no image with its mask ({count} images or masks without a partner). {way_out}"
+
+
+def way_to_pair(path: Path) -> str:
+    """Return what to call the partner of an image or a mask that has none."""
+    stem = stem_of(path)
+    own = path.name[: -len(SEG_SUFFIX)] if path.name.lower().endswith(SEG_SUFFIX) else without_mask_ending(stem)
+    if own != stem:
+        return f"Put the image that {path.name!r} belongs to beside it, called '{own}.tif'."
+    return f"Call the mask of {path.name!r} '{stem}_labelled.tif', '{stem}_masks.tif' or '{stem}_seg.npy'."
 
 
 def _has_pairs(folder: Path) -> bool:

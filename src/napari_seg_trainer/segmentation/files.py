@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.image_file import ImageFile, read_image
+from napari_seg_trainer.annotations.layouts import sidecar_of
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.files import write_bytes
@@ -153,9 +154,9 @@ def open_image(path: Path) -> ImageFile:
     DataError
         If the image cannot be used.
     """
-    image, beside = read_image(path), path.with_suffix(".json")
+    image = read_image(path)
     try:
-        sidecar = read_sidecar(beside if beside.is_file() else None)
+        sidecar = read_sidecar(sidecar_of(path))
     except DataError:  # somebody else's file of that name
         return image
     channels = sidecar.channels or ()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Layer
 
+from napari_seg_trainer.annotations import layouts
 from napari_seg_trainer.annotations.layouts import stem_of
 from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 
@@ -20,7 +21,6 @@ NEW_LABELS = " - Labels"  # napari's name for a new layer above an image
 _SCENE = re.compile(
     r"\b(scene|series|position|pos|point|field|fov|image|site|well|tile)[ _:#=-]*([A-P]?\d+)\b", re.IGNORECASE
 )
-_MASK_ENDINGS = re.compile(r"(_labelled|_cp_masks|_masks|_seg)+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def base_name(layer: Layer) -> str:
     It is without what file systems refuse.
     """
     path = layer.source.path
-    of_file = "_".join(filter(None, (_MASK_ENDINGS.sub("", stem_of(Path(path))), scene_of(layer)))) if path else ""
+    of_file = "_".join(filter(None, (without_mask_ending(stem_of(Path(path))), scene_of(layer)))) if path else ""
     name = of_file or bare_name(layer)
     safe = re.sub(r'[<>:"/\\|?*\x00-\x1f\s]+', "_", name).strip("._")
     return safe or "image"
@@ -128,5 +128,5 @@ def without_image_ending(name: str) -> str:
 
 
 def without_mask_ending(name: str) -> str:
-    """Return a name without ``_labelled``, ``_masks`` and the like."""
-    return _MASK_ENDINGS.sub("", name) or name
+    """Return a name without ``_labelled``, ``_masks`` and the like, or cellpose's ``_seg``."""
+    return layouts.without_mask_ending(name).removesuffix("_seg") or name

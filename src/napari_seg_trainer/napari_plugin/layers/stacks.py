@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
 from napari_seg_trainer.annotations.folder import AnnotatedPair
-from napari_seg_trainer.annotations.image_file import LabelFile, read_image, read_label_file
+from napari_seg_trainer.annotations.image_file import LabelFile
 from napari_seg_trainer.annotations.pixels import read_header
 from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
 from napari_seg_trainer.errors import DataError
@@ -118,12 +117,12 @@ def _read_items(pairs: Sequence[AnnotatedPair]) -> tuple[list[_Item], int, list[
 
 
 def _read_item(pair: AnnotatedPair) -> _Item:
-    header, sidecar, labels = read_header(pair.image), read_sidecar(pair.sidecar), read_label_file(pair.labels)
+    header, sidecar, labels = read_header(pair.image), read_sidecar(pair.sidecar), pair.read_labels()
     channels = sidecar.channels or header.metadata.names
     if header.has_colours and not channels:  # three equal ones are one channel, which only the pixels tell
-        channels = read_image(pair.image).channels
+        channels = pair.read_image().channels
     pixel_size = sidecar.spatial_calibration or header.metadata.pixel_size
-    kind = (labels.labels.shape, header.shape, header.axes, header.kind, channels, pixel_size)
+    kind = (labels.labels.shape, len(pair.more), header.shape, header.axes, header.kind, channels, pixel_size)
     return _Item(pair, labels, sidecar, kind)
 
 
@@ -133,7 +132,7 @@ def _mark(items: Sequence[_Item]) -> str:
 
 
 def _layers(items: Sequence[_Item], name: str, mark: str, visible: bool) -> list[LayerTuple]:
-    first = items[0].pair.assemble(read_image(items[0].pair.image), items[0].labels, items[0].sidecar)
+    first = items[0].pair.assemble(items[0].pair.read_image(), items[0].labels, items[0].sidecar)
     shared = _shared_attributes(first, items) | {"visible": visible}
     images = first.image if len(items) == 1 else _lazy_stack(items, first)
     layers: list[LayerTuple] = []
@@ -176,12 +175,12 @@ def _lazy_stack(items: Iterable[_Item], first: AnnotatedImage) -> Any:
     read = dask.delayed(_planes)
     shape, kind = first.image.shape, first.image.dtype
     return dask.array.stack(
-        [dask.array.from_delayed(read(item.pair.image, shape, first.channels), shape, dtype=kind) for item in items]
+        [dask.array.from_delayed(read(item.pair, shape, first.channels), shape, dtype=kind) for item in items]
     )
 
 
-def _planes(path: Path, shape: tuple[int, ...], channels: tuple[str, ...]) -> NDArray[Any]:
-    data = read_image(path).called(channels).data
+def _planes(pair: AnnotatedPair, shape: tuple[int, ...], channels: tuple[str, ...]) -> NDArray[Any]:
+    data = pair.read_image().called(channels).data
     if data.shape != shape:
-        raise DataError(f"'{path}' has changed since it was opened. Open it again.")
+        raise DataError(f"'{pair.image}' has changed since it was opened. Open it again.")
     return data
