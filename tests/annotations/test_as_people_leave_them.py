@@ -1,7 +1,9 @@
 """Folders as other programs and people leave them: what belongs together, and what it means."""
 
+import json
 import os
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -11,6 +13,7 @@ from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.doctor import surveyed
 from napari_seg_trainer.annotations.facts import look
 from napari_seg_trainer.annotations.folder import AnnotationFolder
+from napari_seg_trainer.annotations.image_file import read_image, read_labels
 from napari_seg_trainer.annotations.layouts import list_images, list_pairs, without_masks
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.segmentation.files import label_file, open_image
@@ -222,3 +225,111 @@ def test_an_export_is_the_newest(tmp_path):
     AnnotatedImage(PIXELS[None], LABELS[::-1].astype(np.int32), ("a",), "x").write(tmp_path, overwrite=True)
     (pair,) = AnnotationFolder.open(tmp_path).pairs
     assert (pair.labels.name, [path.name for path in pair.older]) == ("x_labelled.tif", ["x_masks.tif"])
+
+
+# pixels
+
+
+def test_of_a_colour_png_all_sixteen_bits_count(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 50, 3)).astype(np.uint16)
+    imagecodecs.imwrite(tmp_path / "a.png", pixels)
+    image = read_image(tmp_path / "a.png")
+    assert (image.data.dtype, image.channels) == (np.uint16, ("red", "green", "blue"))
+    np.testing.assert_array_equal(image.data, np.moveaxis(pixels, 2, 0))
+    imagecodecs.imwrite(tmp_path / "b.png", np.dstack([pixels[..., 0]] * 3))
+    grey = read_image(tmp_path / "b.png")
+    assert (grey.data.shape, grey.channels) == ((1, 40, 50), ("grey",))
+    assert len(np.unique(grey.data)) == len(np.unique(pixels[..., 0]))
+    imagecodecs.imwrite(tmp_path / "c.png", np.dstack([pixels, np.full((40, 50), 65535, np.uint16)]))
+    np.testing.assert_array_equal(read_image(tmp_path / "c.png").data, np.moveaxis(pixels, 2, 0))
+    imagecodecs.imwrite(tmp_path / "d.png", np.dstack([pixels[..., 0], np.full((40, 50), 65535, np.uint16)]))
+    np.testing.assert_array_equal(read_image(tmp_path / "d.png").data, pixels[..., 0][None])
+
+
+def test_a_cut_png_of_sixteen_bits_is_told(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 50, 3)).astype(np.uint16)
+    imagecodecs.imwrite(tmp_path / "a.png", pixels)
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"^PNG file '.*a\.png' is broken \([^\n]*$"):
+        read_image(tmp_path / "a.png")
+
+
+def test_four_channels_are_four_and_transparency_is_none(tmp_path):
+    four = np.random.default_rng(0).integers(0, 255, (40, 50, 4)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", four)
+    image = read_image(tmp_path / "a.tif")
+    assert image.channels == ("channel 0", "channel 1", "channel 2", "channel 3")
+    np.testing.assert_array_equal(image.data, np.moveaxis(four, 2, 0))
+    four[..., 3] = 255
+    tifffile.imwrite(tmp_path / "b.tif", four)
+    assert read_image(tmp_path / "b.tif").channels == ("red", "green", "blue")
+
+
+def test_a_palette_shows_colours_in_an_image_and_numbers_in_a_mask(tmp_path):
+    colours = np.dstack([PIXELS, 255 - PIXELS, np.full_like(PIXELS, 90)])
+    Image.fromarray(colours).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    assert image.channels == ("red", "green", "blue")
+    assert np.abs(image.data.astype(int) - np.moveaxis(colours, 2, 0)).mean() < 5
+    mask = Image.fromarray(LABELS.astype(np.uint8), "P")
+    mask.putpalette([value for _ in range(256) for value in (7, 200, 99)])
+    mask.save(tmp_path / "a_masks.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a_masks.png"), LABELS)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zstd", "zlib", "packbits", "lzma"])
+@pytest.mark.parametrize("axes", ["ZYX", "CYX"])
+def test_what_is_compressed_is_read_like_what_is_not(tmp_path, compression, axes):
+    stack = np.stack([PIXELS, PIXELS // 2, PIXELS // 3])
+    tifffile.imwrite(
+        tmp_path / "a.tif", stack, compression=compression, photometric="minisblack", metadata={"axes": axes}
+    )
+    if axes == "CYX":
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif").data, stack)
+    else:
+        with pytest.raises(DataError, match="is a stack of 3 slices"):
+            read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dpi", [72, 300, 96])
+def test_the_resolution_of_a_print_is_no_pixel_size(tmp_path, dpi):
+    how = {"resolution": (dpi, dpi)}
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, imagej=True, metadata={"unit": "inch", "axes": "YX"}, **how)
+    tifffile.imwrite(tmp_path / "b.tif", PIXELS, resolutionunit="INCH", **how)
+    tifffile.imwrite(tmp_path / "c.tif", PIXELS, imagej=True, metadata={"unit": "um", "axes": "YX"}, resolution=(2, 2))
+    sizes = [read_image(tmp_path / f"{name}.tif").pixel_size for name in "abc"]
+    assert sizes == [None, None, 0.5]
+
+
+@pytest.mark.parametrize("planes", [2, 5, 16])
+@pytest.mark.parametrize("how", [{}, {"metadata": None}])
+def test_planes_of_which_nobody_knows_what_they_are_are_refused(tmp_path, planes, how):
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([PIXELS] * planes), photometric="minisblack", **how)
+    write(tmp_path, "a_masks.tif")
+    told = f"has {planes} planes and does not tell what they are. If they are channels, .* 'channels.json' beside it"
+    with pytest.raises(DataError, match=f"{told}.*; if slices or frames, export single ones"):
+        read_image(tmp_path / "a.tif")
+    (finding,) = surveyed([tmp_path]).findings
+    assert (finding.code, "does not tell what they are" in finding.message) == ("unreadable-image", True)
+    names = [f"stain {place}" for place in range(planes)]
+    (tmp_path / "channels.json").write_text(json.dumps(names))
+    assert AnnotationFolder.open(tmp_path).pairs[0].read().channels == tuple(names)
+    assert open_image(tmp_path / "a.tif").channels == tuple(names)
+    (tmp_path / "a.json").write_text(json.dumps({"channels": names[::-1]}))  # the image's own come first
+    assert AnnotationFolder.open(tmp_path).pairs[0].read().channels == tuple(names[::-1])
+
+
+def test_a_folders_names_are_those_of_all_its_images(tmp_path):
+    write(tmp_path, "x.tif", "x_masks.tif")
+    (tmp_path / "channels.json").write_text('["nuclei"]')
+    assert AnnotationFolder.open(tmp_path).pairs[0].read().channels == ("nuclei",)
+    assert list_pairs(tmp_path).unpaired == ()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[]", '["a", "a"]', '[" "]', "[1, 2]", '"ab"'])
+def test_a_folders_names_that_are_none_are_told_in_one_line(tmp_path, text):
+    write(tmp_path, "x.tif", "x_masks.tif")
+    (tmp_path / "channels.json").write_text(text)
+    with pytest.raises(DataError, match=r"^'.*channels\.json' is to hold [^\n]*Correct it\.$"):
+        AnnotationFolder.open(tmp_path).pairs[0].read()

@@ -10,7 +10,8 @@ from napari_seg_trainer.errors import DataError
 
 
 def write_pair(folder, image, labels, sidecar=None, stem="a"):
-    tifffile.imwrite(folder / f"{stem}.tif", image, photometric="minisblack")
+    axes = {"axes": "CYX"[-image.ndim :]}
+    tifffile.imwrite(folder / f"{stem}.tif", image, photometric="minisblack", metadata=axes)
     tifffile.imwrite(folder / f"{stem}_labelled.tif", labels)
     if sidecar is not None:
         text = sidecar if isinstance(sidecar, str) else json.dumps(sidecar)

@@ -37,7 +37,7 @@ def decoded(monkeypatch):
     """Names of the files that are decoded."""
     names, read = [], image_file.read_pixels
 
-    def noted(path):
+    def noted(path, **how):
         names.append(path.name)
         return read(path)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
 from napari_seg_trainer.annotations.channels import unnamed
-from napari_seg_trainer.annotations.image_file import ImageFile, LabelFile, read_image, read_label_file
+from napari_seg_trainer.annotations.image_file import ImageFile, LabelFile, names_beside, read_image, read_label_file
 from napari_seg_trainer.annotations.layouts import Pair, channel_in_name, list_pairs
 from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
@@ -52,7 +52,8 @@ class AnnotatedPair(Pair):
             If a file is broken, or one of several holds more than one channel, or another size.
         """
         if not self.more:
-            return read_image(self.image)
+            names = _sidecar_names(self.sidecar) or names_beside(self.image)
+            return read_image(self.image, names).called(names)
         paths = (self.image, *self.more)
         images = [read_image(path) for path in paths]
         size = images[0].data.shape[1:]
@@ -63,9 +64,9 @@ class AnnotatedPair(Pair):
                     f"of {self.stem!r} is to have one of {size_text(size)}. Save its channels alike."
                 )
         told = [image.channels[0] for image in images]
-        names = [channel_in_name(path) if name == unnamed(0) else name for path, name in zip(paths, told, strict=True)]
+        own = [channel_in_name(path) if name == unnamed(0) else name for path, name in zip(paths, told, strict=True)]
         data = np.concatenate([image.data for image in images])
-        return ImageFile(data, channel_names(names, len(names)), images[0].pixel_size)
+        return ImageFile(data, channel_names(own, len(own)), images[0].pixel_size)
 
     def read_labels(self) -> LabelFile:
         """Read the mask; of several that differ, the newest counts.
@@ -186,6 +187,13 @@ class AnnotationFolder:
     def __iter__(self) -> Iterator[AnnotatedPair]:
         """Go through the annotated images."""
         return iter(self.pairs)
+
+
+def _sidecar_names(sidecar: Path | None) -> tuple[str, ...]:
+    try:
+        return read_sidecar(sidecar).channels or ()
+    except DataError:  # which is told when it is read for all that it says
+        return ()
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Reading one image or one mask of any supported kind."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,16 +8,19 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from napari_seg_trainer.annotations.channels import COLOURS, GREY
 from napari_seg_trainer.annotations.metadata import channel_names
-from napari_seg_trainer.annotations.pixels import Pixels, read_pixels
+from napari_seg_trainer.annotations.pixels import TIFF_SUFFIXES, Pixels, read_pixels
 from napari_seg_trainer.annotations.seg_npy import SEG_SUFFIX, read_seg_npy
 from napari_seg_trainer.errors import DataError
 
 MAX_UNTAGGED_CHANNELS = 16
 """An axis that no metadata explains is taken for channels up to this length, for a stack above."""
 
+FOLDER_CHANNELS = "channels.json"
+_NAMES = TypeAdapter(tuple[str, ...])
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
@@ -58,13 +62,16 @@ class LabelFile:
     stored: np.dtype[Any]
 
 
-def read_image(path: Path) -> ImageFile:
+def read_image(path: Path, names: Sequence[str] = ()) -> ImageFile:
     """Read a TIFF (plain, ImageJ, OME), PNG, JPEG or BMP image.
 
     Parameters
     ----------
     path : Path
         One frame and one slice, with one or more channels.
+    names : sequence of str
+        What is known of the channels' names from elsewhere. So many planes of a file that does not tell its axes are
+        channels.
 
     Returns
     -------
@@ -73,7 +80,7 @@ def read_image(path: Path) -> ImageFile:
     Raises
     ------
     DataError
-        If the file is broken, or holds a stack or a time lapse.
+        If the file is broken, holds a stack or a time lapse, or planes of which it does not tell what they are.
     """
     pixels = read_pixels(path)
     data, axes = _squeeze(pixels)
@@ -82,12 +89,14 @@ def read_image(path: Path) -> ImageFile:
         return ImageFile(data[np.newaxis], channel_names(pixels.metadata.names, 1), pixels.metadata.pixel_size)
     if len(axes) > 3:
         raise DataError(f"'{path}' has {len(axes)} axes ({axes}). Export single frames with at most one channel axis.")
-    place = _channel_axis(path, data, axes)
+    place = _channel_axis(path, data, axes, names)
     data = np.ascontiguousarray(np.moveaxis(data, place, 0))
     # colour samples that are planes of their own are more often channels that were saved without saying so
     is_colour = pixels.colour and place == 2
     names = pixels.metadata.names
-    if is_colour and len(data) in {3, 4}:
+    # files of four channels are tagged as if the last one were transparency
+    has_alpha = len(data) == 4 and (path.suffix.lower() not in TIFF_SUFFIXES or data[3].min() == data[3].max())
+    if is_colour and (len(data) == 3 or has_alpha):
         data, names = data[:3], names if len(names) == 3 else COLOURS
         if names == COLOURS and np.array_equal(data[0], data[1]) and np.array_equal(data[0], data[2]):
             data, names = data[:1].copy(), (GREY,)
@@ -139,7 +148,7 @@ def _refuse_stacks(path: Path, data: NDArray[Any], axes: str) -> None:
             )
 
 
-def _channel_axis(path: Path, data: NDArray[Any], axes: str) -> int:
+def _channel_axis(path: Path, data: NDArray[Any], axes: str, names: Sequence[str]) -> int:
     letter = next(axis for axis in axes if axis not in "YX") if set("YX") <= set(axes) else ""
     if letter == "C":
         return axes.index(letter)
@@ -147,17 +156,47 @@ def _channel_axis(path: Path, data: NDArray[Any], axes: str) -> int:
         # a first axis of samples may be a height: files that were saved without naming their axes
         return int(np.argmin(data.shape)) if axes == "SYX" else axes.index(letter)
     smallest = int(np.argmin(data.shape))
-    if data.shape[smallest] > MAX_UNTAGGED_CHANNELS:
+    count = data.shape[smallest]
+    if count > MAX_UNTAGGED_CHANNELS:
         raise DataError(
             f"'{path}' is a stack of {data.shape[0]} planes. Export single frames as images, or save its axes' names."
         )
+    if count != len(names):
+        raise DataError(
+            f"'{path}' has {count} planes and does not tell what they are. If they are channels, put their names into "
+            f"a file '{FOLDER_CHANNELS}' beside it, such as {_example(count)}; if slices or frames, export single ones."
+        )
     return smallest
+
+
+def _example(count: int) -> str:
+    return json.dumps([f"channel {place}" for place in range(count)])
+
+
+def names_beside(image: Path) -> tuple[str, ...]:
+    """Return the channel names that a folder has for all of its images, in a file ``channels.json``; none without one.
+
+    Raises
+    ------
+    DataError
+        If that file is broken.
+    """
+    file = image.with_name(FOLDER_CHANNELS)
+    if not file.is_file():
+        return ()
+    try:
+        names = _NAMES.validate_json(file.read_bytes())
+    except (OSError, ValidationError, ValueError) as error:
+        raise DataError(f"'{file}' is to hold the channels' names, such as {_example(2)}. Correct it.") from error
+    if not names or not all(map(str.strip, names)) or len(set(names)) < len(names):
+        raise DataError(f"'{file}' is to hold different names, such as {_example(2)}. Correct it.")
+    return names
 
 
 def _read_mask(path: Path) -> NDArray[Any]:
     if path.suffix.lower() in {".jpg", ".jpeg"}:
         raise DataError(f"Mask '{path}' is a JPEG, which blurs labels. Save it as TIFF or PNG.")
-    pixels = read_pixels(path)
+    pixels = read_pixels(path, indices=True)
     data, axes = _squeeze(pixels)
     if len(axes) != 2:
         _refuse_planes(path, pixels, data, axes)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX
+from napari_seg_trainer.annotations.image_file import FOLDER_CHANNELS
 from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 from napari_seg_trainer.annotations.seg_npy import SEG_SUFFIX
 from napari_seg_trainer.annotations.together import finish_interrupted
@@ -215,6 +216,8 @@ def _sort(paths: Iterable[Path], *, all_images: bool = False) -> _Files:
     for path in paths:
         name, stem = path.name.lower(), stem_of(path)
         if name.endswith(".json"):
+            if name == FOLDER_CHANNELS:
+                continue
             files.sidecars[path.stem] = path
         elif name.endswith(SEG_SUFFIX):
             files.masks[path.name[: -len(SEG_SUFFIX)]].append(path)

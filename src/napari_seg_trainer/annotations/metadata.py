@@ -12,9 +12,10 @@ from napari_seg_trainer.errors import one_line
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
+# inches are none: 72 or 300 pixels an inch say how a picture is printed
 _MICROMETRES = {
     "µm": 1.0, "μm": 1.0, "\\u00b5m": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0,
-    "micrometre": 1.0, "nm": 1e-3, "pm": 1e-6, "å": 1e-4, "mm": 1e3, "cm": 1e4, "m": 1e6, "inch": 25400.0,
+    "micrometre": 1.0, "nm": 1e-3, "pm": 1e-6, "å": 1e-4, "mm": 1e3, "cm": 1e4, "m": 1e6,
 }  # fmt: skip
 
 

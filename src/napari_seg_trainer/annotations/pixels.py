@@ -83,12 +83,18 @@ class Header:
 
     @property
     def has_colours(self) -> bool:
-        """Whether its last axis may be red, green and blue, with an alpha channel or without."""
-        return self.axes.endswith("S") and self.shape[-1] in {3, 4}
+        """Whether it may be red, green and blue, with an alpha channel or without."""
+        return self.axes.endswith("S") and (self.shape[-1] in {3, 4} or self.kind in {"P", "PA"})
 
 
-def read_pixels(path: Path) -> Pixels:
+def read_pixels(path: Path, *, indices: bool = False) -> Pixels:
     """Read a file by its kind.
+
+    Parameters
+    ----------
+    path : Path
+    indices : bool
+        Of a picture with a palette, return the numbers of the colours, as masks have them, not the colours.
 
     Raises
     ------
@@ -97,7 +103,7 @@ def read_pixels(path: Path) -> Pixels:
     """
     kind = _checked_kind(path)
     with _defects_told(path, kind):
-        pixels = _read_tiff(path) if kind == "TIFF" else _read_picture(path)
+        pixels = _read_tiff(path) if kind == "TIFF" else _read_picture(path, indices=indices)
     if pixels.data.dtype.kind not in "buif":
         raise DataError(f"'{path}' holds values of type {pixels.data.dtype}. Save it with whole or decimal numbers.")
     if 0 in pixels.data.shape:
@@ -222,15 +228,7 @@ def _read_tiff(path: Path) -> Pixels:
     with _opened_tiff(path) as (tif, series):
         page = tif.pages.first
         colour = getattr(page.photometric, "name", "") == "RGB" and series.axes.endswith("S")
-        metadata = read_metadata(tif)
-        try:
-            data = series.asarray(maxworkers=1)
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            # Pillow knows LZW and JPEG, tifffile by itself does not
-            return _read_picture(path, metadata)
-    return Pixels(_native(data), series.axes, colour, metadata)
+        return Pixels(_native(series.asarray(maxworkers=1)), series.axes, colour, read_metadata(tif))
 
 
 def _check_ome(path: Path, tif: "TiffFile") -> None:
@@ -289,22 +287,39 @@ def _native(data: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
 
 
-def _read_picture(path: Path, metadata: Metadata | None = None) -> Pixels:
+def _read_picture(path: Path, *, indices: bool) -> Pixels:
     from PIL import Image, ImageSequence
 
     with Image.open(path) as picture:
         frames = getattr(picture, "n_frames", 1)
         _check_size(path, picture.width * picture.height * len(picture.getbands()) * frames * 4)
         if frames > 1:
-            planes = [_plane(frame) for frame in ImageSequence.Iterator(picture)]
-            data = np.stack(planes)
+            data = np.stack([_plane(frame, indices) for frame in ImageSequence.Iterator(picture)])
+        elif _has_sixteen_bits(path):
+            data = _read_png(path)
         else:
-            data = _plane(picture)
+            data = _plane(picture, indices)
     axes = ("Q" if frames > 1 else "") + ("YXS" if data.ndim > 2 + (frames > 1) else "YX")
-    return Pixels(_native(data), axes, axes.endswith("S"), metadata or Metadata())
+    return Pixels(_native(data), axes, axes.endswith("S"))
 
 
-def _plane(picture: "Image") -> NDArray[Any]:
+def _has_sixteen_bits(path: Path) -> bool:
+    """Whether a PNG has several samples of 16 bits, of which Pillow keeps 8."""
+    with path.open("rb") as file:
+        start = file.read(26)  # signature, then width, height, bits and kind of colour
+    return start.startswith(b"\x89PNG") and start[24] == 16 and start[25] in {2, 4, 6}
+
+
+def _read_png(path: Path) -> NDArray[Any]:
+    from imagecodecs import png_decode
+
+    data: NDArray[Any] = png_decode(path.read_bytes())
+    return data[..., 0] if data.shape[-1] == 2 else data  # grey with alpha
+
+
+def _plane(picture: "Image", indices: bool) -> NDArray[Any]:
+    if picture.mode in {"P", "PA"} and not indices:
+        return np.asarray(picture.convert("RGB"))
     if picture.mode in {"LA", "La", "PA"}:
         return np.asarray(picture.convert("LA"))[:, :, 0]
     if picture.mode in {"1", "L", "P", "I", "I;16", "I;16B", "F", "RGB", "RGBA"}:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -12,9 +13,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.image_file import ImageFile, read_image
+from napari_seg_trainer.annotations.image_file import ImageFile, names_beside, read_image
 from napari_seg_trainer.annotations.layouts import sidecar_of
-from napari_seg_trainer.annotations.sidecar import read_sidecar
+from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel
@@ -154,12 +155,11 @@ def open_image(path: Path) -> ImageFile:
     DataError
         If the image cannot be used.
     """
-    image = read_image(path)
-    try:
+    sidecar = Sidecar()
+    with suppress(DataError):  # somebody else's file of that name
         sidecar = read_sidecar(sidecar_of(path))
-    except DataError:  # somebody else's file of that name
-        return image
-    channels = sidecar.channels or ()
+    channels = sidecar.channels or names_beside(path)
+    image = read_image(path, channels)
     named = image.called(channels if len(set(channels)) == len(channels) else ())
     return replace(named, pixel_size=sidecar.spatial_calibration or image.pixel_size)
 
