@@ -23,8 +23,12 @@ def begin(run, **parameters):
 
 def end(context, epoch, loss):
     """End an epoch whose weights are a file that holds its number."""
-    metrics = {"loss": loss, "val_loss": loss}
-    return context.end_epoch(epoch, metrics, lambda folder: (folder / "weights").write_text(str(epoch)))
+    return context.end_epoch(epoch, {"loss": loss, "val_loss": loss}, save(str(epoch)))
+
+
+def save(text):
+    """What writes a text in place of weights."""
+    return lambda folder: (folder / "weights").write_text(text)
 
 
 def kept(run):
@@ -51,9 +55,6 @@ def test_a_start_is_told(make_run):
         ([3, 2, 1], 3, [True, True, True]),
         ([1, 2, 3], 1, [True, False, False]),
         ([2, 1, 1], 2, [True, True, False]),
-        ([NAN, 2, NAN], 2, [False, True, False]),
-        ([math.inf, 5, 4], 3, [False, True, True]),
-        ([NAN, NAN], None, [False, False]),
     ],
 )
 def test_the_best_epoch_is_the_one_with_the_lowest_loss(make_run, losses, best, marked):
@@ -67,6 +68,39 @@ def test_the_best_epoch_is_the_one_with_the_lowest_loss(make_run, losses, best, 
     bests = [epoch for epoch, is_best in enumerate(marked, 1) if is_best]
     needed = {len(losses), *(bests[-2:] if best == len(losses) else bests[-1:])}
     assert kept(run) == {f"epoch_{epoch:05}": str(epoch) for epoch in needed}
+
+
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        ([(3, 3), (2, NAN)], "the validation loss of epoch 2 is no number"),
+        ([(3, 3), (NAN, 2)], "the training loss of epoch 2 is no number"),
+        ([(3, 3), (2, 2), (math.inf, 2)], "the training loss of epoch 3 is no number"),
+        ([(3, 3), (2, 2), (3001, 4)], "the training loss of epoch 3 is 3e+03, that of the first was 3"),
+        ([(NAN, NAN)], "the training loss of epoch 1 is no number"),
+    ],
+)
+def test_losses_that_make_no_sense_end_the_training_and_the_epochs_before_count(make_run, losses, told):
+    run = make_run()
+    context = begin(run)
+    last = len(losses)
+    for epoch, (loss, val_loss) in enumerate(losses, 1):
+        going_on = context.end_epoch(epoch, {"loss": loss, "val_loss": val_loss}, save(str(epoch)))
+        assert going_on == (epoch < last)
+    assert context.diverged.startswith(f"{told}; train with a learning rate below ")
+    assert context.last_epoch == len(epochs(run)) == last - 1
+    assert context.best_epoch == (last - 1 or None)
+    assert [event.message for event in run.events() if isinstance(event, Log)] == [
+        f"The training ends: {context.diverged}."
+    ]
+    again = begin(run)
+    assert (again.first_epoch, again.diverged) == (last, "")
+
+
+def test_a_loss_may_rise_for_a_while(make_run):
+    context = begin(make_run())
+    for epoch, loss in enumerate((0.0, 5e-4, 3.0e-4), 1):
+        assert context.end_epoch(epoch, {"loss": loss, "val_loss": loss}, save(str(epoch)))
 
 
 def test_only_the_best_epoch_and_another_late_one_are_kept_at_any_time(make_run):
@@ -86,7 +120,6 @@ def test_only_the_best_epoch_and_another_late_one_are_kept_at_any_time(make_run)
         ([5, 4, 3, 3, 3, 3, 3], 3, 6),
         ([1, 2, 3, 0.5, 4, 4, 4, 4], 3, 7),
         ([5, 5, 5], 1, 2),
-        ([NAN, NAN, NAN, NAN], 2, 2),
         ([4, 3, 2, 1], 2, None),
         ([5, 5, 5, 5], None, None),
     ],

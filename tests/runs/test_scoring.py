@@ -103,7 +103,6 @@ def plenty(monkeypatch):
         ([3, 2, 1], [3, 4, 2], 2),
         ([3, 2, 1], [0, 0, 0], 3),  # of equal scores the loss decides
         ([1, 2, 3], [1, 1, 2], 3),
-        ([float("nan"), 2, 1], [4, 1, 1], 3),  # what is no number is not scored
     ],
 )
 def test_the_best_epoch_is_the_one_with_the_best_score(make_run, losses, found, best):

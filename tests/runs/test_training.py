@@ -195,8 +195,8 @@ def test_a_model_goes_on_from_another(here, home, toy, annotation_folder):
         ({"failure": "bug"}, "ValueError: first line"),
         ({"failure": "memory"}, "memory is full"),
         ({"failure": "disk"}, "no space left"),
-        ({"losses": [float("nan")] * 3}, "smaller learning rate"),
-        ({"losses": [float("inf")] * 3}, "smaller learning rate"),
+        ({"losses": [float("nan")] * 3}, "loss of epoch 1 is no number; train with a learning rate below"),
+        ({"losses": [float("inf")] * 3}, "loss of epoch 1 is no number; train with a learning rate below"),
         ({"failure": "export"}, "no model can be made of it"),
     ],
 )
@@ -211,6 +211,14 @@ def test_a_failure_is_one_line_and_leaves_nothing_in_the_library(here, home, hyp
     with pytest.raises(RunError) as error:
         wait_for(run)
     assert str(error.value) == last.message
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_the_best_epoch_before_is_the_model(here, home):
+    run, last = here(epochs=9, losses=[3.0, 2.0, float("nan"), 1.0])
+    assert isinstance(last, Stopped)
+    assert "loss of epoch 3 is no number; train with a learning rate below 0.0003, and check" in last.reason
+    assert (last.best_epoch, in_library(home)) == (2, [run.job.name])
+    assert [event.epoch for event in run.events() if isinstance(event, EpochEnded)] == [1, 2]
 
 
 def test_three_channels_are_too_many_for_the_toy(here, annotation_folder):

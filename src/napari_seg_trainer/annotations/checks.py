@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
+from napari_seg_trainer.annotations.causes import cause_of
 from napari_seg_trainer.annotations.findings import Finding, Severity, capped
 from napari_seg_trainer.annotations.forgotten import bright_spots
 from napari_seg_trainer.annotations.objects import Objects, Point, find_holes, find_objects, rim
@@ -44,6 +45,8 @@ def findings_of(image: AnnotatedImage, objects: Objects) -> list[Finding]:
     checks: tuple[Check, ...] = (_values, _negative)
     if not len(objects.labels):
         checks = (*checks, _empty)
+    elif (cause := cause_of(image, objects)) is not None:
+        checks = (*checks, lambda _image, _objects: iter([cause]))
     elif _is_class_mask(objects):
         checks = (*checks, _class_mask)
     else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from napari_seg_trainer.annotations.causes import OF_WHOLE_MASKS, exchanged
 from napari_seg_trainer.annotations.channels import distinct_sets
 from napari_seg_trainer.annotations.checks import examine_image
 from napari_seg_trainer.annotations.facts import ImageFacts
@@ -15,9 +16,12 @@ from napari_seg_trainer.annotations.kept_facts import look_through
 from napari_seg_trainer.annotations.layouts import way_to_pair
 from napari_seg_trainer.annotations.prepare import MAX_SCALE
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.schema.axes import PLANE
 
 __all__ = ["ENOUGH_IMAGES", "Finding", "Severity", "Survey", "examine", "examine_image", "survey", "surveyed"]
 
+_LAYOUTS = {"celldetective": "Celldetective", "cellpose": "Cellpose", "stardist": "StarDist", "other": "masks by name"}
+_MOST_SETS = 3
 ENOUGH_IMAGES = 5
 """With fewer images than this a model is unlikely to learn what varies between images."""
 
@@ -50,10 +54,31 @@ class Survey:
         Those that can be read, with their image files.
     findings : tuple of Finding
         Worst first.
+    layouts : tuple of str
+        Those of the folders, each once.
     """
 
     images: tuple[tuple[Path, ImageFacts], ...] = ()
     findings: tuple[Finding, ...] = ()
+    layouts: tuple[str, ...] = ()
+
+    @property
+    def understood(self) -> str:
+        """How the data was understood, in one line: images, objects, layout, channels, pixel size, axes."""
+        facts = [facts for _, facts in self.images]
+        if not facts:
+            return "No image can be used."
+        layouts = ", ".join(_LAYOUTS[layout] for layout in self.layouts)
+        told = (
+            f"{counted(len(facts), 'image')} of {_sizes(facts)} pixels",
+            counted(self.objects, "object"),
+            f"layout: {layouts}" if layouts else "",
+            " or ".join(_channels(facts, names) for names in self.channels[:_MOST_SETS])
+            + (f" or {len(self.channels) - _MOST_SETS} other sets" if len(self.channels) > _MOST_SETS else ""),
+            _pixel_sizes(facts),
+            f"axes {PLANE}",
+        )
+        return "; ".join(filter(None, told)) + "."
 
     @property
     def objects(self) -> int:
@@ -88,6 +113,7 @@ def survey(folders: Sequence[Path]) -> Generator[tuple[int, int], None, Survey]:
     """Look through annotation folders as `examine` does, yielding how many images are done, and of how many."""
     findings: list[Finding] = []
     pairs: list[AnnotatedPair] = []
+    summary = _Summary()
     for folder in distinct(folders):
         try:
             opened = AnnotationFolder.open(folder)
@@ -95,8 +121,8 @@ def survey(folders: Sequence[Path]) -> Generator[tuple[int, int], None, Survey]:
             findings.append(_error("unreadable-folder", error, folder))
         else:
             pairs.extend(opened.pairs)
+            summary.layouts[opened.layout] = None
             findings.extend(_unpaired(path) for path in opened.unpaired)
-    summary = _Summary()
     for done, looked in enumerate(look_through(pairs), start=1):
         findings.extend(looked.findings())
         if looked.facts is not None:
@@ -104,8 +130,58 @@ def survey(folders: Sequence[Path]) -> Generator[tuple[int, int], None, Survey]:
         yield done, len(pairs)
     if summary.groups or not findings:
         # of data that cannot be read at all, nothing more is to be said
-        findings.extend(summary.findings())
+        exchanged = list(summary.exchanged())
+        follow = {finding.file for finding in exchanged}
+        findings = [one for one in findings if one.severity == Severity.ERROR or one.file not in follow]
+        findings = _once(findings)
+        findings.extend([*exchanged[:1], *summary.findings()])
     return summary.survey(sorted(findings, key=lambda finding: -finding.severity))
+
+
+def _once(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings in which what is wrong with whole masks is told once for all images, with their number."""
+    counts = Counter(finding.code for finding in findings if finding.code in OF_WHOLE_MASKS)
+    kept: list[Finding] = []
+    for finding in findings:
+        count = counts.get(finding.code, 1)
+        if count:
+            more = f" So it is in {counted(count - 1, 'other image')}." if count > 1 else ""
+            kept.append(finding.replace(message=finding.message + more) if more else finding)
+        if finding.code in counts:
+            counts[finding.code] = 0
+    return kept
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``"1,312 objects"`` or ``"1 object"``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _sizes(facts: Sequence[ImageFacts]) -> str:
+    """Return width and height, or those of the smallest and the largest image."""
+    shapes = sorted({image.shape[1:] for image in facts}, key=lambda shape: shape[0] * shape[1])
+    ends = [f"{width} × {height}" for height, width in (shapes[0], shapes[-1])]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def _channels(facts: Sequence[ImageFacts], names: tuple[str, ...]) -> str:
+    alike = [image for image in facts if image.channels == names]
+    told = []
+    for place, name in enumerate(names):
+        limits = [limit for image in alike if (limit := image.ranges[place]) is not None]
+        types = "/".join(sorted({image.dtype for image in alike}))
+        between = f" {min(low for low, _ in limits):g} to {max(high for _, high in limits):g}" if limits else ""
+        told.append(f"{name} ({types}{between})")
+    return ", ".join(told)
+
+
+def _pixel_sizes(facts: Sequence[ImageFacts]) -> str:
+    known = sorted({image.pixel_size for image in facts if image.pixel_size is not None})
+    if not known:
+        return "pixel size not known"
+    told = " to ".join(dict.fromkeys(f"{size:.4g}" for size in (known[0], known[-1])))
+    some = "" if all(image.pixel_size is not None for image in facts) else ", of some images not known"
+    return f"{told} µm per pixel{some}"
 
 
 def _error(code: str, error: DataError, file: Path) -> Finding:
@@ -124,6 +200,7 @@ class _Summary:
     """What is kept of each image to compare it with the others."""
 
     images: list[tuple[Path, ImageFacts]] = field(default_factory=list)
+    layouts: dict[str, None] = field(default_factory=dict)
     groups: Counter[str] = field(default_factory=Counter)
     fields: dict[str, str] = field(default_factory=dict)
     channels: dict[tuple[str, ...], list[Path]] = field(default_factory=lambda: defaultdict(list))
@@ -139,11 +216,29 @@ class _Summary:
         self.same[facts.image_hash].append((pair.image, facts.labels_hash))
 
     def survey(self, findings: Sequence[Finding]) -> Survey:
-        return Survey(tuple(self.images), tuple(findings))
+        return Survey(tuple(self.images), tuple(findings), tuple(self.layouts))
 
     @property
     def objects(self) -> int:
         return sum(facts.areas.size for _, facts in self.images)
+
+    def exchanged(self) -> Iterator[Finding]:
+        """Find masks that fit another image than their own; the first finding speaks for all."""
+        alike: dict[tuple[int, ...], list[tuple[Path, ImageFacts]]] = defaultdict(list)
+        for path, facts in self.images:
+            if len(facts.areas) and not any(one.severity == Severity.ERROR for one in facts.findings):
+                alike[facts.shape].append((path, facts))
+        found: list[tuple[Path, Path]] = []
+        for group in alike.values():
+            seen = [facts.samples for _, facts in group]
+            pairs = exchanged([pixels for pixels, _ in seen], [mask for _, mask in seen])
+            found += [(group[place][0], group[other][0]) for place, other in pairs]
+        for path, other in found if len(found) > 1 else ():
+            message = (
+                f"The masks of {len(found)} images fit other images than their own, such as that of {path.name!r} the "
+                f"image {other.name!r}. They may have been exchanged or renamed: give each image its own."
+            )
+            yield Finding(severity=Severity.ERROR, code="exchanged-masks", message=message, file=path)
 
     def findings(self) -> Iterator[Finding]:
         yield from self._too_few()

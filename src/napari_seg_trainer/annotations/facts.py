@@ -1,6 +1,7 @@
 """What one look at an annotated image tells: it is read once, and its objects are numbered once."""
 
 import os
+from base64 import b64decode, b64encode
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from pydantic import ConfigDict, PlainSerializer, PlainValidator
 from scipy import ndimage
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, combined_hash, group_of_stem, pixel_hash
+from napari_seg_trainer.annotations.causes import SAMPLES, samples
 from napari_seg_trainer.annotations.checks import findings_of
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair
+from napari_seg_trainer.annotations.image_file import UntoldPlanes
 from napari_seg_trainer.annotations.objects import find_objects
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
@@ -72,6 +75,8 @@ class ImageFacts(FrozenModel):
         What the data check has to say of this image by itself, worst first.
     older_masks : tuple of str
         Masks that differ from the newest, which counts.
+    sampled : str
+        A few pixels of image and mask, to see which fit each other; Base64.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -90,6 +95,14 @@ class ImageFacts(FrozenModel):
     extents: Integers
     findings: tuple[Finding, ...]
     older_masks: tuple[str, ...] = ()
+    sampled: str = ""
+
+    @property
+    def samples(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Some pixels (CYX) and whether there is an object (YX), as `causes.samples` gives them."""
+        height, width = (min(side, SAMPLES) for side in self.shape[1:])
+        values = np.frombuffer(b64decode(self.sampled), np.uint8).reshape(-1, height, width)
+        return values[:-1], values[-1] > 0
 
     @property
     def content(self) -> str:
@@ -127,6 +140,7 @@ class ImageFacts(FrozenModel):
             areas=_integers(objects.areas),
             extents=_integers([max(side.stop - side.start for side in box) for box in boxes]),
             findings=tuple(findings_of(annotated, objects)),
+            sampled=_sampled(annotated),
         )
 
 
@@ -196,6 +210,7 @@ def look(pair: AnnotatedPair) -> Looked:
         code, file = "channel-mismatch" if same_size else "shape-mismatch", pair.image
         annotated = pair.assemble(image, labels, sidecar)
     except DataError as error:
+        code = "untold-planes" if isinstance(error, UntoldPlanes) else code
         return Looked(pair, stamps, None, _finding(Severity.ERROR, code, str(error), file))
     facts = ImageFacts.of(annotated, labels.stored).replace(older_masks=pair.older_masks(labels))
     return Looked(pair, stamps, facts)
@@ -221,6 +236,11 @@ def _stamp(path: Path | None) -> Stamp | None:
 
 def _finding(severity: Severity, code: str, message: str, file: Path) -> Finding:
     return Finding(severity=severity, code=code, message=message, file=file)
+
+
+def _sampled(annotated: AnnotatedImage) -> str:
+    pixels, mask = samples(annotated)
+    return b64encode(np.concatenate([pixels, mask[None]]).astype(np.uint8).tobytes()).decode()
 
 
 def _range(plane: NDArray[Any]) -> tuple[float, float] | None:

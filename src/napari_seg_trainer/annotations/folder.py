@@ -121,9 +121,12 @@ class AnnotatedPair(Pair):
         """
         size, mask_size = image.data.shape[1:], labels.labels.shape
         if size != mask_size:
+            way_out = "Export the pair again or remove one of them."
+            if size == mask_size[::-1]:
+                way_out = "Its rows and columns are exchanged (transposed): save it as the image lies."
             raise DataError(
                 f"Image '{self.image}' is {size_text(size)} but its mask {self.labels.name!r} is "
-                f"{size_text(mask_size)}. Export the pair again or remove one of them."
+                f"{size_text(mask_size)}. {way_out}"
             )
         image = image.called(sidecar.channels or image.channels)
         channels = image.channels if sidecar.channels is None else sidecar.channels

@@ -24,6 +24,10 @@ _NAMES = TypeAdapter(tuple[str, ...])
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
+class UntoldPlanes(DataError):
+    """Planes of a file that may be channels, slices or frames."""
+
+
 @dataclass(frozen=True, eq=False)
 class ImageFile:
     """What an image file holds.
@@ -162,7 +166,7 @@ def _channel_axis(path: Path, data: NDArray[Any], axes: str, names: Sequence[str
             f"'{path}' is a stack of {data.shape[0]} planes. Export single frames as images, or save its axes' names."
         )
     if count != len(names):
-        raise DataError(
+        raise UntoldPlanes(
             f"'{path}' has {count} planes and does not tell what they are. If they are channels, put their names into "
             f"a file '{FOLDER_CHANNELS}' beside it, such as {_example(count)}; if slices or frames, export single ones."
         )

@@ -19,7 +19,7 @@ from napari_seg_trainer.annotations.folder import AnnotatedPair
 from napari_seg_trainer.files import prune, write_bytes
 from napari_seg_trainer.paths import cache_folder
 
-FORMAT = "3"
+FORMAT = "4"
 """To be counted up when what is kept changes; what another version of the program kept does not count anyway."""
 
 MAX_BYTES = 256 * 2**20

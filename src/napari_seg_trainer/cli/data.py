@@ -23,7 +23,7 @@ def check(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Look for problems in annotation folders: the worst first.
+    """Tell how annotation folders are understood, and look for problems: the worst first.
 
     Errors stop a training, warnings do not. The exit status is 1 if there is an error.
     """
@@ -32,8 +32,10 @@ def check(
     findings = found.findings
     if json:
         listed = [_facts(path, facts) for path, facts in found.images]
-        print_json({"findings": [finding.model_dump(mode="json") for finding in findings], "images": listed})
+        told = [finding.model_dump(mode="json") for finding in findings]
+        print_json({"understood": found.understood, "findings": told, "images": listed})
         raise typer.Exit(int(_is_error(findings)))
+    say(found.understood)
     if images:
         print_table(_COLUMNS, [_image(path, facts) for path, facts in found.images])
     if findings:
@@ -55,7 +57,7 @@ def _row(finding: Finding) -> tuple[str, str, str]:
 
 
 def _facts(path: Path, facts: ImageFacts) -> dict[str, object]:
-    told = facts.model_dump(mode="json", exclude={"findings", "areas", "extents", "numbered"})
+    told = facts.model_dump(mode="json", exclude={"findings", "areas", "extents", "numbered", "sampled"})
     return {"file": one_line(str(path)), **told, "objects": facts.areas.size}
 
 

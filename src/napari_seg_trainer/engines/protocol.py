@@ -173,7 +173,8 @@ class TrainingContext(Protocol):
         epoch : int
             From 1.
         metrics : mapping
-            At least ``loss`` and ``val_loss``.
+            At least ``loss`` and ``val_loss``. Where one of these is no number, the training ends, and the epochs
+            before count; so an epoch may be ended as soon as a step's loss is none.
         save : callable
             Writes into the given, empty folder all that `Engine.train` needs to go on and `Engine.export` needs to
             make a model: weights, optimizer state. It is called before this method returns.

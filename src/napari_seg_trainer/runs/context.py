@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # docks read what is here, and need no scores
     from napari_seg_trainer.runs.scoring import Scoring
 
 PROGRESS_SECONDS = 0.5
+EXPLODED = 1000.0
+"""A training loss so many times that of the first epoch will not come down again."""
 
 
 class Cancelled(BaseException):
@@ -88,6 +90,10 @@ class RunContext(RunReporter):
         The last epoch's folder, where there is one.
     hyperparameters : dict
         As the engine uses them, once it has begun, or as it did when the checkpoint was made.
+    early_stop : bool
+        Whether it has ended because it no longer improved.
+    diverged : str
+        Why the losses made no sense any more, and what to do; empty as long as they do.
     """
 
     def __init__(
@@ -101,6 +107,8 @@ class RunContext(RunReporter):
         self._left = TimeLeft(self._parameters.epochs)
         self._epoch_began = self._reported
         self.early_stop = False
+        self.diverged = ""
+        self._first_loss: float | None = None
         state = self._checkpoints.state
         self.hyperparameters = {} if state is None else state.hyperparameters
         self.first_epoch = self.last_epoch + 1
@@ -147,12 +155,20 @@ class RunContext(RunReporter):
         save: Callable[[Path], None],
         predicting: Predicting | None = None,
     ) -> bool:
-        """Score where it is time to, keep the epoch's weights, write its event, and return whether to go on."""
+        """Score where it is time to, keep the epoch's weights, write its event, and return whether to go on.
+
+        An epoch whose losses make no sense is not kept, and is the last.
+        """
+        self.diverged = self._divergence(epoch, metrics)
+        if self.diverged:
+            self.obey()
+            self.log(f"The training ends: {self.diverged}.", "warning")
+            return False
         now = time.monotonic()
         self._seconds.append(now - self._epoch_began)
         self._epoch_began = self._reported = now
         value = metrics["val_loss"]
-        scores = self._score(epoch, value, predicting)
+        scores = self._score(epoch, predicting)
         score = None if scores is None or self._scoring is None else self._scoring.deciding(scores)
         decides = self._scoring is not None and self._scoring.decides
         is_best = self._checkpoints.is_better(value, score, decides)
@@ -186,13 +202,27 @@ class RunContext(RunReporter):
         """Whether the last epoch that was asked for has ended."""
         return self.last_epoch >= self._parameters.epochs
 
+    def _divergence(self, epoch: int, metrics: Mapping[str, float]) -> str:
+        """Return why the losses of an epoch make no sense, and what to do; empty if they do."""
+        names = {"loss": "training loss", "val_loss": "validation loss"}
+        what = ""
+        for name, title in names.items():
+            if not math.isfinite(metrics[name]):
+                what = f"the {title} of epoch {epoch} is no number"
+                break
+        first = self._first_loss = metrics["loss"] if self._first_loss is None else self._first_loss
+        if not what and abs(metrics["loss"]) > EXPLODED * max(abs(first), 1e-6):
+            what = f"the training loss of epoch {epoch} is {metrics['loss']:.3g}, that of the first was {first:.3g}"
+        rate = self._parameters.learning_rate
+        return f"{what}; train with a learning rate below {rate:g}, and check the images' intensities" if what else ""
+
     def _is_stale(self, epoch: int) -> bool:
         patience = self._parameters.early_stopping
         return patience is not None and epoch - self._checkpoints.lowest_epoch >= patience
 
-    def _score(self, epoch: int, value: float, predicting: Predicting | None) -> "Scores | None":
+    def _score(self, epoch: int, predicting: Predicting | None) -> "Scores | None":
         scoring = self._scoring
-        if scoring is None or predicting is None or not math.isfinite(value) or not scoring.is_due(epoch):
+        if scoring is None or predicting is None or not scoring.is_due(epoch):
             return None
         began = time.monotonic()
         scores = scoring.score(predicting, statistics.median(self._seconds), epoch)

@@ -68,14 +68,14 @@ class ModelMaking:
         LibraryError
             If it cannot go into the library; it then waits in the run's folder.
         RunError
-            If no epoch had a loss that is a number.
+            If not even the first epoch had losses that make sense.
         """
         context, data = self.context, self.data
         best = context.best_epoch
         if best is None:
-            if context.last_epoch == 0:
-                return Stopped(reason="stopped before the first epoch had ended", model=None, best_epoch=None)
-            raise RunError("The validation loss was never a number. Use a smaller learning rate.")
+            if context.diverged:
+                raise RunError(f"There is no model, as {context.diverged}.")
+            return Stopped(reason="stopped before the first epoch had ended", model=None, best_epoch=None)
         folder = self.run.folder / "model"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -98,6 +98,8 @@ class ModelMaking:
             raise LibraryError(f"{error} The finished model waits in '{folder}'.") from error
         if stopped:
             return Stopped(reason="you asked for it", model=model.name, best_epoch=best)
+        if context.diverged:
+            return Stopped(reason=context.diverged, model=model.name, best_epoch=best)
         if context.early_stop and not context.has_all_epochs:
             return Stopped(reason="the validation loss no longer improved", model=model.name, best_epoch=best)
         return Finished(model=model.name, best_epoch=best)

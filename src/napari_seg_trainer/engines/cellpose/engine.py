@@ -1,5 +1,6 @@
 """Both Cellpose networks as engines."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -153,7 +154,7 @@ def _run(
         for batch in stream.epoch(epoch, Batch.of):
             step = len(found) + 1
             found.append(trainer.train_step(batch, rate * min(1.0, (done + step) / warm)))
-            if not context.end_step(epoch, step, steps):
+            if not context.end_step(epoch, step, steps) or not math.isfinite(found[-1]["loss"]):
                 break
         metrics = {name: float(np.mean([losses[name] for losses in found])) for name in found[0]}
         metrics |= trainer.validate(validation)

@@ -221,6 +221,6 @@ def _train_epoch(
     learning_rate = context.learning_rate(epoch)
     for batch in batches:
         losses.append(trainer.train_step(batch, learning_rate))
-        if not context.end_step(epoch, len(losses), steps):
+        if not context.end_step(epoch, len(losses), steps) or not math.isfinite(losses[-1]["loss"]):
             break
     return {name: float(np.mean([loss[name] for loss in losses])) for name in losses[0]}

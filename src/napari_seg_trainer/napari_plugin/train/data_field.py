@@ -189,9 +189,7 @@ class DataField(QWidget):
         self.summary.setText(coloured(f"{_SIGNS[worst]} {counted(len(found), 'finding')}", hues[worst]))
         self._unfold()
         if self.survey is not None:
-            self.status.setText(
-                f"{counted(len(self.survey.images), 'image')}, {counted(self.survey.objects, 'object')}"
-            )
+            self.status.setText(self.survey.understood)
         elif self._places():
             self.status.setText("Looking at the images…")
         self.status.setVisible(bool(self._places()))
