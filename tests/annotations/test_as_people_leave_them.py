@@ -311,7 +311,7 @@ def test_planes_of_which_nobody_knows_what_they_are_are_refused(tmp_path, planes
     with pytest.raises(DataError, match=f"{told}.*; if slices or frames, export single ones"):
         read_image(tmp_path / "a.tif")
     (finding,) = surveyed([tmp_path]).findings
-    assert (finding.code, "does not tell what they are" in finding.message) == ("unreadable-image", True)
+    assert (finding.code, "does not tell what they are" in finding.message) == ("untold-planes", True)
     names = [f"stain {place}" for place in range(planes)]
     (tmp_path / "channels.json").write_text(json.dumps(names))
     assert AnnotationFolder.open(tmp_path).pairs[0].read().channels == tuple(names)

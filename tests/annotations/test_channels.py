@@ -28,6 +28,9 @@ def given(*wanted):
         (["dapi", "actin"], [1, "dapi"], (1, 0)),
         (["actin", "Hoechst"], ["dapi=hoechst"], (1,)),
         (["hoechst", "dapi"], ["dapi=hoechst"], (1,)),  # its own name comes first
+        (["grey"], ["channel 0"], (0,)),  # neither has a name of its own
+        (["channel 0"], ["grey"], (0,)),
+        (["grey"], ["red", "green", "blue"], (0, 0, 0)),
         (["H33342", "actin"], ["dapi=hoechst=H33342", "actin"], (0, 1)),
     ],
 )

@@ -81,8 +81,8 @@ def test_a_sidecar_that_is_no_text_is_refused(tmp_path):
 
 
 def test_sizes_must_agree(tmp_path):
-    pair = write_pair(tmp_path, IMAGE, LABELS.T)
-    with pytest.raises(DataError, match=r"a\.tif' is 8 × 9 but its mask 'a_labelled\.tif' is 9 × 8\. Export"):
+    pair = write_pair(tmp_path, IMAGE, LABELS[:7])
+    with pytest.raises(DataError, match=r"a\.tif' is 8 × 9 but its mask 'a_labelled\.tif' is 7 × 9\. Export"):
         pair.read()
 
 

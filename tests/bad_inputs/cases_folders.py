@@ -133,11 +133,10 @@ REFUSED: list[tuple[str, Spoil, str]] = [
     ("no images", without("cell_??.tif"), "3 images or masks without a partner"),
     ("one image", without("cell_00*", "cell_02*"), "only one annotated image"),
     ("one level too high", nested, "its folder 'inner' does"),
-    ("two masks of a stem", copied("cell_01_labelled.tif", "cell_01_masks.tif"), "cell_01_labelled.tif … Keep one"),
     (
-        "a mask in two formats",
+        "a newer mask that is not what it seems",
         copied("cell_01_labelled.tif", "cell_01_labelled.png"),
-        "cell_01_labelled.png … Keep one",
+        "cell_01_labelled.png … a TIFF file by its content",
     ),
     ("an image in two formats", two_formats, "cell_01.png … Keep one"),
     ("all masks empty", every("mask", empty_mask), "All 3 masks"),
@@ -155,10 +154,15 @@ STARDIST: list[tuple[str, Spoil, str]] = [
     ("masks that are a file", beside("masks", content("a file")), "holds no image with its mask"),
     ("images without files", beside("images", os.mkdir), "holds no image with its mask"),
     ("images that are a link to themselves", beside("images", lambda path: path.symlink_to(path)), "holds no image"),
-    ("two masks of a stem", copied("masks/cell_01.tif", "masks/cell_01.png"), "cell_01.png … Keep one"),
+    (
+        "a newer mask that is not what it seems",
+        copied("masks/cell_01.tif", "masks/cell_01.png"),
+        "cell_01.png … a TIFF file by its content",
+    ),
 ]
 
 USABLE: list[tuple[str, Spoil, str, str]] = [
+    ("two masks of a stem", copied("cell_01_labelled.tif", "cell_01_masks.tif"), "they say the same", ""),
     ("a mask without image", without("cell_01.tif"), "two images are left", "unpaired-file"),
     ("an image without mask", without("cell_01_labelled.tif"), "two images are left", "unpaired-file"),
     ("good files with a name of two lines", renamed("ce\nll"), "a name is a name", "too-few-images"),

@@ -48,7 +48,7 @@ def saved(make, **options) -> Spoil:
 
 def with_palette() -> Image.Image:
     picture = Image.fromarray(good_labels().astype(np.uint8)).convert("P")
-    picture.putpalette(bytes(range(256)) * 3)
+    picture.putpalette([value for value in range(256) for _ in range(3)])
     return picture
 
 
@@ -67,7 +67,7 @@ CASES = [
     Case("PNG mask: 20 frames", animation, "mask", "png"),
     Case("PNG image: 20 frames", animation, "image", "png"),
     Case(
-        "PNG image: a table of colours",
+        "PNG image: a table of grey values",
         saved(with_palette),
         "image",
         "png",

@@ -124,11 +124,11 @@ def samples(image: AnnotatedImage) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
         Whether there is an object.
     """
     rows, columns = (np.linspace(0, n - 1, min(n, SAMPLES)).astype(int) for n in image.labels.shape)
-    places = np.ix_(rows, columns)
-    pixels = np.stack([np.nan_to_num(plane[places].astype(np.float32), posinf=0, neginf=0) for plane in image.image])
+    pixels = np.nan_to_num(image.image[:, rows[:, None], columns].astype(np.float64), posinf=0, neginf=0)
+    pixels /= max(float(np.abs(pixels).max()), 1.0)
     low, high = np.percentile(pixels, (1, 99), axis=(1, 2), keepdims=True)
-    scaled = (pixels - low) / np.maximum(high - low, 1e-12) * 255
-    return np.clip(scaled, 0, 255).astype(np.uint8), image.labels[places] > 0
+    scaled = (pixels - low) / np.where(high > low, high - low, np.inf) * 255
+    return np.clip(scaled, 0, 255).astype(np.uint8), image.labels[rows[:, None], columns] > 0
 
 
 def fit(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:

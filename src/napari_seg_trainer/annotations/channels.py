@@ -32,9 +32,12 @@ def all_unnamed(count: int) -> tuple[str, ...]:
 def known_as(channels: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the names by which each of an image's channels may be found, its own first.
 
-    The one channel of a grey picture is each of its colours, too: a model that takes three finds it three times.
+    The one channel of a grey picture is each of its colours, too: a model that takes three finds it three times. It has
+    as little a name of its own as that of any other file of one channel.
     """
-    return [(GREY, *COLOURS)] if tuple(channels) == (GREY,) else [(name,) for name in channels]
+    if len(channels) == 1 and channels[0] in (GREY, unnamed(0)):
+        return [tuple(dict.fromkeys((channels[0], GREY, unnamed(0), *COLOURS)))]
+    return [(name,) for name in channels]
 
 
 def distinct_sets(images: Iterable[Names]) -> tuple[tuple[str, ...], ...]:

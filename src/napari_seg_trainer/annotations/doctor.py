@@ -7,20 +7,19 @@ from pathlib import Path
 from statistics import median
 
 from napari_seg_trainer.annotations.causes import OF_WHOLE_MASKS, exchanged
-from napari_seg_trainer.annotations.channels import distinct_sets
+from napari_seg_trainer.annotations.channels import GREY, distinct_sets, unnamed
 from napari_seg_trainer.annotations.checks import examine_image
 from napari_seg_trainer.annotations.facts import ImageFacts
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct
 from napari_seg_trainer.annotations.kept_facts import look_through
-from napari_seg_trainer.annotations.layouts import way_to_pair
+from napari_seg_trainer.annotations.layouts import LAYOUT_TITLES, way_to_pair
 from napari_seg_trainer.annotations.prepare import MAX_SCALE
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.schema.axes import PLANE
 
 __all__ = ["ENOUGH_IMAGES", "Finding", "Severity", "Survey", "examine", "examine_image", "survey", "surveyed"]
 
-_LAYOUTS = {"celldetective": "Celldetective", "cellpose": "Cellpose", "stardist": "StarDist", "other": "masks by name"}
 _MOST_SETS = 3
 ENOUGH_IMAGES = 5
 """With fewer images than this a model is unlikely to learn what varies between images."""
@@ -68,7 +67,7 @@ class Survey:
         facts = [facts for _, facts in self.images]
         if not facts:
             return "No image can be used."
-        layouts = ", ".join(_LAYOUTS[layout] for layout in self.layouts)
+        layouts = ", ".join(LAYOUT_TITLES[layout] for layout in self.layouts)
         told = (
             f"{counted(len(facts), 'image')} of {_sizes(facts)} pixels",
             counted(self.objects, "object"),
@@ -266,6 +265,8 @@ class _Summary:
             yield Finding(severity=Severity.ERROR, code="all-masks-empty", message=message)
 
     def _channel_sets(self) -> Iterator[Finding]:
+        if (GREY,) in self.channels and (unnamed(0),) in self.channels:  # neither has a name of its own
+            self.channels[unnamed(0),] += self.channels.pop((GREY,))
         usual = max(self.channels, key=lambda names: len(self.channels[names]), default=())
         for names, files in self.channels.items():
             if names != usual:

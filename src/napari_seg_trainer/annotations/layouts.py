@@ -21,6 +21,9 @@ from napari_seg_trainer.annotations.together import finish_interrupted
 from napari_seg_trainer.errors import DataError
 
 Layout = Literal["celldetective", "cellpose", "stardist", "other"]
+LAYOUT_TITLES: dict[str, str] = {
+    "celldetective": "Celldetective", "cellpose": "Cellpose", "stardist": "StarDist", "other": "masks by their names",
+}  # fmt: skip
 
 # cellpose puts a user's suffix behind its ending
 _MASK_ENDING = re.compile(r"(_labelled|_cp_masks(?:_\w+)?|_masks|[_-]masks?|[_-]labels?)$", re.IGNORECASE)
