@@ -145,7 +145,8 @@ def test_a_stardist_model_is_imported(make_stardist, tmp_path, library, packed):
     before = contents(folder)
     model = import_model(zip_of(folder, tmp_path) if packed else folder, library)
     assert (model.name, model.card.engine) == ("their-nuclei", "stardist")
-    assert sorted(contents(model.folder)) == ["config.json", "model_card.json", "thresholds.json", "weights_best.h5"]
+    there = ["config.json", "config_input.json", "model_card.json", "thresholds.json", "weights_best.h5"]
+    assert sorted(contents(model.folder)) == there
     model.verify()
     assert contents(folder) == before
     assert import_model(folder, library) == model

@@ -76,9 +76,12 @@ def test_nothing_is_written(make_stardist):
 def test_a_celldetective_stardist_folder(make_celldetective):
     card = read_foreign(make_celldetective())
     assert card.channels == (
-        ModelChannel(name="brightfield_channel", normalization=Normalization(low=0.5, high=99.5)),
         ModelChannel(
-            name="live_nuclei_channel", normalization=Normalization(mode="values", low=100, high=4000, clip=True)
+            name="brightfield_channel", normalization=Normalization(low=0.5, high=99.5, clip=True, skip_zeros=True)
+        ),
+        ModelChannel(
+            name="live_nuclei_channel",
+            normalization=Normalization(mode="values", low=100, high=4000, clip=True, skip_zeros=True),
         ),
     )
     assert (card.engine, card.pixel_size, card.object_diameter) == ("stardist", 0.31, pytest.approx(40))
@@ -109,7 +112,7 @@ def test_celldetective_lists_may_be_missing(make_celldetective):
     folder = make_celldetective()
     lean = {name: CELLDETECTIVE[name] for name in ("channels", "model_type")}
     (folder / "config_input.json").write_text(json.dumps(lean))
-    assert [channel.normalization for channel in read_foreign(folder).channels] == [Normalization()] * 2
+    assert [channel.normalization for channel in read_foreign(folder).channels] == [Normalization(skip_zeros=True)] * 2
 
 
 @pytest.mark.parametrize(

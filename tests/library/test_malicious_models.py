@@ -165,7 +165,7 @@ def test_what_systems_leave_behind_is_left_out(trap, members):
     litter = {"__MACOSX/nuclei/._config.json": b"", ".DS_Store": b"", "nuclei/.hidden": b"", "nuclei/.git/x": b""}
     model = import_model(write_zip(trap.sent / "model.zip", members | litter), trap.library)
     found = {f"nuclei/{path.relative_to(model.folder).as_posix()}" for path in model.folder.rglob("*.*")}
-    assert found == members.keys()
+    assert found == members.keys() | {"nuclei/config_input.json"}
     assert os.listdir(trap.library.folder) == ["nuclei"]
 
 

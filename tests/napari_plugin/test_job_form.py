@@ -138,7 +138,7 @@ def test_a_biologist_chooses_a_folder_and_may_train(form, settled, annotation_fo
     settled()
     assert form.reasons() == {}
     assert form.value() == TrainingJob(name=f"nuclei-{date.today()}", engine="stardist", data=(folder,))
-    assert form.data.status.text() == "5 images, 80 objects"
+    assert form.data.status.text().startswith("5 images of 96 × 96 pixels; 80 objects; layout: Celldetective; dapi (")
     assert form.input_section.text() == "Channels and normalization (dapi, actin)"
     assert form.training_section.text() == "Training (100 epochs, batch size 8)"
     assert field(form, "pixel_size").native.placeholderText() == "0.5 from the images"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pathvalidate import ErrorReason, ValidationError, validate_filename
 
+from napari_seg_trainer.annotations.sidecar import NO_UNIT
 from napari_seg_trainer.annotations.together import finish_interrupted, together
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.files import flush
@@ -145,7 +146,9 @@ class AnnotatedImage:
     def _sidecar_text(self) -> str:
         known = {
             "channels": list(self.channels),
-            "spatial_calibration": self.pixel_size,
+            # Celldetective's loader fails without one
+            "spatial_calibration": 1.0 if self.pixel_size is None else self.pixel_size,
+            "spatial_calibration_unit": NO_UNIT if self.pixel_size is None else None,
             "frame": self.frame,
             "field_of_view": self.field_of_view,
             "sources": list(self.sources) or None,

@@ -10,7 +10,7 @@ from napari_seg_trainer.annotations.causes import OF_WHOLE_MASKS, exchanged
 from napari_seg_trainer.annotations.channels import GREY, distinct_sets, unnamed
 from napari_seg_trainer.annotations.checks import examine_image
 from napari_seg_trainer.annotations.facts import ImageFacts
-from napari_seg_trainer.annotations.findings import Finding, Severity
+from napari_seg_trainer.annotations.findings import Finding, Severity, counted
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct
 from napari_seg_trainer.annotations.kept_facts import look_through
 from napari_seg_trainer.annotations.layouts import LAYOUT_TITLES, way_to_pair
@@ -149,11 +149,6 @@ def _once(findings: Sequence[Finding]) -> list[Finding]:
         if finding.code in counts:
             counts[finding.code] = 0
     return kept
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``"1,312 objects"`` or ``"1 object"``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _sizes(facts: Sequence[ImageFacts]) -> str:

@@ -67,6 +67,11 @@ class Finding(FrozenModel):
         return value.name.lower()
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``"1,312 objects"`` or ``"1 object"``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def capped(findings: list[Finding]) -> list[Finding]:
     """Return the first findings of one kind, and in place of the others one that counts them."""
     if len(findings) <= MAX_PER_KIND:

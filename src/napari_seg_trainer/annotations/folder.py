@@ -141,7 +141,7 @@ class AnnotatedPair(Pair):
             labels=labels.labels,
             channels=channels,
             stem=self.stem,
-            pixel_size=sidecar.spatial_calibration or image.pixel_size,
+            pixel_size=sidecar.pixel_size or image.pixel_size,
             field_of_view=sidecar.field_of_view,
             frame=sidecar.frame,
             sources=sidecar.sources,

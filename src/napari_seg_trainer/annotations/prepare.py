@@ -51,9 +51,11 @@ def _normalize_channel(channel: NDArray[Any], how: Normalization, target: NDArra
     finite = np.isfinite(channel) if channel.dtype.kind == "f" else None
     if finite is not None and finite.all():
         finite = None
+    zeros = channel == 0 if how.skip_zeros else None
     low, high = how.low, how.high
     if how.mode == "percentile":
-        low, high = _limits(channel if finite is None else channel[finite], how)
+        counts = finite if zeros is None else ~zeros if finite is None else finite & ~zeros
+        low, high = _limits(channel if counts is None else channel[counts], how)
     if not high - low > _SMALLEST:  # a constant channel holds nothing to scale
         target[...] = 0
         return
@@ -63,6 +65,8 @@ def _normalize_channel(channel: NDArray[Any], how: Normalization, target: NDArra
     values /= high - low
     if finite is not None:
         values[~finite] = 0
+    if zeros is not None:
+        values[zeros] = 0
     if how.clip:
         np.clip(values, 0, 1, out=values)
     if values is not target:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from napari_seg_trainer.errors import DataError, one_line
 from napari_seg_trainer.files import read_bytes
 
+NO_UNIT = "pixel"
 MAX_BYTES = 16 * 2**20
 
 Name = Annotated[str, AfterValidator(one_line)]
@@ -23,7 +24,9 @@ class Sidecar(BaseModel):
     channels : tuple of str, optional
         A name for each channel of the image.
     spatial_calibration : float, optional
-        µm per pixel.
+        µm per pixel. Celldetective needs one; where it is not known, it is 1, with the unit ``"pixel"``.
+    spatial_calibration_unit : str, optional
+        µm, if not given.
     frame : int, optional
         Frame of the time lapse.
     field_of_view : str, optional
@@ -38,10 +41,16 @@ class Sidecar(BaseModel):
 
     channels: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     spatial_calibration: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    spatial_calibration_unit: str | None = None
     frame: int | None = None
     field_of_view: Name | None = None
     sources: tuple[Name, ...] = ()
     source_file: Name | None = None
+
+    @property
+    def pixel_size(self) -> float | None:
+        """µm per pixel, None where it is not known."""
+        return None if self.spatial_calibration_unit == NO_UNIT else self.spatial_calibration
 
 
 def read_sidecar(path: Path | None) -> Sidecar:

@@ -77,8 +77,8 @@ def _channels(channels: tuple[ChannelInput, ...]) -> Iterator[tuple[str, str]]:
     scalings = [channel.normalization for channel in channels]
     if any(scaling != Normalization() for scaling in scalings):
         for scaling in scalings if len(set(scalings)) > 1 else scalings[:1]:
-            clip = ",clip" if scaling.clip else ""
-            yield "normalization", f"{scaling.mode}:{scaling.low!r},{scaling.high!r}{clip}"
+            words = (",clip" if scaling.clip else "") + (",skip-zeros" if scaling.skip_zeros else "")
+            yield "normalization", f"{scaling.mode}:{scaling.low!r},{scaling.high!r}{words}"
 
 
 def _channel(channel: ChannelInput) -> str:

@@ -17,6 +17,8 @@ from napari_seg_trainer.engines.registry import describe
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.schema.job import ChannelInput, Normalization
 
+_WORDS = {"clip": "clip", "skip-zeros": "skip_zeros"}
+
 
 def read_channels(
     channels: Sequence[str], normalizations: Sequence[str], data: Sequence[Path], builtin: Sequence[str]
@@ -101,6 +103,8 @@ def join_names(names: Sequence[str]) -> str:
 def parse_normalization(text: str) -> Normalization:
     """Return the normalization that ``percentile:1,99.8``, ``values:0,4000`` or ``percentile:1,99.8,clip`` means.
 
+    Behind the numbers may stand ``clip``, ``skip-zeros`` or both.
+
     Raises
     ------
     typer.BadParameter
@@ -110,15 +114,17 @@ def parse_normalization(text: str) -> Normalization:
     """
     mode, _, rest = text.partition(":")
     parts = rest.split(",")
-    clip = parts[-1] == "clip"
+    words = {part for part in parts[2:] if part in _WORDS}
     try:
-        low, high = (float(part) for part in (parts[:-1] if clip else parts))
+        low, high = (float(part) for part in [part for part in parts if part not in words])
     except ValueError:
         raise typer.BadParameter(f"{text!r}: write percentile:1,99.8 or values:0,4000, with ,clip if wanted.") from None
     if mode not in ("percentile", "values"):
         raise typer.BadParameter(f"{text!r}: begin with 'percentile:' or 'values:'.")
     try:
-        return Normalization.model_validate({"mode": mode, "low": low, "high": high, "clip": clip})
+        return Normalization.model_validate(
+            {"mode": mode, "low": low, "high": high, **{_WORDS[word]: True for word in words}}
+        )
     except ValidationError as error:
         raise JobError(f"{describe(error)}.") from error
 

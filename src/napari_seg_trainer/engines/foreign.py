@@ -54,11 +54,14 @@ class ForeignReader(Protocol):
         What a single file of weights is called in a model folder; empty where models are folders.
     celldetective : str
         The ``model_type`` that Celldetective's folders have around such a model; empty where it makes none.
+    celldetective_inputs : int
+        How many channels its networks always take; 0 where these are the model's own.
     """
 
     layout: str
     file_name: str
     celldetective: str
+    celldetective_inputs: int
 
     def claims(self, path: Path) -> bool:
         """Whether a folder or file looks like such a model, so that `read` tells best what is wrong with it."""
@@ -76,6 +79,10 @@ class ForeignReader(Protocol):
         LibraryError
             If it is damaged, a file is missing, or it cannot be used here.
         """
+        ...
+
+    def celldetective_settings(self, folder: Path) -> Mapping[str, JsonValue]:
+        """Return what Celldetective is to know of a model of ours besides its channels and sizes."""
         ...
 
 

@@ -140,7 +140,8 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
 def _scaling(normalization: Normalization) -> str:
     unit = "percentiles" if normalization.mode == "percentile" else "intensities"
     clip = ", clipped" if normalization.clip else ""
-    return f"{unit} {normalization.low:g} to {normalization.high:g} become 0 to 1{clip}"
+    zeros = "; pixels of 0 are left out and stay 0" if normalization.skip_zeros else ""
+    return f"{unit} {normalization.low:g} to {normalization.high:g} become 0 to 1{clip}{zeros}"
 
 
 def _pooled(scores: Scores) -> list[list[str]]:

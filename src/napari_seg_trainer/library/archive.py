@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.bioimageio.description import DESCRIPTION, NO_MODEL_FILES
+from napari_seg_trainer.library.celldetective import companions
 from napari_seg_trainer.library.foreign import is_weights, read_foreign, weights_name
 from napari_seg_trainer.library.library import ModelLibrary, numbered
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model
@@ -244,7 +245,8 @@ def _check_nothing_else(archive: Path, listed: Collection[str]) -> None:
     packaged = NO_MODEL_FILES if home / DESCRIPTION in names else ()  # a package for other programs too
     for name in names:
         inside = name.relative_to(home).as_posix() if name.is_relative_to(home) else ""
-        if inside not in listed and inside not in packaged:
+        # a zip file that somebody made of a library's folder
+        if inside not in listed and inside not in packaged and inside not in companions(home.name):
             raise LibraryError(
                 f"'{archive}' holds the file '{name}', which its model card does not list. Export the model again."
             )

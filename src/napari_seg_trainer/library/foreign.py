@@ -149,17 +149,22 @@ def _read_celldetective(folder: Path, readers: Sequence[ForeignReader]) -> Model
 def _celldetective_channels(config: _CelldetectiveConfig, path: Path) -> tuple[ModelChannel, ...]:
     count, standard = len(config.channels), Normalization()
     percentile = _for_each(config.normalization_percentile, True, count, "normalization_percentile", path)
-    clip = _for_each(config.normalization_clip, False, count, "normalization_clip", path)
+    _for_each(config.normalization_clip, False, count, "normalization_clip", path)
     limits = _for_each(config.normalization_values, (standard.low, standard.high), count, "normalization_values", path)
     try:
         return tuple(
             ModelChannel(
                 name=name or "None",
                 normalization=Normalization(
-                    mode="percentile" if is_percentile else "values", low=low, high=high, clip=cut
+                    mode="percentile" if is_percentile else "values",
+                    low=low,
+                    high=high,
+                    # its functions take the list for one truth value: a list of False clips, too
+                    clip=bool(config.normalization_clip),
+                    skip_zeros=True,
                 ),
             )
-            for name, is_percentile, cut, (low, high) in zip(config.channels, percentile, clip, limits, strict=True)
+            for name, is_percentile, (low, high) in zip(config.channels, percentile, limits, strict=True)
         )
     except ValidationError as error:
         raise damaged(path, first_problem(error)) from error

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from napari_seg_trainer import paths
 from napari_seg_trainer.engines.foreign import first_problem
 from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.celldetective import remove_companions, write_companions
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model, write_card
 from napari_seg_trainer.library.problems import disk_problem, explained
 from napari_seg_trainer.schema.model_card import ModelCard
@@ -163,6 +164,7 @@ class ModelLibrary:
             if error.errno != errno.EXDEV:
                 raise self._not_placed(error, card.name) from error
             self._copy_in(finished, target, card.name)
+        write_companions(target, card)
         return LibraryModel(target, card)
 
     def rename(self, old: str, new: str) -> LibraryModel:
@@ -177,12 +179,16 @@ class ModelLibrary:
         if old.lower() != new.lower():
             self.check_new_name(new)
         card = _renamed(model.card, new)
+        with explained(self.folder):
+            remove_companions(model.folder, model.card)
         try:
             os.rename(model.folder, self.folder / new)
         except OSError as error:
+            write_companions(model.folder, model.card)
             raise self._not_placed(error, new) from error
         with explained(self.folder):
             write_card(self.folder / new, card)
+        write_companions(self.folder / new, card)
         return LibraryModel(self.folder / new, card)
 
     def delete(self, name: str) -> None:

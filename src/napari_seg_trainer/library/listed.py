@@ -153,7 +153,9 @@ def _scores(card: ModelCard) -> Facts:
 
 def _scaling(normalization: Normalization) -> str:
     unit = "percentiles" if normalization.mode == "percentile" else "values"
-    return f"{unit} {normalization.low:g} to {normalization.high:g}{', clipped' if normalization.clip else ''}"
+    clip = ", clipped" if normalization.clip else ""
+    zeros = ", without zeros" if normalization.skip_zeros else ""
+    return f"{unit} {normalization.low:g} to {normalization.high:g}{clip}{zeros}"
 
 
 @dataclass(frozen=True)

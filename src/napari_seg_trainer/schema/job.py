@@ -23,12 +23,15 @@ class Normalization(FrozenModel):
         What becomes 0 and what becomes 1.
     clip : bool
         Cut off what lies outside.
+    skip_zeros : bool
+        Leave pixels that are 0 out of the percentiles, and have them stay 0, as Celldetective does.
     """
 
     mode: Literal["percentile", "values"] = "percentile"
     low: FiniteFloat = 1.0
     high: FiniteFloat = 99.8
     clip: bool = False
+    skip_zeros: bool = False
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

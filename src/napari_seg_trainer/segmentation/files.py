@@ -161,7 +161,7 @@ def open_image(path: Path) -> ImageFile:
     channels = sidecar.channels or names_beside(path)
     image = read_image(path, channels)
     named = image.called(channels if len(set(channels)) == len(channels) else ())
-    return replace(named, pixel_size=sidecar.spatial_calibration or image.pixel_size)
+    return replace(named, pixel_size=sidecar.pixel_size or image.pixel_size)
 
 
 def write_labels(path: Path, labels: NDArray[np.int32]) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, FiniteFloat
+from pydantic import BaseModel, FiniteFloat, JsonValue
 
 from napari_seg_trainer.engines.foreign import ForeignModel, load_description
 from threshold_engine.spec import SPEC
@@ -22,6 +22,7 @@ class ThresholdReader:
     layout = f"{FILE} ({SPEC.title})"
     file_name = FILE
     celldetective = ""
+    celldetective_inputs = 0
 
     def claims(self, path: Path) -> bool:
         """Whether a file has the name, or a folder such a file."""
@@ -30,6 +31,10 @@ class ThresholdReader:
     def is_model(self, folder: Path) -> bool:
         """Whether a folder has such a file: nobody else has one of this name."""
         return self.claims(folder)
+
+    def celldetective_settings(self, folder: Path) -> dict[str, JsonValue]:
+        """Return nothing: what Celldetective needs is in the folder."""
+        return {}
 
     def read(self, path: Path) -> ForeignModel:
         """Return what there is to know: that it is a model of this engine."""

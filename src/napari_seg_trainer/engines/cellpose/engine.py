@@ -1,5 +1,6 @@
 """Both Cellpose networks as engines."""
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from napari_seg_trainer.engines.cellpose.samples import SamplePlan, draw_sample,
 from napari_seg_trainer.engines.cellpose.spec import (
     SAM_BLOCK,
     SETTINGS_FILE,
+    SHOWN,
     CellposeParameters,
     CellposeSamParameters,
 )
@@ -175,7 +177,10 @@ def _export(
     save(weights, folder / WEIGHTS_FILE)
     progress = partial(context.progress, "optimising thresholds")
     settings = optimize_thresholds(load(folder), data.validation, pixels, progress)
-    (folder / SETTINGS_FILE).write_text(settings.model_dump_json(exclude_none=True), encoding="utf-8")
+    told = settings.model_dump(mode="json", exclude_none=True)
+    if "diam_mean" in weights:
+        told[SHOWN] = float(weights["diam_mean"])
+    (folder / SETTINGS_FILE).write_text(json.dumps(told), encoding="utf-8")
 
 
 def _parameters(task: TrainingTask, kind: type[Any]) -> Any:

@@ -1,8 +1,13 @@
 """Files of weights that Cellpose itself wrote, and folders with one."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE, find_weights, is_weights, network_of
+from napari_seg_trainer.engines.cellpose.spec import CNN_DIAMETER, SETTINGS_FILE, SHOWN, CellposeSettings
 from napari_seg_trainer.engines.foreign import ForeignModel
 from napari_seg_trainer.schema.job import Normalization
 
@@ -16,6 +21,7 @@ class CellposeReader:
     layout = ""
     file_name = WEIGHTS_FILE
     celldetective = "cellpose"
+    celldetective_inputs = 2
 
     def claims(self, path: Path) -> bool:
         """Whether it is a file that PyTorch saved, or a folder with one of a name that tells."""
@@ -31,6 +37,17 @@ class CellposeReader:
         """Return what a file of weights, or a folder with one, tells, as `ForeignReader.read` says."""
         weights = find_weights(path)
         return ForeignModel(engine=network_of(weights), file=weights, normalization=NORMALIZATION)
+
+    def celldetective_settings(self, folder: Path) -> dict[str, JsonValue]:
+        """Return the thresholds, and the diameter that the network is shown; its weights have images scaled to that."""
+        own, shown = CellposeSettings.of_model(folder), CNN_DIAMETER
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            shown = float(json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))[SHOWN])
+        return {
+            "diameter": shown,
+            "cellprob_threshold": own.cellprob_threshold or 0.0,
+            "flow_threshold": 0.4 if own.flow_threshold is None else own.flow_threshold,
+        }
 
 
 READER = CellposeReader()

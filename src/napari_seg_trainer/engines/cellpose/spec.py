@@ -15,6 +15,8 @@ CNN_DIAMETER = 30.0
 SAM_BLOCK = 256
 """Side in pixels of what Cellpose-SAM sees; fixed by its position embedding."""
 SETTINGS_FILE = "cellpose.json"
+SHOWN = "shown_diameter"
+"""Key in that file for how many pixels across the objects are that the network is shown."""
 FLOW_THRESHOLD, CELL_THRESHOLD = 0.4, 0.0
 
 Device = Literal["cuda", "mps", "cpu"]
@@ -126,10 +128,12 @@ class CellposeSettings(PredictionSettings):
     def of_model(cls, folder: Path) -> Self:
         """Return the thresholds of the model in `folder`, as this project or Celldetective wrote them."""
         found: dict[str, Any] = {"cellprob_threshold": CELL_THRESHOLD, "flow_threshold": FLOW_THRESHOLD}
-        for name in ("config_input.json", SETTINGS_FILE):
+        # a model of ours has both; what its Celldetective file says is for Celldetective
+        for name in (SETTINGS_FILE, "config_input.json"):
             try:
                 said = json.loads((folder / name).read_text(encoding="utf-8"))
                 found |= {key: said[key] for key in cls.model_fields if said.get(key) is not None}
+                break
             # no such file, or none of these programs'
             except (OSError, ValueError, TypeError, AttributeError, RecursionError):
                 continue

@@ -28,6 +28,7 @@ class StarDistReader:
     layout = f"{CONFIG} ({SPEC.title})"
     file_name = ""
     celldetective = "stardist"
+    celldetective_inputs = 0
 
     def claims(self, path: Path) -> bool:
         """Whether there is a ``config.json``."""
@@ -36,6 +37,10 @@ class StarDistReader:
     def is_model(self, folder: Path) -> bool:
         """Whether there are weights, too: others call a file ``config.json`` as well."""
         return self.claims(folder) and _has_weights(folder)
+
+    def celldetective_settings(self, folder: Path) -> dict[str, JsonValue]:
+        """Return nothing: what Celldetective needs is in the folder."""
+        return {}
 
     def read(self, path: Path) -> ForeignModel:
         """Return what a StarDist folder tells, as `ForeignReader.read` says."""

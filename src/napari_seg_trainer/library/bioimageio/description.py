@@ -93,7 +93,7 @@ def preprocessing(card: ModelCard) -> list[dict[str, Any]]:
     """
     scalings = [channel.normalization for channel in card.channels]
     first = scalings[0]
-    same = len({(each.mode, each.clip) for each in scalings}) == 1
+    same = len({(each.mode, each.clip) for each in scalings}) == 1 and not first.skip_zeros
     if first.mode == "percentile":
         # it knows one pair of percentiles, of which the upper one is above 1
         same = same and len(set(scalings)) == 1 and first.high > 1
@@ -118,7 +118,9 @@ def normalization_text(channel: ModelChannel) -> str:
     """Return in words how a channel is scaled."""
     how = channel.normalization
     what = "the percentiles" if how.mode == "percentile" else "the intensities"
-    return f"{what} {how.low:g} and {how.high:g} become 0 and 1{', what lies outside is cut off' if how.clip else ''}"
+    clip = ", what lies outside is cut off" if how.clip else ""
+    zeros = ", pixels of 0 are left out and stay 0" if how.skip_zeros else ""
+    return f"{what} {how.low:g} and {how.high:g} become 0 and 1{clip}{zeros}"
 
 
 def summary(card: ModelCard, spec: EngineSpec) -> str:

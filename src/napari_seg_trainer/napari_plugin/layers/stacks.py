@@ -121,7 +121,7 @@ def _read_item(pair: AnnotatedPair) -> _Item:
     channels = sidecar.channels or header.metadata.names
     if header.has_colours and not channels:  # three equal ones are one channel, which only the pixels tell
         channels = pair.read_image().channels
-    pixel_size = sidecar.spatial_calibration or header.metadata.pixel_size
+    pixel_size = sidecar.pixel_size or header.metadata.pixel_size
     kind = (labels.labels.shape, len(pair.more), header.shape, header.axes, header.kind, channels, pixel_size)
     return _Item(pair, labels, sidecar, kind)
 

@@ -31,6 +31,7 @@ _MODE = (
 )
 _LOW = "What counts as dark: this percentile of the image's pixels, or this intensity."
 _HIGH = "What counts as bright: this percentile of the image's pixels, or this intensity."
+_ZEROS = "Pixels that are 0 are left out of the percentiles and stay 0, as Celldetective has it."
 _ELSEWHERE = "What {!r} is called in the images that have {}."
 _CLIP = "Cut off what is darker or brighter than that, such as a few specks."
 
@@ -61,6 +62,7 @@ class ChannelRow:
         self.low = LineEdit(name="low", tooltip=_LOW)
         self.high = LineEdit(name="high", tooltip=_HIGH)
         self.clip = CheckBox(name="clip", text="clip", tooltip=_CLIP)
+        self.skip_zeros = CheckBox(name="skip_zeros", text="without pixels that are 0", tooltip=_ZEROS, visible=False)
         self.limits: Container[Widget] = Container(
             widgets=[self.low, Label(value="to"), self.high, self.clip],
             layout="horizontal",
@@ -69,10 +71,10 @@ class ChannelRow:
             label="From",
         )
         self.limits.margins = (0, 0, 0, 0)
-        self.form = Form(self.channel, self.mode, self.limits)
+        self.form = Form(self.channel, self.mode, self.limits, self.skip_zeros)
         self._name = ""
         self.show(ChannelInput(name="none"), NONE)
-        for field in (self.mode, self.low, self.high, self.clip):
+        for field in (self.mode, self.low, self.high, self.clip, self.skip_zeros):
             field.changed.connect(lambda _value: edited())
 
     @property
@@ -114,6 +116,7 @@ class ChannelRow:
             (self.low, plain(how.low)),
             (self.high, plain(how.high)),
             (self.clip, how.clip),
+            (self.skip_zeros, how.skip_zeros),
         ]
         self._other_names = given.other_names
         self.channel.show_only(_offer(key))
@@ -164,10 +167,12 @@ class ChannelRow:
         self.channel.label = title
         for field in (self.mode, self.limits):
             field.visible = self.key != NONE
+        self.skip_zeros.visible = self.key != NONE and bool(self.skip_zeros.value)  # only such models have it
 
     def lock(self, why: str) -> None:
         """Lock the scaling and say why; "" unlocks it."""
-        for field, tooltip in ((self.mode, _MODE), (self.low, _LOW), (self.high, _HIGH), (self.clip, _CLIP)):
+        tips = {self.mode: _MODE, self.low: _LOW, self.high: _HIGH, self.clip: _CLIP, self.skip_zeros: _ZEROS}
+        for field, tooltip in tips.items():
             field.enabled = not why
             field.tooltip = why or tooltip
 
@@ -175,12 +180,26 @@ class ChannelRow:
         """Return what the Tab key stops at."""
         return [
             field.native
-            for field in (self.channel, *self.elsewhere.values(), self.mode, self.low, self.high, self.clip)
+            for field in (
+                self.channel,
+                *self.elsewhere.values(),
+                self.mode,
+                self.low,
+                self.high,
+                self.clip,
+                self.skip_zeros,
+            )
         ]
 
     def _scaling(self) -> dict[str, JsonValue]:
         low, high = (field.value.strip().replace(",", ".") for field in (self.low, self.high))
-        return {"mode": self.mode.value, "low": low, "high": high, "clip": self.clip.value}
+        return {
+            "mode": self.mode.value,
+            "low": low,
+            "high": high,
+            "clip": self.clip.value,
+            "skip_zeros": self.skip_zeros.value,
+        }
 
 
 def _offer(key: Key) -> Offer:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 from superqt.utils import qdebounced
 
 from napari_seg_trainer.annotations.builtin import builtin_folder, builtin_names
-from napari_seg_trainer.annotations.findings import Finding, Severity
+from napari_seg_trainer.annotations.findings import Finding, Severity, counted
 from napari_seg_trainer.napari_plugin.layers.finding_list import FindingList, show_finding
 from napari_seg_trainer.napari_plugin.parts.background import step_by_step
 from napari_seg_trainer.napari_plugin.parts.form import wrap
@@ -208,8 +208,3 @@ def look_through(places: Sequence[Path]) -> "Generator[tuple[int, int], None, Su
     from napari_seg_trainer.annotations.doctor import survey
 
     return (yield from survey(places))
-
-
-def counted(number: int, noun: str) -> str:
-    """Return ``"1,312 objects"`` or ``"1 object"``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
