@@ -129,9 +129,10 @@ def test_a_dry_run_writes_a_job_that_trains(home, toy, annotation_folder, cli, t
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("percentile:1,99.8", ("percentile", 1, 99.8, False)),
-        ("percentile:0.5,99,clip", ("percentile", 0.5, 99, True)),
-        ("values:-5,4e3", ("values", -5, 4000, False)),
+        ("percentile:1,99.8", ("percentile", 1, 99.8, False, False)),
+        ("percentile:0.5,99,clip", ("percentile", 0.5, 99, True, False)),
+        ("percentile:0.5,99,skip-zeros,clip", ("percentile", 0.5, 99, True, True)),
+        ("values:-5,4e3", ("values", -5, 4000, False, False)),
     ],
 )
 def test_normalizations(home, toy, annotation_folder, cli, tmp_path, monkeypatch, text, expected):

@@ -55,6 +55,16 @@ def test_a_png_is_segmented_too(toy_model, images, tmp_path):
     assert (result.objects, result.labels.name) == (16, "cell_labelled.tif")
 
 
+def test_planes_among_which_the_user_chooses_are_channels(toy_model, tmp_path):
+    bright = np.zeros((64, 64), np.uint8)
+    bright[10:30, 10:30] = 200
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([bright // 9, bright]), photometric="minisblack")
+    (result,) = segment_files(toy_model(), [tmp_path / "a.tif"], tmp_path / "none")
+    assert "has 2 planes and does not tell what they are" in result.problem
+    (result,) = segment_files(toy_model("other"), [tmp_path / "a.tif"], tmp_path / "out", SegmentRequest(use=("1",)))
+    assert result.objects == 1
+
+
 @pytest.mark.parametrize("channels", [("dapi",), ("red", "green", "blue"), ("grey",)])
 def test_a_grey_picture_is_one_channel_or_three(toy_model, tmp_path, channels):
     pixels = np.zeros((64, 64), np.uint8)

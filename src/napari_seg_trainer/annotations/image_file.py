@@ -66,7 +66,7 @@ class LabelFile:
     stored: np.dtype[Any]
 
 
-def read_image(path: Path, names: Sequence[str] = ()) -> ImageFile:
+def read_image(path: Path, names: Sequence[str] = (), *, planes_are_channels: bool = False) -> ImageFile:
     """Read a TIFF (plain, ImageJ, OME), PNG, JPEG or BMP image.
 
     Parameters
@@ -76,6 +76,8 @@ def read_image(path: Path, names: Sequence[str] = ()) -> ImageFile:
     names : sequence of str
         What is known of the channels' names from elsewhere. So many planes of a file that does not tell its axes are
         channels.
+    planes_are_channels : bool
+        Whether planes of a file that does not tell its axes are channels, as somebody has chosen among them.
 
     Returns
     -------
@@ -93,7 +95,7 @@ def read_image(path: Path, names: Sequence[str] = ()) -> ImageFile:
         return ImageFile(data[np.newaxis], channel_names(pixels.metadata.names, 1), pixels.metadata.pixel_size)
     if len(axes) > 3:
         raise DataError(f"'{path}' has {len(axes)} axes ({axes}). Export single frames with at most one channel axis.")
-    place = _channel_axis(path, data, axes, names)
+    place = _channel_axis(path, data, axes, None if planes_are_channels else len(names))
     data = np.ascontiguousarray(np.moveaxis(data, place, 0))
     # colour samples that are planes of their own are more often channels that were saved without saying so
     is_colour = pixels.colour and place == 2
@@ -152,7 +154,8 @@ def _refuse_stacks(path: Path, data: NDArray[Any], axes: str) -> None:
             )
 
 
-def _channel_axis(path: Path, data: NDArray[Any], axes: str, names: Sequence[str]) -> int:
+def _channel_axis(path: Path, data: NDArray[Any], axes: str, known: int | None) -> int:
+    """Return where the channels are; planes that nothing tells of are some if so many are `known`, or it is None."""
     letter = next(axis for axis in axes if axis not in "YX") if set("YX") <= set(axes) else ""
     if letter == "C":
         return axes.index(letter)
@@ -165,7 +168,7 @@ def _channel_axis(path: Path, data: NDArray[Any], axes: str, names: Sequence[str
         raise DataError(
             f"'{path}' is a stack of {data.shape[0]} planes. Export single frames as images, or save its axes' names."
         )
-    if count != len(names):
+    if known is not None and count != known:
         raise UntoldPlanes(
             f"'{path}' has {count} planes and does not tell what they are. If they are channels, put their names into "
             f"a file '{FOLDER_CHANNELS}' beside it, such as {_example(count)}; if slices or frames, export single ones."

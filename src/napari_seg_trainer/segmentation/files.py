@@ -112,7 +112,9 @@ def segment_files(
         warning = size_warning(model.card, own if request.pixel_size is None else request.pixel_size)
         return SegmentedFile(path, target, count_objects(labels), warning)
 
-    for done in work_through(images, lambda path: (path, open_image(path)), compute, finish, progress):
+    for done in work_through(
+        images, lambda path: (path, open_image(path, chosen=bool(request.use))), compute, finish, progress
+    ):
         if done.result is None:
             yield SegmentedFile(done.item, label_file(done.item, output), problem=done.problem, seconds=done.seconds)
         else:
@@ -147,8 +149,14 @@ def label_file(image: Path, output: Path) -> Path:
     return output / f"{image.stem}_labelled.tif"
 
 
-def open_image(path: Path) -> ImageFile:
+def open_image(path: Path, *, chosen: bool = False) -> ImageFile:
     """Read an image file; channel names and pixel size are those of the JSON file beside it, where it fits the image.
+
+    Parameters
+    ----------
+    path : Path
+    chosen : bool
+        Whether the user has chosen channels of it, so that planes of which it tells nothing are some.
 
     Raises
     ------
@@ -159,7 +167,7 @@ def open_image(path: Path) -> ImageFile:
     with suppress(DataError):  # somebody else's file of that name
         sidecar = read_sidecar(sidecar_of(path))
     channels = sidecar.channels or names_beside(path)
-    image = read_image(path, channels)
+    image = read_image(path, channels, planes_are_channels=chosen)
     named = image.called(channels if len(set(channels)) == len(channels) else ())
     return replace(named, pixel_size=sidecar.pixel_size or image.pixel_size)
 

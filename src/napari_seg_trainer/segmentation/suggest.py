@@ -216,7 +216,7 @@ def look_at_images(
         return _look(path, image.data, [partial(ask, segment) for segment in segments])
 
     def open_it(path: Path) -> tuple[Path, ImageFile]:
-        return path, open_image(path)
+        return path, open_image(path, chosen=bool(request.use))
 
     for done in work_through(images, open_it, look, lambda _path, _given, found: found, progress):
         yield done.result or Suggestion(done.item, problem=done.problem)
