@@ -16,7 +16,9 @@ from napari_seg_trainer.annotations.objects import Objects
 SAMPLES = 64
 """Pixels along each side that are looked at to see whether a mask fits an image."""
 
-OF_WHOLE_MASKS = ("numbered-background", "interpolated-mask", "wrapped-numbers", "turned-mask", "untold-planes")
+OF_WHOLE_MASKS = (
+    "numbered-background", "interpolated-mask", "wrapped-numbers", "turned-mask", "untold-planes", "older-mask"
+)  # fmt: skip
 """Codes of findings that, where they are of one image, are often of all."""
 
 _FITS = 0.4

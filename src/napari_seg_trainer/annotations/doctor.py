@@ -132,9 +132,8 @@ def survey(folders: Sequence[Path]) -> Generator[tuple[int, int], None, Survey]:
         exchanged = list(summary.exchanged())
         follow = {finding.file for finding in exchanged}
         findings = [one for one in findings if one.severity == Severity.ERROR or one.file not in follow]
-        findings = _once(findings)
         findings.extend([*exchanged[:1], *summary.findings()])
-    return summary.survey(sorted(findings, key=lambda finding: -finding.severity))
+    return summary.survey(sorted(_once(findings), key=lambda finding: -finding.severity))
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:
