@@ -141,14 +141,8 @@ def fit(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
     float
         The amount of Pearson's correlation: 0 for not at all, to 1.
     """
-    return float(_fits(pixels.reshape(len(pixels), 1, -1), mask.reshape(1, -1)).max())
-
-
-def _fits(pixels: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return how well masks (N × pixels) fit images (C × M × pixels), N × M."""
-    planes, drawn = _standard(pixels), _standard(masks)
-    found: NDArray[np.float64] = np.abs(np.einsum("np,cmp->cnm", drawn, planes, optimize=True)).max(0)
-    return found
+    planes, drawn = _standard(pixels.reshape(len(pixels), -1)), _standard(mask.reshape(-1))
+    return float(np.abs(planes @ drawn).max())
 
 
 def _standard(values: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -171,11 +165,12 @@ def exchanged(images: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.bo
     """
     if len(images) < 2:
         return
-    pixels = np.stack(images).reshape(len(images), len(images[0]), -1).swapaxes(0, 1)
-    fits = _fits(pixels, np.stack(masks).reshape(len(masks), -1))
-    own = fits.diagonal().copy()
-    np.fill_diagonal(fits, 0)
-    for place in np.flatnonzero(own < _FITS_NOT):
-        other = int(fits[place].argmax())
-        if fits[place, other] >= max(_FITS, own[place] + 0.3) and own[other] < _FITS_NOT + 0.1:
+    planes = _standard(np.stack(images).reshape(len(images), len(images[0]), -1).swapaxes(0, 1))
+    drawn = _standard(np.stack(masks).reshape(len(masks), -1))
+    own = np.abs(np.einsum("np,cnp->cn", drawn, planes, optimize=True)).max(0)
+    for place in np.flatnonzero(own < _FITS_NOT):  # which are few, of right masks
+        fits = np.abs(planes @ drawn[place]).max(0)
+        fits[place] = 0
+        other = int(fits.argmax())
+        if fits[other] >= max(_FITS, own[place] + 0.3) and own[other] < _FITS_NOT + 0.1:
             yield int(place), other

@@ -13,14 +13,13 @@ from napari_seg_trainer.annotations.facts import ImageFacts
 from napari_seg_trainer.annotations.findings import Finding, Severity, counted
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct
 from napari_seg_trainer.annotations.kept_facts import look_through
-from napari_seg_trainer.annotations.layouts import LAYOUT_TITLES, way_to_pair
+from napari_seg_trainer.annotations.layouts import way_to_pair
 from napari_seg_trainer.annotations.prepare import MAX_SCALE
+from napari_seg_trainer.annotations.understood import in_one_line
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.schema.axes import PLANE
 
 __all__ = ["ENOUGH_IMAGES", "Finding", "Severity", "Survey", "examine", "examine_image", "survey", "surveyed"]
 
-_MOST_SETS = 3
 ENOUGH_IMAGES = 5
 """With fewer images than this a model is unlikely to learn what varies between images."""
 
@@ -64,20 +63,7 @@ class Survey:
     @property
     def understood(self) -> str:
         """How the data was understood, in one line: images, objects, layout, channels, pixel size, axes."""
-        facts = [facts for _, facts in self.images]
-        if not facts:
-            return "No image can be used."
-        layouts = ", ".join(LAYOUT_TITLES[layout] for layout in self.layouts)
-        told = (
-            f"{counted(len(facts), 'image')} of {_sizes(facts)} pixels",
-            counted(self.objects, "object"),
-            f"layout: {layouts}" if layouts else "",
-            " or ".join(_channels(facts, names) for names in self.channels[:_MOST_SETS])
-            + (f" or {len(self.channels) - _MOST_SETS} other sets" if len(self.channels) > _MOST_SETS else ""),
-            _pixel_sizes(facts),
-            f"axes {PLANE}",
-        )
-        return "; ".join(filter(None, told)) + "."
+        return in_one_line([facts for _, facts in self.images], self.channels, self.layouts)
 
     @property
     def objects(self) -> int:
@@ -148,33 +134,6 @@ def _once(findings: Sequence[Finding]) -> list[Finding]:
         if finding.code in counts:
             counts[finding.code] = 0
     return kept
-
-
-def _sizes(facts: Sequence[ImageFacts]) -> str:
-    """Return width and height, or those of the smallest and the largest image."""
-    shapes = sorted({image.shape[1:] for image in facts}, key=lambda shape: shape[0] * shape[1])
-    ends = [f"{width} × {height}" for height, width in (shapes[0], shapes[-1])]
-    return " to ".join(dict.fromkeys(ends))
-
-
-def _channels(facts: Sequence[ImageFacts], names: tuple[str, ...]) -> str:
-    alike = [image for image in facts if image.channels == names]
-    told = []
-    for place, name in enumerate(names):
-        limits = [limit for image in alike if (limit := image.ranges[place]) is not None]
-        types = "/".join(sorted({image.dtype for image in alike}))
-        between = f" {min(low for low, _ in limits):g} to {max(high for _, high in limits):g}" if limits else ""
-        told.append(f"{name} ({types}{between})")
-    return ", ".join(told)
-
-
-def _pixel_sizes(facts: Sequence[ImageFacts]) -> str:
-    known = sorted({image.pixel_size for image in facts if image.pixel_size is not None})
-    if not known:
-        return "pixel size not known"
-    told = " to ".join(dict.fromkeys(f"{size:.4g}" for size in (known[0], known[-1])))
-    some = "" if all(image.pixel_size is not None for image in facts) else ", of some images not known"
-    return f"{told} µm per pixel{some}"
 
 
 def _error(code: str, error: DataError, file: Path) -> Finding:

@@ -203,7 +203,7 @@ def look(pair: AnnotatedPair) -> Looked:
     try:
         image = pair.read_image()
         code, file = "unusable-mask", pair.labels
-        labels = pair.read_labels()
+        labels, older = pair.read_masks()
         code, file = "unusable-sidecar", pair.sidecar or pair.image
         sidecar = read_sidecar(pair.sidecar)
         same_size = image.data.shape[1:] == labels.labels.shape
@@ -212,7 +212,7 @@ def look(pair: AnnotatedPair) -> Looked:
     except DataError as error:
         code = "untold-planes" if isinstance(error, UntoldPlanes) else code
         return Looked(pair, stamps, None, _finding(Severity.ERROR, code, str(error), file))
-    facts = ImageFacts.of(annotated, labels.stored).replace(older_masks=pair.older_masks(labels))
+    facts = ImageFacts.of(annotated, labels.stored).replace(older_masks=older)
     return Looked(pair, stamps, facts)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
 from napari_seg_trainer.annotations.channels import unnamed
-from napari_seg_trainer.annotations.image_file import ImageFile, LabelFile, names_beside, read_image, read_label_file
-from napari_seg_trainer.annotations.layouts import Pair, channel_in_name, list_pairs
+from napari_seg_trainer.annotations.file_names import channel_in_name
+from napari_seg_trainer.annotations.image_file import ImageFile, LabelFile, read_image, read_label_file
+from napari_seg_trainer.annotations.layouts import Pair, list_pairs
 from napari_seg_trainer.annotations.metadata import channel_names
-from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
+from napari_seg_trainer.annotations.sidecar import Sidecar, names_beside, read_sidecar
 from napari_seg_trainer.errors import DataError
 
 AT_ONCE = 2.0
@@ -76,29 +77,27 @@ class AnnotatedPair(Pair):
         DataError
             If it is broken, or another one of the same age differs.
         """
+        return self.read_masks()[0]
+
+    def read_masks(self) -> tuple[LabelFile, tuple[str, ...]]:
+        """Read the mask as `read_labels` does, and return also the names of older ones that differ."""
         labels = read_label_file(self.labels)
-        twin = next((name for name, at_once in self._older_that_differ(labels) if at_once), None)
-        if twin is not None:
-            raise DataError(
-                f"Masks {self.labels.name!r} and {twin!r} of '{self.image}' differ, and none is newer. Keep one of "
-                "them."
-            )
-        return labels
-
-    def older_masks(self, labels: LabelFile) -> tuple[str, ...]:
-        """Return the names of older masks that differ from these labels, the newest first."""
-        return tuple(name for name, _ in self._older_that_differ(labels))
-
-    def _older_that_differ(self, labels: LabelFile) -> Iterator[tuple[str, bool]]:
-        """Yield which masks differ, and whether they were written at once with the one that counts."""
+        differing = []
         for path in self.older:
             try:
                 at_once = abs(self.labels.stat().st_mtime - path.stat().st_mtime) <= AT_ONCE
                 other = read_label_file(path).labels
             except (DataError, OSError):  # it is broken, and older
                 continue
-            if not np.array_equal(other, labels.labels):
-                yield path.name, at_once
+            if np.array_equal(other, labels.labels):
+                continue
+            if at_once:
+                raise DataError(
+                    f"Masks {self.labels.name!r} and {path.name!r} of '{self.image}' differ, and none is newer. Keep "
+                    "one of them."
+                )
+            differing.append(path.name)
+        return labels, tuple(differing)
 
     @property
     def group(self) -> str:

@@ -1,6 +1,5 @@
 """Reading one image or one mask of any supported kind."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,19 +7,17 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from napari_seg_trainer.annotations.channels import COLOURS, GREY
 from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.annotations.pixels import TIFF_SUFFIXES, Pixels, read_pixels
 from napari_seg_trainer.annotations.seg_npy import SEG_SUFFIX, read_seg_npy
+from napari_seg_trainer.annotations.sidecar import FOLDER_CHANNELS, example_names
 from napari_seg_trainer.errors import DataError
 
 MAX_UNTAGGED_CHANNELS = 16
 """An axis that no metadata explains is taken for channels up to this length, for a stack above."""
 
-FOLDER_CHANNELS = "channels.json"
-_NAMES = TypeAdapter(tuple[str, ...])
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 
 
@@ -74,8 +71,8 @@ def read_image(path: Path, names: Sequence[str] = (), *, planes_are_channels: bo
     path : Path
         One frame and one slice, with one or more channels.
     names : sequence of str
-        What is known of the channels' names from elsewhere. So many planes of a file that does not tell its axes are
-        channels.
+        The channels' names, where another file has them. Where the file does not name its axes, its planes are taken
+        for channels if there are as many.
     planes_are_channels : bool
         Whether planes of a file that does not tell its axes are channels, as somebody has chosen among them.
 
@@ -155,7 +152,10 @@ def _refuse_stacks(path: Path, data: NDArray[Any], axes: str) -> None:
 
 
 def _channel_axis(path: Path, data: NDArray[Any], axes: str, known: int | None) -> int:
-    """Return where the channels are; planes that nothing tells of are some if so many are `known`, or it is None."""
+    """Return which axis is that of the channels.
+
+    Where the file does not name its axes, the number of planes must be the number of `known` channels; None allows any.
+    """
     letter = next(axis for axis in axes if axis not in "YX") if set("YX") <= set(axes) else ""
     if letter == "C":
         return axes.index(letter)
@@ -171,33 +171,10 @@ def _channel_axis(path: Path, data: NDArray[Any], axes: str, known: int | None) 
     if known is not None and count != known:
         raise UntoldPlanes(
             f"'{path}' has {count} planes and does not tell what they are. If they are channels, put their names into "
-            f"a file '{FOLDER_CHANNELS}' beside it, such as {_example(count)}; if slices or frames, export single ones."
+            f"a file '{FOLDER_CHANNELS}' beside it, such as {example_names(count)}; if slices or frames, export single "
+            "ones."
         )
     return smallest
-
-
-def _example(count: int) -> str:
-    return json.dumps([f"channel {place}" for place in range(count)])
-
-
-def names_beside(image: Path) -> tuple[str, ...]:
-    """Return the channel names that a folder has for all of its images, in a file ``channels.json``; none without one.
-
-    Raises
-    ------
-    DataError
-        If that file is broken.
-    """
-    file = image.with_name(FOLDER_CHANNELS)
-    if not file.is_file():
-        return ()
-    try:
-        names = _NAMES.validate_json(file.read_bytes())
-    except (OSError, ValidationError, ValueError) as error:
-        raise DataError(f"'{file}' is to hold the channels' names, such as {_example(2)}. Correct it.") from error
-    if not names or not all(map(str.strip, names)) or len(set(names)) < len(names):
-        raise DataError(f"'{file}' is to hold different names, such as {_example(2)}. Correct it.")
-    return names
 
 
 def _read_mask(path: Path) -> NDArray[Any]:

@@ -6,7 +6,6 @@ Three conventions are known: Celldetective's (``STEM.tif``, ``STEM_labelled.tif`
 """
 
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +13,18 @@ from pathlib import Path
 from typing import Literal
 
 from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX
-from napari_seg_trainer.annotations.image_file import FOLDER_CHANNELS
+from napari_seg_trainer.annotations.file_names import (
+    is_by_product,
+    mask_ending,
+    stem_of,
+    stems,
+    without_channel,
+    without_image_ending,
+    without_mask_ending,
+)
 from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 from napari_seg_trainer.annotations.seg_npy import SEG_SUFFIX
+from napari_seg_trainer.annotations.sidecar import FOLDER_CHANNELS
 from napari_seg_trainer.annotations.together import finish_interrupted
 from napari_seg_trainer.errors import DataError
 
@@ -25,13 +33,7 @@ LAYOUT_TITLES: dict[str, str] = {
     "celldetective": "Celldetective", "cellpose": "Cellpose", "stardist": "StarDist", "other": "masks by their names",
 }  # fmt: skip
 
-# cellpose puts a user's suffix behind its ending
-_MASK_ENDING = re.compile(r"(_labelled|_cp_masks(?:_\w+)?|_masks|[_-]masks?|[_-]labels?)$", re.IGNORECASE)
 _CONVENTIONS: dict[str, Layout] = {LABELS_SUFFIX: "celldetective", "_masks": "cellpose"}
-# what cellpose writes beside an image, or finds in what it has written
-_BY_PRODUCT = re.compile(r"_((?i:(cp_)?(flows|outlines|cellprob|ncolor)|cp_output)|dP)(?i:(_cp)?_masks(_\w+)?|_seg)?$")
-_IMAGE_ENDING = re.compile(r"_(img|image)$", re.IGNORECASE)
-_CHANNEL_ENDING = re.compile(r"[_-](?P<mark>(?:w|ch|c)\d{1,2})(?P<name>[A-Za-z][\w-]*)?$", re.IGNORECASE)
 _EXPECTED = "STEM.tif with STEM_labelled.tif, STEM_masks.tif or STEM_seg.npy, or images/NAME.tif with masks/NAME.tif"
 
 
@@ -134,19 +136,9 @@ def without_masks(images: Iterable[Path]) -> list[Path]:
     for image in images:
         if image.parent not in masks:
             masks[image.parent] = _sort(_files_of(image.parent)).masks
-        if not any(stem in masks[image.parent] for stem in _stems(image)):
+        if not any(stem in masks[image.parent] for stem in stems(image)):
             kept.append(image)
     return kept
-
-
-def stem_of(path: Path) -> str:
-    """Return the file name without its extension (``.ome.tif`` is one)."""
-    return path.stem[:-4] if path.stem.lower().endswith(".ome") else path.stem
-
-
-def without_mask_ending(name: str) -> str:
-    """Return a name without ``_labelled``, ``_cp_masks`` and the like."""
-    return _MASK_ENDING.sub("", name) or name
 
 
 def sidecar_of(image: Path, there: Mapping[str, Path] | None = None) -> Path | None:
@@ -159,20 +151,8 @@ def sidecar_of(image: Path, there: Mapping[str, Path] | None = None) -> Path | N
         The JSON files in its folder, by their stems, if they are known.
     """
     if there is None:
-        there = {stem: beside for stem in _stems(image) if (beside := image.with_name(f"{stem}.json")).is_file()}
-    return next((there[stem] for stem in _stems(image) if stem in there), None)
-
-
-def channel_in_name(path: Path) -> str:
-    """Return what a file's name tells of its one channel: ``DAPI`` of ``a_w1DAPI.tif``, ``ch00`` of ``a_ch00.tif``."""
-    told = _CHANNEL_ENDING.search(stem_of(path))
-    return (told["name"] or told["mark"]) if told else ""
-
-
-def _stems(image: Path) -> list[str]:
-    """Return what the files that belong to an image may be called, the likeliest first."""
-    stems = [image.stem, stem_of(image)]
-    return list(dict.fromkeys([*stems, *(_IMAGE_ENDING.sub("", stem) for stem in stems)]))
+        there = {stem: beside for stem in stems(image) if (beside := image.with_name(f"{stem}.json")).is_file()}
+    return next((there[stem] for stem in stems(image) if stem in there), None)
 
 
 def _scan(folder: Path) -> Listing:
@@ -224,7 +204,7 @@ def _sort(paths: Iterable[Path], *, all_images: bool = False) -> _Files:
             files.sidecars[path.stem] = path
         elif name.endswith(SEG_SUFFIX):
             files.masks[path.name[: -len(SEG_SUFFIX)]].append(path)
-        elif not name.endswith(IMAGE_SUFFIXES) or _BY_PRODUCT.search(stem):
+        elif not name.endswith(IMAGE_SUFFIXES) or is_by_product(stem):
             continue
         elif all_images or without_mask_ending(stem) == stem:
             files.images[stem].append(path)
@@ -251,7 +231,7 @@ def _match(files: _Files) -> tuple[list[tuple[Pair, Layout]], list[Path]]:
             unpaired.extend(masks)
             continue
         sidecar = sidecar_of(channels[0], files.sidecars) or files.sidecars.get(stem)
-        plain = _IMAGE_ENDING.sub("", stem_of(channels[0])) if len(channels) == 1 else stem
+        plain = without_image_ending(stem_of(channels[0])) if len(channels) == 1 else stem
         found.append((Pair(channels[0], mask, sidecar, plain, tuple(channels[1:]), tuple(older)), _convention(mask)))
         used.update(channels, by_name.get(stem, ()))
     unpaired.extend(path for paths in files.images.values() for path in paths if path not in used)
@@ -264,7 +244,7 @@ def _by_name(images: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
     for rank in range(4):
         taken = set(found)
         for path in (path for paths in images.values() for path in paths):
-            name = next(iter(_stems(path)[rank : rank + 1]), None)
+            name = next(iter(stems(path)[rank : rank + 1]), None)
             if name is not None and name not in taken:
                 found[name].append(path)
     return dict(found)
@@ -274,9 +254,8 @@ def _channel_files(images: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
     """Return images of several files with a channel each, by what is the same in their names."""
     parts: dict[str, list[Path]] = defaultdict(list)
     for stem, paths in images.items():
-        told = _CHANNEL_ENDING.search(stem)
-        if told and len(paths) == 1:
-            parts[stem[: told.start()]].append(paths[0])
+        if without_channel(stem) and len(paths) == 1:
+            parts[without_channel(stem)].append(paths[0])
     return {stem: sorted(paths) for stem, paths in parts.items()}
 
 
@@ -293,8 +272,7 @@ def _newest_first(masks: Iterable[Path]) -> list[Path]:
 def _convention(mask: Path) -> Layout:
     if mask.name.lower().endswith(SEG_SUFFIX):
         return "cellpose"
-    told = _MASK_ENDING.search(stem_of(mask))
-    ending = told[0].lower() if told else ""
+    ending = mask_ending(stem_of(mask))
     return "cellpose" if ending.startswith("_cp_masks") else _CONVENTIONS.get(ending, "other")
 
 
@@ -302,7 +280,7 @@ def _match_folders(images: _Files, folder: Path, taken: Iterable[Path]) -> tuple
     """Pair images with the masks in a folder of their own, which are called alike, with an ending or without."""
     masks: dict[str, list[Path]] = defaultdict(list)
     for path in _files_of(folder):
-        if path.name.lower().endswith(IMAGE_SUFFIXES) and not _BY_PRODUCT.search(stem_of(path)):
+        if path.name.lower().endswith(IMAGE_SUFFIXES) and not is_by_product(stem_of(path)):
             masks[stem_of(path)].append(path)
     by_ending: dict[str, list[Path]] = defaultdict(list)
     for stem, paths in masks.items():
@@ -310,7 +288,7 @@ def _match_folders(images: _Files, folder: Path, taken: Iterable[Path]) -> tuple
     found: list[tuple[Pair, Layout]] = []
     used: set[Path] = set(taken)
     for stem, pictures in images.images.items():
-        names = [stem, _IMAGE_ENDING.sub("", stem)]
+        names = [stem, without_image_ending(stem)]
         alike = next((some[name] for some in (masks, by_ending) for name in names if name in some), None)
         if alike is None or not used.isdisjoint(pictures):
             continue

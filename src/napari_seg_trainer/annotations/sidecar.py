@@ -4,12 +4,16 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from napari_seg_trainer.errors import DataError, one_line
 from napari_seg_trainer.files import read_bytes
 
 NO_UNIT = "pixel"
+FOLDER_CHANNELS = "channels.json"
+"""A file with the names of the channels of all images in its folder."""
+
+_NAMES = TypeAdapter(tuple[str, ...])
 MAX_BYTES = 16 * 2**20
 
 Name = Annotated[str, AfterValidator(one_line)]
@@ -80,3 +84,28 @@ def read_sidecar(path: Path | None) -> Sidecar:
         first = error.errors()[0]
         entry = ".".join(map(str, first["loc"]))
         raise DataError(f"Sidecar '{path}': entry {entry!r} is not usable ({first['msg']}). {way_out}") from error
+
+
+def example_names(count: int) -> str:
+    """Return the content of such a file, for messages."""
+    return json.dumps([f"channel {place}" for place in range(count)])
+
+
+def names_beside(image: Path) -> tuple[str, ...]:
+    """Return the channel names that a folder has for all of its images, in a file ``channels.json``; none without one.
+
+    Raises
+    ------
+    DataError
+        If that file is broken.
+    """
+    file = image.with_name(FOLDER_CHANNELS)
+    if not file.is_file():
+        return ()
+    try:
+        names = _NAMES.validate_json(file.read_bytes())
+    except (OSError, ValidationError, ValueError) as error:
+        raise DataError(f"'{file}' is to hold the channels' names, such as {example_names(2)}. Correct it.") from error
+    if not names or not all(map(str.strip, names)) or len(set(names)) < len(names):
+        raise DataError(f"'{file}' is to hold different names, such as {example_names(2)}. Correct it.")
+    return names

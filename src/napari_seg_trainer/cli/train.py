@@ -33,7 +33,8 @@ Channel = Annotated[
 Scaling = Annotated[
     list[str] | None,
     typer.Option(
-        help="percentile:1,99.8 (the default) or values:0,4000; ',clip' cuts off what lies outside. "
+        help="percentile:1,99.8 (the default) or values:0,4000; ',clip' cuts off what lies outside, "
+        "',skip-zeros' leaves out pixels of 0. "
         "Once for all channels, or once for each."
     ),
 ]

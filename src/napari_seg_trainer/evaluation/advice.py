@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_seg_trainer.annotations.findings import counted
 from napari_seg_trainer.annotations.objects import find_objects
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.annotations.selection import spread
-from napari_seg_trainer.evaluation.comparison import counted
 from napari_seg_trainer.evaluation.scores import ImageScore, Mistakes, Scores
 
 MOST_IMAGES = 50

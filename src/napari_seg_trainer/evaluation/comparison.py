@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seg_trainer.annotations.findings import counted
 from napari_seg_trainer.evaluation.scores import ImageScore, Scores
 from napari_seg_trainer.schema._base import FrozenModel
 
@@ -78,11 +79,6 @@ def tell_difference(compared: Comparison, other: str) -> str:
     if not compared.is_clear:
         return f"No clear difference from {other}: {numbers} ({interval})."
     return f"{'Better' if compared.low > 0 else 'Worse'} than {other}: {numbers} ({interval})."
-
-
-def counted(count: int, what: str) -> str:
-    """Return ``1 image``, ``2 images``."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _counts(images: Sequence[ImageScore]) -> NDArray[np.int64]:

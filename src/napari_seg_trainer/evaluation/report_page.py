@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from napari_seg_trainer.annotations.findings import counted
 from napari_seg_trainer.evaluation.comparison import LearningCurve
 from napari_seg_trainer.evaluation.matching import Matching
 from napari_seg_trainer.evaluation.scores import Scores, pool, score_key
@@ -61,7 +62,7 @@ def page(
         card=card,
         lead=_lead(card),
         verdict=verdict,
-        scored=_counted(len(scores.images), "validation image"),
+        scored=counted(len(scores.images), "validation image"),
         pooled=_pooled(scores),
         curve=_curve(curve, scores) if curve is not None and has_curve else [],
         figures=[(title, b64encode(png).decode("ascii")) for title, png in figures],
@@ -88,7 +89,7 @@ def methods(card: ModelCard) -> str:
     parts = [
         f"A model of the kind {card.engine} was trained with {PACKAGE} {card.versions.get(PACKAGE, '')}".rstrip()
         + (f" ({versions})" if versions else "")
-        + f", {start}, on {_counted(card.training_images, 'annotated image')}; {card.validation_images:,} validated.",
+        + f", {start}, on {counted(card.training_images, 'annotated image')}; {card.validation_images:,} validated.",
         f"Channels were {'; '.join(f'{c.name} ({_scaling(c.normalization)})' for c in card.channels)}.",
         f"All images were brought to {card.pixel_size:g} µm per pixel." if card.pixel_size else "",
         _settings(card),
@@ -107,7 +108,7 @@ def _settings(card: ModelCard) -> str:
 
 def _average_precision(where: str, count: int, scores: Mapping[str, float]) -> str:
     told = [f"{scores[f'ap{iou}0']:.3f} at IoU 0.{iou}" for iou in (5, 7, 9) if f"ap{iou}0" in scores]
-    return f"Average precision on {_counted(count, f'{where} image')} was {', '.join(told)}." if told else ""
+    return f"Average precision on {counted(count, f'{where} image')} was {', '.join(told)}." if told else ""
 
 
 def _lead(card: ModelCard) -> str:
@@ -115,7 +116,7 @@ def _lead(card: ModelCard) -> str:
     if not card.training_images:
         return f"{made}."
     return (
-        f"{made} from {_counted(card.training_images, 'image')}; {card.validation_images:,} more chose the best epoch."
+        f"{made} from {counted(card.training_images, 'image')}; {card.validation_images:,} more chose the best epoch."
     )
 
 
@@ -192,7 +193,3 @@ def _score(matching: Matching, measure: str) -> str:
 
 def _number(value: int | None) -> str:
     return "unknown" if value is None else f"{value:,}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

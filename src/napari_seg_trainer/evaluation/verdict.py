@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from napari_seg_trainer.annotations.findings import counted
 from napari_seg_trainer.evaluation.advice import Reason, tell_kinds, tell_next, tell_worst, worst_images
 from napari_seg_trainer.evaluation.comparison import (
     FEWEST_IMAGES,
     Comparison,
     LearningCurve,
     compare_scores,
-    counted,
     tell_difference,
     tell_learning_curve,
 )

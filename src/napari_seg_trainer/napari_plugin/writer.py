@@ -8,7 +8,8 @@ from typing import Any
 from napari.layers import Labels, Layer
 
 from napari_seg_trainer.annotations.annotated_image import LABELS_SUFFIX
-from napari_seg_trainer.annotations.layouts import masks_of, stem_of
+from napari_seg_trainer.annotations.file_names import stem_of
+from napari_seg_trainer.annotations.layouts import masks_of
 from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.export.defaults import proposed_names

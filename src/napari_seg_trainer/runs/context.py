@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # docks read what is here, and need no scores
 
 PROGRESS_SECONDS = 0.5
 EXPLODED = 1000.0
-"""A training loss so many times that of the first epoch will not come down again."""
+"""A training whose loss is this many times that of the first epoch has diverged."""
 
 
 class Cancelled(BaseException):

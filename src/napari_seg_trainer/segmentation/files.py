@@ -13,9 +13,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.image_file import ImageFile, names_beside, read_image
+from napari_seg_trainer.annotations.image_file import ImageFile, read_image
 from napari_seg_trainer.annotations.layouts import sidecar_of
-from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
+from napari_seg_trainer.annotations.sidecar import Sidecar, names_beside, read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.files import write_bytes
 from napari_seg_trainer.library.model_folder import LibraryModel

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from napari.layers import Image, Labels, Layer
 
-from napari_seg_trainer.annotations.layouts import stem_of
+from napari_seg_trainer.annotations.file_names import stem_of
 from napari_seg_trainer.napari_plugin.layers.names import (
     NEW_LABELS,
     ORIGINS,

@@ -78,6 +78,7 @@ def show_channels(viewer: ViewerModel, layer: Image, hidden: HiddenChannels) -> 
     DataError
         If labels are drawn on several of the frames.
     """
+    # napari has no other way to say where a layer is from; it is exported as that file's
     flat = [(labels, _flattened(labels, hidden.axis)) for labels in viewer.layers if _is_drawn_on(labels, layer)]
     with layer_source(path=layer.source.path, reader_plugin=layer.source.reader_plugin):
         images = [

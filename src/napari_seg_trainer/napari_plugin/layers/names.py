@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Layer
 
-from napari_seg_trainer.annotations import layouts
-from napari_seg_trainer.annotations.layouts import stem_of
+from napari_seg_trainer.annotations import file_names
+from napari_seg_trainer.annotations.file_names import stem_of
 from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -129,4 +129,4 @@ def without_image_ending(name: str) -> str:
 
 def without_mask_ending(name: str) -> str:
     """Return a name without ``_labelled``, ``_masks`` and the like, or cellpose's ``_seg``."""
-    return layouts.without_mask_ending(name).removesuffix("_seg") or name
+    return file_names.without_mask_ending(name).removesuffix("_seg") or name

@@ -8,9 +8,9 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils.notifications import show_warning
 
+from napari_seg_trainer.annotations.file_names import stem_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
 from napari_seg_trainer.annotations.image_file import read_labels
-from napari_seg_trainer.annotations.layouts import stem_of
 from napari_seg_trainer.errors import DataError, one_line
 from napari_seg_trainer.napari_plugin.layers.planes import FOLDER
 from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, open_pairs

@@ -8,8 +8,8 @@ from napari.layers import Image, Labels, Layer
 
 from napari_seg_trainer.annotations.annotated_image import group_of_stem
 from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.annotations.file_names import stem_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct, named
-from napari_seg_trainer.annotations.layouts import stem_of
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel, job_of
