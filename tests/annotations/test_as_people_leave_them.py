@@ -190,11 +190,11 @@ def test_what_holds_for_many_images_is_told_once(tmp_path):
         aged(tmp_path / f"{name}_cp_masks.png", 3600)
         write(tmp_path, f"{name}_seg.npy", labels=np.where(LABELS == 4, 0, LABELS).astype(np.uint16))
     (told,) = [finding for finding in surveyed([tmp_path]).findings if finding.code == "older-mask"]
-    assert told.message.endswith("Delete the mask that is wrong. So it is in 2 other images.")
+    assert told.message.endswith("Delete the mask that is wrong. The same holds for 2 other images.")
     for name in "xyz":
         tifffile.imwrite(tmp_path / f"{name}.tif", np.stack([PIXELS] * 3), photometric="minisblack")
     (told,) = surveyed([tmp_path]).findings
-    assert (told.code, told.message.endswith("So it is in 2 other images.")) == ("untold-planes", True)
+    assert (told.code, told.message.endswith("The same holds for 2 other images.")) == ("untold-planes", True)
 
 
 def test_masks_that_say_the_same_are_no_matter(tmp_path):

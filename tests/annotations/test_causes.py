@@ -159,7 +159,7 @@ def test_what_is_wrong_with_all_masks_is_told_once(nuclei, tmp_path):
         with_labels(image, image.labels + 1).write(tmp_path)
     (finding,) = [one for one in surveyed([tmp_path]).findings if one.severity == Severity.ERROR]
     assert finding.code == "numbered-background"
-    assert finding.message.endswith("So it is in 3 other images.")
+    assert finding.message.endswith("The same holds for 3 other images.")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint16])

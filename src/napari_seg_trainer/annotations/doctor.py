@@ -129,7 +129,7 @@ def _once(findings: Sequence[Finding]) -> list[Finding]:
     for finding in findings:
         count = counts.get(finding.code, 1)
         if count:
-            more = f" So it is in {counted(count - 1, 'other image')}." if count > 1 else ""
+            more = f" The same holds for {counted(count - 1, 'other image')}." if count > 1 else ""
             kept.append(finding.replace(message=finding.message + more) if more else finding)
         if finding.code in counts:
             counts[finding.code] = 0

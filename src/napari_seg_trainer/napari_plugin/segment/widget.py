@@ -37,7 +37,7 @@ from napari_seg_trainer.napari_plugin.segment.tasks import (
     segment_layers,
 )
 
-_EMPTY = "No model yet: train one on your own images, or open somebody else's with File > Open."
+_EMPTY = "No model yet: train one on your own images, or open one with File > IO Utilities > Open a trained model."
 _OF_INTEREST = {"scale", "units", "data"}
 """Events of layers that change what is shown; that layers come, go or are renamed is told by napari."""
 
