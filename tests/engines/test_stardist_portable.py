@@ -38,7 +38,7 @@ def test_the_written_network_is_stardists(make_model, tmp_path, grid, channels):
     folder.mkdir()
     engine = load_engine(SPEC)
     assert isinstance(engine, Portable)
-    network = engine.write_portable(make_model(grid=grid, n_channel_in=channels), folder)
+    network = engine.write_portable(make_model(grid=grid, n_channel_in=channels), folder, channels)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*network.files, "network.keras"])
 
     shape = tuple(12 * step for step in network.step)
@@ -59,7 +59,7 @@ def test_the_written_network_is_stardists(make_model, tmp_path, grid, channels):
 
 
 def test_within_the_halo_a_piece_is_answered_like_the_whole(make_model, tmp_path):
-    network = load_engine(SPEC).write_portable(make_model(grid=(2, 2)), tmp_path)
+    network = load_engine(SPEC).write_portable(make_model(grid=(2, 2)), tmp_path, 1)
     (grid, _), (step, _), (halo, _) = network.grid, network.step, network.halo
     side = -(-(2 * halo + 4) * grid // step) * step
     image = np.random.default_rng(0).random((1, side + 4 * step, side + 4 * step), np.float32)
@@ -73,4 +73,4 @@ def test_within_the_halo_a_piece_is_answered_like_the_whole(make_model, tmp_path
 
 def test_classes_of_objects_are_refused(make_model, tmp_path):
     with pytest.raises(EngineError, match="classes of objects"):
-        load_engine(SPEC).write_portable(make_model(n_classes=2), tmp_path)
+        load_engine(SPEC).write_portable(make_model(n_classes=2), tmp_path, 1)

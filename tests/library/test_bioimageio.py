@@ -3,7 +3,6 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -25,16 +24,9 @@ from napari_seg_trainer.library.bioimageio.readme import readme
 from napari_seg_trainer.paths import HOME_VARIABLE
 from napari_seg_trainer.schema.job import Normalization
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
+from testkit.zoo import judged, unpack
 
-# in processes of their own: the judge opens files that it does not close, the other imports TensorFlow
-VALIDATE = """
-import json, sys
-from bioimageio.spec import load_description
-urls = ["https://doi.org/10.1007/978-3-030-00934-2_30", "https://github.com/napari-seg-trainer/napari-seg-trainer"]
-summary = load_description(sys.argv[1], perform_io_checks=True, known_files=dict.fromkeys(urls)).validation_summary
-found = [entry.msg for part in summary.details for entry in [*part.errors, *part.warnings]]
-print(json.dumps([summary.status, found]))
-"""
+# in a process of its own, which imports TensorFlow
 COMPUTE = """
 import os, sys
 import keras, numpy as np, yaml
@@ -89,10 +81,7 @@ def package(stardist_training, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def unpacked(package):
-    folder = package.with_name("FOLDER")
-    with zipfile.ZipFile(package) as archive:
-        archive.extractall(folder)
-    return folder
+    return unpack(package)
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +99,7 @@ def files_in(value):
 
 
 def test_the_zoos_own_judge_finds_the_package_valid(package, tmp_path):
-    said = python(VALIDATE, package, BIOIMAGEIO_CACHE_PATH=str(tmp_path))
-    status, findings = json.loads(said.splitlines()[-1])
-    assert status == "valid-format"
-    # no account on GitHub is asked for; whoever uploads the model has one
-    assert [message for message in findings if "github_user" not in message] == []
+    assert judged(package, tmp_path) == ("valid-format", [])
 
 
 def test_the_description_tells_what_the_model_knows(description, stardist_training):

@@ -21,6 +21,7 @@ from napari_seg_trainer.library.archive import export_model, import_model
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.schema.job import Normalization
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
+from testkit.environments import environment
 
 
 def card(name, engine, **fields):
@@ -182,7 +183,7 @@ def test_a_sidecar_always_has_a_calibration_and_a_pixel_is_no_size(tmp_path):
 @pytest.mark.parametrize("engine", ["stardist", "cellpose"])
 def test_celldetective_finds_the_same(engine, home, tmp_path):
     """Its own functions, in an environment of its own, and the commands of this project, on an image without zeros."""
-    python = environment(tmp_path / "environment")
+    python = environment(tmp_path / "environment", "celldetective[all]==1.6.5")
     command = [sys.executable, "-m", "napari_seg_trainer"]
     options = ["--epochs", "8", "--set", "patch_size=128"] if engine == "stardist" else ["--epochs", "6"]
     subprocess.run(
@@ -201,11 +202,3 @@ def test_celldetective_finds_the_same(engine, home, tmp_path):
     assert ours.any()
     # it scales an image for Cellpose once, and here it is looked at again where its objects have another size
     assert ((theirs > 0) == (ours > 0)).mean() > (0.99 if engine == "stardist" else 0.9)
-
-
-def environment(folder):
-    """An environment with Celldetective, and its Python."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "celldetective[all]==1.6.5"], check=True)
-    return python

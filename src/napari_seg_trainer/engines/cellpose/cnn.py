@@ -69,6 +69,16 @@ class CellposeNet(nn.Module):  # type: ignore[misc]
         return self.output(features), style
 
 
+class FlowsOnly(CellposeNet):
+    """The same for other programs: images of one or two channels, of which the second is empty then, and one answer."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return flows and probability (axes BCYX, 3 channels)."""
+        full = functional.pad(image, (0, 0, 0, 0, 0, CHANNELS - image.shape[1]))
+        answer: Tensor = super().forward(full)[0]
+        return answer
+
+
 class _Down(nn.Module):  # type: ignore[misc]
     """Four convolutions, in two steps that each add to what came before."""
 
@@ -103,10 +113,13 @@ class _Up(nn.Module):  # type: ignore[misc]
         first, second, third, fourth = self.conv.values()
         projected = self.proj(x)
         if self._enlarges:
+            projected = functional.interpolate(projected, scale_factor=2, mode="nearest")
+        if self._enlarges and torch.jit.is_tracing():  # other programs know no kernels that are computed
+            entered = first(functional.interpolate(x, scale_factor=2, mode="nearest"))
+        elif self._enlarges:
             norm, relu, conv = first
             kernel = _doubling(conv.weight)
             entered = functional.conv_transpose2d(relu(norm(x)), kernel, conv.bias, stride=2, padding=1)
-            projected = functional.interpolate(projected, scale_factor=2, mode="nearest")
         else:
             entered = first(x)
         x = projected + second(entered + beside, style)

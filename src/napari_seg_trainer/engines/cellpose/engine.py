@@ -20,6 +20,7 @@ from napari_seg_trainer.engines.cellpose.cnn import CHANNELS, CellposeNet
 from napari_seg_trainer.engines.cellpose.computing import Computing, choose_device, fastest
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE
 from napari_seg_trainer.engines.cellpose.flows import Annotated, with_flows
+from napari_seg_trainer.engines.cellpose.portable import write_cnn, write_sam
 from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
 from napari_seg_trainer.engines.cellpose.predictors import cnn_predictor, open_cnn, open_sam, probe, sam_predictor
 from napari_seg_trainer.engines.cellpose.samples import SamplePlan, draw_sample, fixed_sample
@@ -33,6 +34,7 @@ from napari_seg_trainer.engines.cellpose.spec import (
 from napari_seg_trainer.engines.cellpose.state import load_cnn, save
 from napari_seg_trainer.engines.cellpose.thresholds import DEFAULTS, optimize_thresholds
 from napari_seg_trainer.engines.cellpose.training import MEANS_FILE, MOMENTUM, Batch, Trainer
+from napari_seg_trainer.engines.portable import PortableNetwork
 from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.errors import DataError, JobError
 
@@ -81,6 +83,10 @@ class CellposeEngine:
         """Open a model with the weights of an epoch, as `LoadsCheckpoints.load_checkpoint` says."""
         return open_cnn(checkpoint / MEANS_FILE, model)
 
+    def write_portable(self, model: Path, folder: Path, channels: int) -> PortableNetwork:
+        """Write a network as PyTorch's weights, TorchScript and ONNX, as `Portable.write_portable` says."""
+        return write_cnn(model, folder, channels)
+
 
 class CellposeSamEngine:
     """Fine-tunes, exports and loads Cellpose-SAM; plain cellpose 4 opens its weights."""
@@ -120,6 +126,10 @@ class CellposeSamEngine:
     def load_checkpoint(self, checkpoint: Path, model: Path) -> CellposePredictor:
         """Open a model with the weights of an epoch, as `LoadsCheckpoints.load_checkpoint` says."""
         return open_sam(checkpoint / MEANS_FILE, model)
+
+    def write_portable(self, model: Path, folder: Path, channels: int) -> PortableNetwork:
+        """Write a network as TorchScript and ONNX, as `Portable.write_portable` says."""
+        return write_sam(model, folder, channels)
 
 
 def _samples(annotated: Sequence[Annotated], plan: SamplePlan, batches: PatchPlan) -> PatchStream:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psutil
 import torch
+from torch import nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from napari_seg_trainer.engines.cellpose.spec import SAM_BLOCK, SAM_SPEC
@@ -36,6 +38,19 @@ def load_sam(model: Path) -> CPSAM:
     network = CPSAM(dtype=torch.float32)
     fill(network, state, model)
     return network
+
+
+def fold_positions(network: CPSAM) -> None:
+    """Give each block the relative positions that it needs, which it else interpolates from more of them each time.
+
+    Other programs know no such interpolation (along one axis).
+    """
+    side, _ = network.encoder.pos_embed.shape[1:3]
+    for block in network.encoder.blocks:
+        for name in ("rel_pos_h", "rel_pos_w"):
+            known = getattr(block.attn, name).detach()
+            needed = functional.interpolate(known.T[None], size=2 * side - 1, mode="linear")[0].T
+            setattr(block.attn, name, nn.Parameter(needed.contiguous(), requires_grad=False))
 
 
 def memory_needed(network: CPSAM, samples: int, *, bfloat16: bool, save_memory: bool) -> int:

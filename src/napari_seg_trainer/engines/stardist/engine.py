@@ -87,8 +87,8 @@ class StarDistEngine:
             raise LibraryError(f"'{checkpoint}' holds no weights of the model in '{model}'.") from error
         return StarDistPredictor(opened)
 
-    def write_portable(self, model: Path, folder: Path) -> PortableNetwork:
-        """Write a network in Keras's format, as `Portable.write_portable` says."""
+    def write_portable(self, model: Path, folder: Path, channels: int) -> PortableNetwork:
+        """Write a network in Keras's format, as `Portable.write_portable` says; it has its channels itself."""
         use_device(0)
         return write_network(_open(model), folder)
 

@@ -11,6 +11,7 @@ import numpy as np
 from napari_seg_trainer.engines.portable import NETWORK_FILES, PortableNetwork
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.model_folder import CARD_FILE
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
 FORMAT = "0.5.12"
@@ -77,8 +78,8 @@ def describe_package(package: Package) -> dict[str, Any]:
         ],
         "inputs": [_input(card, network) | _tensors(file(TEST_INPUT), file(SAMPLE_INPUT))],
         "outputs": [_output(card, network) | _tensors(file(TEST_OUTPUT), file(SAMPLE_OUTPUT))],
-        "weights": {name: dict(entry) | file(str(entry["source"])) for name, entry in network.weights.items()},
-        "attachments": [file(name) for name in sorted({*network.files, "model_card.json"})],
+        "weights": {name: _with_hashes(entry, package.hashes) for name, entry in network.weights.items()},
+        "attachments": [file(name) for name in sorted({*network.files, CARD_FILE})],
         "config": _config(card, network),
     }
 
@@ -137,6 +138,8 @@ def summary(card: ModelCard, spec: EngineSpec) -> str:
 
 def example_side(network: PortableNetwork) -> int:
     """Return the side (pixels) of the square image that the network is tested with."""
+    if network.fixed:
+        return max(network.step)
     return max(
         least + max(0, -(-(_SMALLEST_EXAMPLE - least) // step)) * step
         for least, step in zip(_least(network), network.step, strict=True)
@@ -153,7 +156,10 @@ def _least(network: PortableNetwork) -> list[int]:
 
 def _input(card: ModelCard, network: PortableNetwork) -> dict[str, Any]:
     names = [channel.name for channel in card.channels]
-    sizes = [{"size": {"min": least, "step": step}} for least, step in zip(_least(network), network.step, strict=True)]
+    sizes: list[dict[str, Any]] = [{"size": length} for length in network.step]
+    if not network.fixed:
+        steps = zip(_least(network), network.step, strict=True)
+        sizes = [{"size": {"min": least, "step": step}} for least, step in steps]
     return {
         "id": _INPUT,
         "description": "Intensities as the microscope gives them",
@@ -229,6 +235,12 @@ def _files(hashes: Mapping[str, str]) -> Any:
         return {"source": name, "sha256": hashes[name]}
 
     return file
+
+
+def _with_hashes(entry: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:
+    """Return an entry with the hash of each file that it names."""
+    found = {key: _with_hashes(value, hashes) if isinstance(value, Mapping) else value for key, value in entry.items()}
+    return found | ({"sha256": hashes[str(entry["source"])]} if "source" in entry else {})
 
 
 def _tensors(test: dict[str, str], sample: dict[str, str]) -> dict[str, dict[str, str]]:

@@ -18,7 +18,7 @@ import tifffile
 import yaml
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.prepare import normalize
+from napari_seg_trainer.annotations.prepare import normalize, rescale_image
 from napari_seg_trainer.engines.portable import Portable, PortableNetwork
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.engines.registry import engine_spec, load_engine
@@ -41,6 +41,9 @@ from napari_seg_trainer.library.bioimageio.process import LICENSES, user_name
 from napari_seg_trainer.library.bioimageio.readme import readme
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files
 from napari_seg_trainer.library.problems import explained
+from napari_seg_trainer.schema.model_card import ModelCard
+
+_TEXTS = (".json", ".md", ".npy", ".py", ".yaml")
 
 
 def export_bioimageio(
@@ -141,18 +144,25 @@ def _write_package(
     engine = load_engine(spec)
     if not isinstance(engine, Portable):
         raise EngineError(f"Models of {spec.title} cannot be exported in this format yet. Export a plain zip file.")
-    network = engine.write_portable(model.folder, folder)
-    _write_contents(model, spec, network, folder, image)
+    network = engine.write_portable(model.folder, folder, len(model.card.channels))
+    seen = _as_seen(model.card, network)
+    _write_contents(seen, spec, network, folder, image)
     hashes = hash_files(folder) | {CARD_FILE: _write_card(model, network, folder)}
-    _write_description(folder, Package(model.card, spec, network, hashes, authors, license))
+    _write_description(folder, Package(seen, spec, network, hashes, authors, license))
+
+
+def _as_seen(card: ModelCard, network: PortableNetwork) -> ModelCard:
+    """Return the card with the sizes that the network itself is shown, where the engine scales images for it."""
+    size = None if card.pixel_size is None else card.pixel_size / network.enlarged
+    return card.replace(pixel_size=size, object_diameter=network.diameter or card.object_diameter)
 
 
 def _write_contents(
-    model: LibraryModel, spec: EngineSpec, network: PortableNetwork, folder: Path, image: NDArray[Any] | None
+    card: ModelCard, spec: EngineSpec, network: PortableNetwork, folder: Path, image: NDArray[Any] | None
 ) -> None:
     """Write the test arrays, also as images that people can open, the cover and the documentation."""
-    card, side = model.card, example_side(network)
-    raw = drawn_image(card, side) if image is None else middle(image, side)
+    side = example_side(network)
+    raw = drawn_image(card, side) if image is None else middle(rescale_image(image, network.enlarged), side)
     normalized = normalize(raw, [channel.normalization for channel in card.channels])
     output, labels = network.run(normalized)
     given = raw[np.newaxis].transpose(["BCYX".index(letter) for letter in network.axes])
@@ -185,6 +195,7 @@ def _plain(value: Any) -> Any:
 
 
 def _zip(folder: Path, path: Path) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(folder.iterdir()):
-            archive.write(file, file.name)
+            how = zipfile.ZIP_DEFLATED if file.suffix in _TEXTS else zipfile.ZIP_STORED  # weights hardly shrink
+            archive.write(file, file.name, how)

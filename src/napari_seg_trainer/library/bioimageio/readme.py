@@ -53,7 +53,8 @@ def _images(card: ModelCard) -> Iterator[str]:
     if card.pixel_size is not None:
         yield f"Images must have {card.pixel_size:g} µm per pixel; scale others to that first."
     if card.object_diameter is not None:
-        yield f"The objects that it learned from are typically {card.object_diameter:.0f} pixels across."
+        scale = "" if card.pixel_size is not None else " Scale images so that theirs are, too."
+        yield f"The objects that it learned from are typically {card.object_diameter:.0f} pixels across.{scale}"
 
 
 def _normalize(card: ModelCard) -> str:

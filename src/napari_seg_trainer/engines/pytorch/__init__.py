@@ -1,0 +1,1 @@
+"""What all engines on PyTorch share; imported by them alone."""
