@@ -15,7 +15,8 @@ import yaml
 from napari_seg_trainer.annotations.prepare import normalize
 from napari_seg_trainer.engines.cellpose.cnn import FlowsOnly
 from napari_seg_trainer.engines.cellpose.engine import CellposeEngine, CellposeSamEngine
-from napari_seg_trainer.engines.pytorch import portable
+from napari_seg_trainer.engines.cellpose.spec import CellposeSettings
+from napari_seg_trainer.engines.torch import portable
 from napari_seg_trainer.errors import EngineError, LibraryError
 from napari_seg_trainer.library.archive import import_model
 from napari_seg_trainer.library.bioimageio.export import export_bioimageio
@@ -234,7 +235,10 @@ def test_the_zoos_own_test_and_plain_cellpose_agree(unpacked, package, model, tm
     )
     subprocess.run([python, "-c", script], cwd=unpacked.parent, check=True)
     predictor = CellposeEngine().load(model.folder)
-    ours = predictor.masks(predictor.answer(normalize(raw, [c.normalization for c in model.card.channels])), 1.0, None)
+    ours = predictor.masks(
+        predictor.answer(normalize(raw, [c.normalization for c in model.card.channels])), 1.0, CellposeSettings()
+    )
+    assert ours.any()
     theirs = np.load(unpacked.parent / "labels.npy")
     assert ((theirs > 0) == (ours > 0)).mean() > 0.99
 

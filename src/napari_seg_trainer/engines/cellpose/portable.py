@@ -21,7 +21,7 @@ from napari_seg_trainer.engines.cellpose.sam import fold_positions, load_sam
 from napari_seg_trainer.engines.cellpose.spec import SAM_BLOCK, SETTINGS_FILE, SHOWN, CellposeSettings
 from napari_seg_trainer.engines.cellpose.state import load_cnn, save
 from napari_seg_trainer.engines.portable import PortableNetwork
-from napari_seg_trainer.engines.pytorch.portable import check_onnx, pytorch_version, write_formats
+from napari_seg_trainer.engines.torch.portable import check_onnx, pytorch_version, write_formats
 
 ARCHITECTURE = "network.py"
 HALO = 32

@@ -44,7 +44,7 @@ def write_formats(
     free : sequence of str
         The axes along which images may have other lengths than the example.
     parent : str, optional
-        The entry of which these are other forms.
+        The entry of which these are other forms; TorchScript is the original if not given.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def write_formats(
     origin: dict[str, JsonValue] = {} if parent is None else {"parent": parent}
     return {
         "torchscript": {"source": TORCHSCRIPT, "pytorch_version": pytorch_version(), **origin},
-        "onnx": {"source": ONNX, "opset_version": OPSET, **origin},
+        "onnx": {"source": ONNX, "opset_version": OPSET, "parent": parent or "torchscript"},
     }
 
 
