@@ -28,7 +28,7 @@ from testkit.environments import environment
 from testkit.faults import full
 from testkit.zoo import judged, unpack
 
-SETTINGS = '{"cellprob_threshold": -0.5, "flow_threshold": 0.6, "shown_diameter": 30.0}'
+SETTINGS = '{"cellprob_threshold": -0.5, "flow_threshold": 0.0, "shown_diameter": 30.0}'
 WITH_TORCH_ALONE = """
 import sys
 import numpy as np, torch
@@ -171,10 +171,10 @@ def test_the_scale_is_the_networks(model, described, unpacked):
     text = (unpacked / "README.md").read_text(encoding="utf-8")
     assert "Images must have 0.25 µm per pixel" in text
     assert "typically 30 pixels across" in text
-    assert "diameter=30.0, normalize=False, cellprob_threshold=-0.5, flow_threshold=0.6" in text
+    assert "diameter=30.0, normalize=False, cellprob_threshold=-0.5, flow_threshold=0.0" in text
     raw = np.load(unpacked / "test_input.npy")
     assert raw.shape == (1, len(model.card.channels), 256, 256)  # of 160 × 150 pixels, enlarged twice
-    assert described["config"]["cellpose"] == {"diameter": 30.0, "cellprob_threshold": -0.5, "flow_threshold": 0.6}
+    assert described["config"]["cellpose"] == {"diameter": 30.0, "cellprob_threshold": -0.5, "flow_threshold": 0.0}
 
 
 def test_every_file_has_its_hash(described, unpacked):
@@ -235,9 +235,8 @@ def test_the_zoos_own_test_and_plain_cellpose_agree(unpacked, package, model, tm
     )
     subprocess.run([python, "-c", script], cwd=unpacked.parent, check=True)
     predictor = CellposeEngine().load(model.folder)
-    ours = predictor.masks(
-        predictor.answer(normalize(raw, [c.normalization for c in model.card.channels])), 1.0, CellposeSettings()
-    )
+    image = normalize(raw, [channel.normalization for channel in model.card.channels])
+    ours = predictor.masks(predictor.answer(image), 1.0, CellposeSettings())
     assert ours.any()
     theirs = np.load(unpacked.parent / "labels.npy")
     assert ((theirs > 0) == (ours > 0)).mean() > 0.99
