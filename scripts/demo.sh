@@ -5,11 +5,18 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/environment.sh
 
-# Install the project, with both engines' frameworks and napari: with uv, which is quick, or else with pip.
+# Install the project, with both engines and napari: with uv, which is quick, or else with pip. Without an NVIDIA card,
+# the small build of PyTorch is taken, where the place that has it can be reached.
 install() {
     local pip=("$bin/python" -m pip install --disable-pip-version-check)
-    if "${pip[@]}" --quiet uv && "$bin/python" -m uv pip install --python "$bin/python" --editable ".[all]"; then
-        return
+    if "${pip[@]}" --quiet uv; then
+        local uv=("$bin/python" -m uv pip install --python "$bin/python") build=()
+        if "${uv[@]}" --dry-run --torch-backend=auto torch >/dev/null 2>&1; then
+            build=(--torch-backend=auto)
+        fi
+        if "${uv[@]}" ${build[@]+"${build[@]}"} --editable ".[all]"; then
+            return
+        fi
     fi
     echo "uv could not install it; trying pip, which takes longer."
     "${pip[@]}" --editable ".[all]"

@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,13 @@ def _group(item: pytest.Item) -> str | None:
     if issubclass(getattr(item, "cls", None) or object, EngineSuite):
         return str(item.path.stem)
     return next((name for name in ("zygote", "_worker") if name in used), None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Import what PyTorch's optimizers ask for while it does no harm: after TensorFlow, its triton ends the process."""
+    if _group(item) == "tensorflow" and "tensorflow" not in sys.modules and find_spec("torch") is not None:
+        import torch._dynamo  # noqa: F401
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,9 +12,9 @@ pytest.importorskip("cellpose")
 import torch
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
-from napari_seg_trainer.engines.cellpose import computing
-from napari_seg_trainer.engines.cellpose.computing import Way
 from napari_seg_trainer.engines.cellpose.flows import with_flows
+from napari_seg_trainer.engines.torch import computing
+from napari_seg_trainer.engines.torch.computing import Way
 from napari_seg_trainer.testing.discs import disc_image
 
 

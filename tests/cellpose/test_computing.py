@@ -8,9 +8,9 @@ pytest.importorskip("cellpose")
 
 import torch
 
-from napari_seg_trainer.engines.cellpose import computing
 from napari_seg_trainer.engines.cellpose.cnn import CellposeNet
-from napari_seg_trainer.engines.cellpose.computing import PLAIN, Computing, Way, choose_device, fastest
+from napari_seg_trainer.engines.torch import computing
+from napari_seg_trainer.engines.torch.computing import LAST, PLAIN, Computing, Way, choose_device, fastest
 from napari_seg_trainer.errors import JobError
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def test_a_gpu_comes_first(monkeypatch):
 
 
 def test_the_fastest_way_is_measured_once(home, monkeypatch):
-    times = {PLAIN: 3.0, Way(channels_last=True): 2.9, Way(bfloat16=True, channels_last=True): 1.0}
+    times = {LAST: 3.0, PLAIN: 2.9, Way(bfloat16=True, channels_last=True): 1.0}
     asked = []
 
     def seconds(how, _network, _images):
@@ -46,15 +46,27 @@ def test_the_fastest_way_is_measured_once(home, monkeypatch):
 
     monkeypatch.setattr(computing, "_seconds", seconds)
     assert fastest(CPU, CellposeNet, SHAPE).way == Way(bfloat16=True, channels_last=True)
-    assert asked == list(times)
+    assert asked == [way for way in times for _ in range(2)]  # a glance first
     assert fastest(CPU, CellposeNet, SHAPE).way == Way(bfloat16=True, channels_last=True)
-    assert len(asked) == 3
+    assert len(asked) == 6
     times[Way(bfloat16=True, channels_last=True)] = 2.8  # a gain that may be chance is none
-    assert fastest(CPU, CellposeNet, (2, 2, 64, 64)).way == PLAIN
+    assert fastest(CPU, CellposeNet, (2, 2, 64, 64)).way == LAST
     file = home / "cache" / "speed.json"
     assert len(json.loads(file.read_text())) == 2
     file.write_text("[broken")
-    assert fastest(CPU, CellposeNet, SHAPE).way == PLAIN
+    assert fastest(CPU, CellposeNet, SHAPE).way == LAST
+
+
+def test_a_way_that_is_far_too_slow_is_not_measured_at_length(home, monkeypatch):
+    asked = []
+
+    def seconds(how, _network, images):
+        asked.append((how.way, images.shape[-1]))
+        return 50.0 if how.way.bfloat16 else 1.0
+
+    monkeypatch.setattr(computing, "_seconds", seconds)
+    assert fastest(CPU, CellposeNet, (2, 2, 224, 224)).way == LAST
+    assert [side for way, side in asked if way.bfloat16] == [64]
 
 
 def test_a_way_that_the_device_cannot_go_is_passed_over(home, monkeypatch):
@@ -64,7 +76,7 @@ def test_a_way_that_the_device_cannot_go_is_passed_over(home, monkeypatch):
         return 1.0
 
     monkeypatch.setattr(computing, "_seconds", seconds)
-    assert fastest(CPU, CellposeNet, SHAPE).way == PLAIN
+    assert fastest(CPU, CellposeNet, SHAPE).way == LAST
 
 
 @pytest.mark.parametrize("way", [PLAIN, Way(channels_last=True), Way(bfloat16=True, channels_last=True)])
@@ -91,9 +103,9 @@ def test_what_goes_on_is_computed_as_it_was_begun(home, tmp_path, monkeypatch):
     monkeypatch.setattr(computing, "_seconds", lambda *_: 1.0)
     begun = Computing(CPU, Way(bfloat16=True, channels_last=True))
     begun.keep(tmp_path)
-    assert fastest(CPU, CellposeNet, SHAPE).way == PLAIN
+    assert fastest(CPU, CellposeNet, SHAPE).way == LAST
     assert fastest(CPU, CellposeNet, SHAPE, tmp_path) == begun
     Computing(torch.device("mps"), begun.way).keep(tmp_path)
-    assert fastest(CPU, CellposeNet, SHAPE, tmp_path).way == PLAIN
+    assert fastest(CPU, CellposeNet, SHAPE, tmp_path).way == LAST
     (tmp_path / computing.COMPUTING_FILE).write_text("{}")
-    assert fastest(CPU, CellposeNet, SHAPE, tmp_path).way == PLAIN
+    assert fastest(CPU, CellposeNet, SHAPE, tmp_path).way == LAST

@@ -11,8 +11,8 @@ pytest.importorskip("cellpose")
 import torch
 
 from napari_seg_trainer.engines.cellpose.cnn import CHANNELS, CellposeNet
-from napari_seg_trainer.engines.cellpose.computing import fastest
 from napari_seg_trainer.engines.cellpose.predictors import BLOCK
+from napari_seg_trainer.engines.torch.computing import fastest
 from napari_seg_trainer.library.library import ModelLibrary
 
 SETTINGS = {"epochs": 2, "batch_size": 4, "augmentation": 1, "patch_size": 64}

@@ -12,11 +12,11 @@ import torch
 
 from napari_seg_trainer.annotations.prepare import PreparedImages
 from napari_seg_trainer.engines.cellpose import sam
-from napari_seg_trainer.engines.cellpose.computing import Computing
 from napari_seg_trainer.engines.cellpose.engine import CellposeEngine, CellposeSamEngine, _settle_memory
 from napari_seg_trainer.engines.cellpose.spec import SAM_SPEC, SPEC, CellposeSettings
 from napari_seg_trainer.engines.protocol import TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import parse_parameters
+from napari_seg_trainer.engines.torch.computing import Computing
 from napari_seg_trainer.errors import DataError, JobError, LibraryError
 from napari_seg_trainer.testing.discs import disc_image
 from napari_seg_trainer.testing.engine_suite import EngineSuite

@@ -9,7 +9,6 @@ pytest.importorskip("cellpose")
 
 import torch
 
-from napari_seg_trainer.engines.cellpose.computing import PLAIN, Computing, Way
 from napari_seg_trainer.engines.cellpose.flows import flows_of
 from napari_seg_trainer.engines.cellpose.prediction import (
     CellposePredictor,
@@ -19,6 +18,7 @@ from napari_seg_trainer.engines.cellpose.prediction import (
 from napari_seg_trainer.engines.cellpose.spec import CellposeSettings
 from napari_seg_trainer.engines.protocol import PredictionSettings
 from napari_seg_trainer.engines.tiles import TellsTiles
+from napari_seg_trainer.engines.torch.computing import PLAIN, Computing, Way
 from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.testing.discs import disc_image
 

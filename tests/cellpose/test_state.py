@@ -10,7 +10,8 @@ pytest.importorskip("cellpose")
 import torch
 
 from napari_seg_trainer.engines.cellpose.cnn import CellposeNet
-from napari_seg_trainer.engines.cellpose.state import load_cnn, read_weights, save
+from napari_seg_trainer.engines.cellpose.state import load_cnn, read_weights
+from napari_seg_trainer.engines.torch.files import save
 from napari_seg_trainer.errors import LibraryError
 
 

@@ -7,8 +7,9 @@ pytest.importorskip("cellpose")
 
 import torch
 
-from napari_seg_trainer.engines.cellpose.computing import Computing
-from napari_seg_trainer.engines.cellpose.training import Batch, Trainer, losses
+from napari_seg_trainer.engines.cellpose.losses import batch_of, losses
+from napari_seg_trainer.engines.torch.computing import Computing
+from napari_seg_trainer.engines.torch.training import Batch, Trainer
 
 CPU = Computing(torch.device("cpu"))
 
@@ -47,7 +48,7 @@ def batch(samples=4, seed=0):
 def trainer(network=None, context=None, **options):
     network = network or Small()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-    return Trainer(network, optimizer, CPU, context or Context(), **options)
+    return Trainer(network, losses, optimizer, CPU, context or Context(), **options)
 
 
 def test_the_loss_is_that_of_cellpose():
@@ -56,7 +57,7 @@ def test_the_loss_is_that_of_cellpose():
     answer = torch.randn(4, 3, 16, 16)
     target = one.target.clone()
     target[:, 3] = 1
-    flow, probability = losses(answer, target)
+    _, flow, probability = losses(answer, target).values()
     expected = 0.5 * torch.nn.functional.mse_loss(answer[:, :2], 5 * target[:, 1:3])
     assert float(flow) == pytest.approx(float(expected), rel=1e-5)
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(answer[:, 2], target[:, 0])
@@ -66,11 +67,11 @@ def test_the_loss_is_that_of_cellpose():
 def test_pixels_that_do_not_count_change_nothing():
     one = batch()
     answer = torch.randn(4, 3, 16, 16)
-    before = [float(loss) for loss in losses(answer, one.target)]
+    before = [float(loss) for loss in losses(answer, one.target).values()]
     ignored = one.target[:, 3:] == 0
     changed = torch.where(ignored, torch.full_like(answer, 9.0), answer)
-    assert [float(loss) for loss in losses(changed, one.target)] == pytest.approx(before)
-    assert all(float(loss) == 0 for loss in losses(answer, torch.zeros_like(one.target)))
+    assert [float(loss) for loss in losses(changed, one.target).values()] == pytest.approx(before)
+    assert all(float(loss) == 0 for loss in losses(answer, torch.zeros_like(one.target)).values())
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_samples_of_a_batch_are_put_together(annotated):
 
     plan = SamplePlan(64, 2, 30.0, 15.0, 0.5, 0.9)
     samples = [draw_sample(annotated(), plan, np.random.default_rng(seed)) for seed in range(3)]
-    one = Batch.of(samples)
+    one = batch_of(samples)
     assert (one.image.shape, one.target.shape, len(one)) == ((3, 2, 64, 64), (3, 4, 64, 64), 3)
     np.testing.assert_array_equal(one.target[1], samples[1].target)
     assert [len(part) for part in one.split(2)] == [2, 1]

@@ -6,16 +6,21 @@ import numpy as np
 import pytest
 
 pytest.importorskip("stardist")
+pytest.importorskip("torch")
+
+import torch
 
 from napari_seg_trainer.annotations.patches import PatchPlan, draw_patch
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.engines.protocol import TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import load_engine, parse_parameters
-from napari_seg_trainer.engines.stardist.design import farthest_pixel
+from napari_seg_trainer.engines.stardist.design import describe, farthest_pixel
+from napari_seg_trainer.engines.stardist.losses import batch_of, expect_distances, losses
 from napari_seg_trainer.engines.stardist.spec import SPEC
 from napari_seg_trainer.engines.stardist.targets import make_batch
+from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet
 from napari_seg_trainer.engines.tiles import TellsTiles
-from napari_seg_trainer.errors import JobError, LibraryError
+from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.schema.job import Hyperparameters
 from napari_seg_trainer.testing.discs import disc_image
@@ -69,6 +74,8 @@ def task(pretrained=None, channels=1, **parameters):
 
 
 class TestStarDist(EngineSuite):
+    """Computed with PyTorch."""
+
     spec = SPEC
     parameters = SMALL
     seed_tolerance = resume_tolerance = 1e-4
@@ -88,7 +95,7 @@ class TestStarDist(EngineSuite):
     def test_large_images_go_through_in_tiles(self, predictor, monkeypatch):
         image = disc_image((150, 210), 1, 301).image
         whole = predictor.predict(image)
-        monkeypatch.setattr("napari_seg_trainer.engines.stardist.engine.TILE", 64)
+        monkeypatch.setattr("napari_seg_trainer.engines.stardist.prediction.TILE", 64)
         told = []
         monkeypatch.setattr(predictor, "on_tile", lambda *parts: told.append(parts))
         assert isinstance(predictor, TellsTiles)
@@ -107,6 +114,37 @@ class TestStarDist(EngineSuite):
         checkpoint = learned.context.epoch_folder(max(learned.context.metrics))
         load_engine(SPEC).export(checkpoint, data, tmp_path, learned.context)
         assert load_engine(SPEC).load(tmp_path).predict(disc_image((64, 64), 1, 303).image).max() > 0
+
+
+class TestStarDistWithTensorFlow(TestStarDist):
+    """The same, computed with TensorFlow by stardist itself."""
+
+    parameters = SMALL | {"computes_with": "tensorflow"}
+
+    def test_what_tensorflow_began_goes_on_with_it(self, learned, tmp_path):
+        """Jobs of before do not say with what they are computed; the epochs' folders do."""
+        checkpoint = learned.context.epoch_folder(2)
+        data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))
+        context = train(task(epochs=3), data, tmp_path, checkpoint=checkpoint, first_epoch=3)
+        assert (context.epoch_folder(3) / "means.npz").is_file()
+        assert len(context.metrics) == 1
+
+
+def test_without_tensorflow_a_choice_of_it_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_seg_trainer.engines.stardist.engine.find_spec", lambda _name: None)
+    nothing = TrainingData([], [], np.array([]), np.array([]))
+    with pytest.raises(EngineError, match=r"is to be computed with TensorFlow, which is not installed\. Run: "):
+        train(task(computes_with="tensorflow"), nothing, tmp_path / "checkpoints")
+    (tmp_path / "means.npz").touch()
+    with pytest.raises(EngineError, match=r"was begun with TensorFlow, which is not installed\. Run: "):
+        train(task(), nothing, tmp_path / "checkpoints", checkpoint=tmp_path)
+
+
+def test_tensorflow_chooses_the_device_itself(tmp_path):
+    with pytest.raises(JobError, match="Leave 'device' out"):
+        train(
+            task(computes_with="tensorflow", device="cpu"), TrainingData([], [], np.array([]), np.array([])), tmp_path
+        )
 
 
 @pytest.mark.parametrize(
@@ -184,12 +222,11 @@ def test_a_broken_model_is_one_line(sound, tmp_path, spoil):
 
 @pytest.fixture(scope="module")
 def trainer():
-    from stardist.models import StarDist2D
+    from stardist.models import Config2D, StarDist2D
 
-    from napari_seg_trainer.engines.stardist.network import Trainer, make_config
+    from napari_seg_trainer.engines.stardist.tensorflow.network import Trainer
 
-    parameters = parse_parameters(SPEC, SMALL)
-    return Trainer(StarDist2D(make_config(1, parameters), name=None, basedir=None))
+    return Trainer(StarDist2D(Config2D(**describe(1, parse_parameters(SPEC, SMALL))), name=None, basedir=None))
 
 
 def half_ignored():
@@ -216,8 +253,47 @@ def test_losses_are_numbers_on_odd_labels(trainer, labels):
     patches = [draw_patch(prepared, plan, np.random.default_rng(seed)) for seed in range(2)]
     batch = make_batch(patches, rays=16, grid=2)
     trainer.expect_distances([batch])
-    losses = trainer.train_step(batch, 0.001) | trainer.validate([batch])
-    assert all(map(math.isfinite, losses.values()))
+    found = trainer.train_step(batch, 0.001) | trainer.validate([batch])
+    assert all(map(math.isfinite, found.values()))
+
+
+def test_both_ways_have_the_same_loss(trainer):
+    """What Keras and PyTorch compute for the same answer, also where a half does not count."""
+    import tensorflow as tf
+
+    labels = half_ignored()
+    prepared = PreparedImage("half", np.float32(labels > 0)[np.newaxis], labels)
+    patches = [draw_patch(prepared, PatchPlan((64, 64), batch_size=2), np.random.default_rng(seed)) for seed in (0, 1)]
+    batch, same = make_batch(patches, rays=16, grid=2), batch_of(patches, rays=16, grid=2)
+    rng = np.random.default_rng(0)
+    logits, reached = rng.normal(size=(2, 32, 32, 1)), rng.normal(5, 2, (2, 32, 32, 16))
+    answer = tf.constant(1 / (1 + np.exp(-logits)), tf.float32), tf.constant(reached, tf.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "network", lambda *_args, **_options: answer)
+        keras = [
+            float(loss) for loss in trainer._losses(batch.image, batch.probability, batch.distances, training=False)
+        ]
+    said = torch.from_numpy(np.concatenate([logits, reached], axis=-1).astype(np.float32)).permute(0, 3, 1, 2)
+    assert [float(loss) for loss in losses(said, same.target).values()] == pytest.approx(keras, rel=1e-5)
+
+
+@pytest.mark.parametrize("labels", [np.full((64, 64), -1, np.int32), np.zeros((64, 64), np.int32)])
+def test_where_nothing_counts_the_loss_is_a_number(labels):
+    prepared = PreparedImage("odd", np.zeros((1, 64, 64), np.float32), labels)
+    batch = batch_of(
+        [draw_patch(prepared, PatchPlan((64, 64), batch_size=1), np.random.default_rng(0))], rays=16, grid=2
+    )
+    network = StarDistNet(Shape(n_rays=16, grid=(2, 2), unet_n_depth=2, unet_n_filter_base=8))
+    expect_distances(network, [batch])
+    assert all(math.isfinite(float(loss.detach())) for loss in losses(network(batch.image), batch.target).values())
+
+
+def test_the_configuration_is_what_stardist_says():
+    from stardist.models import Config2D
+
+    told = describe(2, parse_parameters(SPEC, SMALL))
+    plain = vars(Config2D(**told))
+    assert json.loads(json.dumps(plain)) == told
 
 
 def test_parameters_of_another_engine_are_a_defect(tmp_path):

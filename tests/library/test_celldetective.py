@@ -17,6 +17,7 @@ from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.annotations.prepare import normalize
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.engines.cellpose.spec import CellposeSettings
+from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.library.archive import export_model, import_model
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.schema.job import Normalization
@@ -179,13 +180,18 @@ def test_a_sidecar_always_has_a_calibration_and_a_pixel_is_no_size(tmp_path):
     assert [pair.read().pixel_size for pair in AnnotationFolder.open(tmp_path).pairs] == [0.25, None]
 
 
+@pytest.fixture(scope="module")
+def with_celldetective(tmp_path_factory):
+    return environment(tmp_path_factory.mktemp("celldetective") / "environment", "celldetective[all]==1.6.5")
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("engine", ["stardist", "cellpose"])
-def test_celldetective_finds_the_same(engine, home, tmp_path):
+def test_celldetective_finds_the_same(engine, home, tmp_path, with_celldetective):
     """Its own functions, in an environment of its own, and the commands of this project, on an image without zeros."""
-    python = environment(tmp_path / "environment", "celldetective[all]==1.6.5")
     command = [sys.executable, "-m", "napari_seg_trainer"]
-    options = ["--epochs", "8", "--set", "patch_size=128"] if engine == "stardist" else ["--epochs", "6"]
+    options = [word for name, value in engine_spec(engine).demo.items() for word in ("--set", f"{name}={value}")]
     subprocess.run(
         [*command, "train", "--builtin", "nuclei_dsb2018", "--name", "made", "--engine", engine, *options], check=True
     )
@@ -197,7 +203,9 @@ def test_celldetective_finds_the_same(engine, home, tmp_path):
     image = np.maximum(pair.read_image().data, 1)
     np.save(tmp_path / "image.npy", image)
     script = Path(__file__).with_name("with_celldetective.py")
-    subprocess.run([python, script, model.folder, tmp_path / "image.npy", tmp_path / "labels.npy"], check=True)
+    subprocess.run(
+        [with_celldetective, script, model.folder, tmp_path / "image.npy", tmp_path / "labels.npy"], check=True
+    )
     theirs, ours = np.load(tmp_path / "labels.npy"), segment("made", image)
     assert ours.any()
     # it scales an image for Cellpose once, and here it is looked at again where its objects have another size

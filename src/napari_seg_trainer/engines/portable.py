@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-NETWORK_FILES = ("network.keras", "network.onnx", "network.pt", "network.py")
+NETWORK_FILES = ("network.keras", "network.onnx", "network.pt", "network.pth", "network.py")
 """Names that files of a network have in a package; a package is imported again without them."""
 
 

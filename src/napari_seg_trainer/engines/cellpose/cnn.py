@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_seg_trainer.engines.torch.layers import doubled_conv
+
 WIDTHS = (32, 64, 128, 256)
 CHANNELS = 2
 OUTPUTS = 3
@@ -97,7 +99,7 @@ class _Down(nn.Module):  # type: ignore[misc]
 class _Up(nn.Module):  # type: ignore[misc]
     """The same, with what the level beside it saw and with the style; all but the deepest double the image first.
 
-    To enlarge and then to convolve is one transposed convolution (see `_doubling`), and nothing else in a unit cares
+    To enlarge and then to convolve is one transposed convolution (see `doubled_conv`), and nothing else in a unit cares
     which comes first: enlarging last does a third of the work, and finds the same.
     """
 
@@ -114,12 +116,8 @@ class _Up(nn.Module):  # type: ignore[misc]
         projected = self.proj(x)
         if self._enlarges:
             projected = functional.interpolate(projected, scale_factor=2, mode="nearest")
-        if self._enlarges and torch.jit.is_tracing():  # other programs know no kernels that are computed
-            entered = first(functional.interpolate(x, scale_factor=2, mode="nearest"))
-        elif self._enlarges:
             norm, relu, conv = first
-            kernel = _doubling(conv.weight)
-            entered = functional.conv_transpose2d(relu(norm(x)), kernel, conv.bias, stride=2, padding=1)
+            entered = doubled_conv(relu(norm(x)), conv.weight, conv.bias)
         else:
             entered = first(x)
         x = projected + second(entered + beside, style)
@@ -153,20 +151,3 @@ def _projection(inputs: int, outputs: int) -> nn.Sequential:
 def _style(deepest: Tensor) -> Tensor:
     mean = deepest.float().mean((2, 3))
     return mean / mean.square().sum(1, keepdim=True).sqrt().clamp_min(1e-12)
-
-
-def _doubling(kernel: Tensor) -> Tensor:
-    """Return the kernel of the transposed convolution (stride 2) that is this one after doubling by nearest neighbours.
-
-    Parameters
-    ----------
-    kernel : Tensor, outputs × inputs × 3 × 3
-
-    Returns
-    -------
-    Tensor, inputs × outputs × 4 × 4
-        Each pixel of the small image is two of the large one: the kernel is added to itself, moved by one.
-    """
-    turned = kernel.transpose(0, 1).flip(2, 3)
-    wide = functional.pad(turned, (0, 1)) + functional.pad(turned, (1, 0))
-    return functional.pad(wide, (0, 0, 0, 1)) + functional.pad(wide, (0, 0, 1, 0))

@@ -1,7 +1,6 @@
 """Both Cellpose networks as engines."""
 
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,9 +16,9 @@ from napari_seg_trainer.annotations.patches import PatchPlan, PatchStream
 from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.engines.cellpose import sam
 from napari_seg_trainer.engines.cellpose.cnn import CHANNELS, CellposeNet
-from napari_seg_trainer.engines.cellpose.computing import Computing, choose_device, fastest
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE
 from napari_seg_trainer.engines.cellpose.flows import Annotated, with_flows
+from napari_seg_trainer.engines.cellpose.losses import batch_of, losses
 from napari_seg_trainer.engines.cellpose.portable import write_cnn, write_sam
 from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
 from napari_seg_trainer.engines.cellpose.predictors import cnn_predictor, open_cnn, open_sam, probe, sam_predictor
@@ -31,11 +30,13 @@ from napari_seg_trainer.engines.cellpose.spec import (
     CellposeParameters,
     CellposeSamParameters,
 )
-from napari_seg_trainer.engines.cellpose.state import load_cnn, save
+from napari_seg_trainer.engines.cellpose.state import load_cnn
 from napari_seg_trainer.engines.cellpose.thresholds import DEFAULTS, optimize_thresholds
-from napari_seg_trainer.engines.cellpose.training import MEANS_FILE, MOMENTUM, Batch, Trainer
 from napari_seg_trainer.engines.portable import PortableNetwork
 from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
+from napari_seg_trainer.engines.torch.computing import Computing, choose_device, fastest
+from napari_seg_trainer.engines.torch.files import save
+from napari_seg_trainer.engines.torch.training import MEANS_FILE, Batch, Schooling, Trainer, run_epochs
 from napari_seg_trainer.errors import DataError, JobError
 
 MAX_VALIDATION_SAMPLES = 100
@@ -43,7 +44,7 @@ CNN_PIXELS, SAM_PIXELS = 2 << 20, 1 << 19
 """How much of the validation images the search for thresholds looks at."""
 WARM_UP = 0.1
 """Part of the epochs in which the learning rate rises."""
-MAX_WARM_UP = 10
+MOMENTUM = 0.9
 _SPREAD = 3.0
 
 
@@ -66,7 +67,7 @@ class CellposeEngine:
         plan = _plan(parameters, parameters.patch_size, CHANNELS, diameter, typical)
         batches = _batches(parameters, parameters.patch_size, task.seed)
         computing.place(network)
-        trainer = Trainer(network, _optimizer(network, parameters, parameters.optimizer), computing, context)
+        trainer = Trainer(network, losses, _optimizer(network, parameters, parameters.optimizer), computing, context)
         stream = _samples(training, plan, batches)
         predictor = partial(cnn_predictor, network, computing, DEFAULTS)
         _run(trainer, stream, _validation(validation, plan, batches), task, context, predictor)
@@ -109,7 +110,7 @@ class CellposeSamEngine:
         plan = _plan(parameters, SAM_BLOCK, sam.CHANNELS, 0.0, 0.0)
         batches = _batches(parameters, SAM_BLOCK, task.seed)
         computing.place(network)
-        trainer = Trainer(network, _optimizer(network, parameters, "AdamW"), computing, context, mean_decay=0.0)
+        trainer = Trainer(network, losses, _optimizer(network, parameters, "AdamW"), computing, context, mean_decay=0.0)
         stream = _samples(training, plan, batches)
         told = TrainingTask(task.channels, parameters, task.seed, task.pretrained)
         predictor = partial(sam_predictor, network, computing, DEFAULTS)
@@ -154,24 +155,7 @@ def _run(
         with trainer.averaged():
             yield predictor()
 
-    parameters, steps = task.parameters, stream.batches_per_epoch
-    if context.checkpoint is not None:
-        trainer.restore(context.checkpoint)
-    context.start(parameters, steps_per_epoch=steps, device=trainer.computing.name)
-    warm = max(1.0, min(MAX_WARM_UP, WARM_UP * parameters.epochs) * steps)
-    for epoch in range(context.first_epoch, parameters.epochs + 1):
-        torch.manual_seed(task.seed * 100_003 + epoch)  # so that a resumed training goes on alike
-        rate, done = context.learning_rate(epoch), (epoch - 1) * steps
-        found: list[dict[str, float]] = []
-        for batch in stream.epoch(epoch, Batch.of):
-            step = len(found) + 1
-            found.append(trainer.train_step(batch, rate * min(1.0, (done + step) / warm)))
-            if not context.end_step(epoch, step, steps) or not math.isfinite(found[-1]["loss"]):
-                break
-        metrics = {name: float(np.mean([losses[name] for losses in found])) for name in found[0]}
-        metrics |= trainer.validate(validation)
-        if not context.end_epoch(epoch, metrics, trainer.save, predicting):
-            break
+    run_epochs(trainer, Schooling(stream, batch_of, validation, predicting, WARM_UP), task, context)
 
 
 def _export(
@@ -255,7 +239,7 @@ def _validation(images: Sequence[Annotated], plan: SamplePlan, batches: PatchPla
     rng = np.random.default_rng(batches.seed)
     samples = [fixed_sample(images[i], plan, rng) for i in spread(len(images), MAX_VALIDATION_SAMPLES)]
     size = batches.batch_size
-    return [Batch.of(samples[start : start + size]) for start in range(0, len(samples), size)]
+    return [batch_of(samples[start : start + size]) for start in range(0, len(samples), size)]
 
 
 def _settle_memory(

@@ -13,17 +13,24 @@ from torch import Tensor, nn
 
 from napari_seg_trainer.engines.cellpose import cnn
 from napari_seg_trainer.engines.cellpose.cnn import FlowsOnly
-from napari_seg_trainer.engines.cellpose.computing import Computing
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE
 from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
 from napari_seg_trainer.engines.cellpose.predictors import cnn_predictor, sam_predictor
 from napari_seg_trainer.engines.cellpose.sam import fold_positions, load_sam
 from napari_seg_trainer.engines.cellpose.spec import SAM_BLOCK, SETTINGS_FILE, SHOWN, CellposeSettings
-from napari_seg_trainer.engines.cellpose.state import load_cnn, save
+from napari_seg_trainer.engines.cellpose.state import load_cnn
 from napari_seg_trainer.engines.portable import PortableNetwork
-from napari_seg_trainer.engines.torch.portable import check_onnx, pytorch_version, write_formats
+from napari_seg_trainer.engines.torch import layers
+from napari_seg_trainer.engines.torch.computing import Computing
+from napari_seg_trainer.engines.torch.files import save
+from napari_seg_trainer.engines.torch.portable import (
+    ARCHITECTURE,
+    check_onnx,
+    pytorch_version,
+    standalone_source,
+    write_formats,
+)
 
-ARCHITECTURE = "network.py"
 HALO = 32
 """Pixels at a tile's border that another tile sees better; cellpose weighs the outer 22 less and less."""
 STEP = 2 ** (len(cnn.WIDTHS) - 1)
@@ -66,7 +73,7 @@ def write_cnn(model: Path, folder: Path, channels: int) -> PortableNetwork:
     network = load_cnn(model)
     diameter, typical = float(network.diam_mean), float(network.diam_labels)
     settings = _write_cellpose(network, model, folder, {SHOWN: diameter})
-    (folder / ARCHITECTURE).write_bytes(Path(cnn.__file__).read_bytes())
+    (folder / ARCHITECTURE).write_text(standalone_source(layers, cnn), encoding="utf-8")
     alone = FlowsOnly()
     alone.load_state_dict(network.state_dict())
     described: dict[str, JsonValue] = {

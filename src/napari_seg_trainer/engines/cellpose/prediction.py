@@ -14,9 +14,9 @@ from cellpose.transforms import resize_image
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_seg_trainer.engines.cellpose.computing import Computing
 from napari_seg_trainer.engines.cellpose.spec import CellposeSettings
 from napari_seg_trainer.engines.protocol import PredictionSettings
+from napari_seg_trainer.engines.torch.computing import Computing
 
 # cellpose builds them from places that it has clipped to the image; PyTorch warns of who has not decided
 torch.sparse.check_sparse_tensor_invariants.disable()

@@ -7,10 +7,10 @@ from torch import nn
 
 from napari_seg_trainer.engines.cellpose import sam
 from napari_seg_trainer.engines.cellpose.cnn import CHANNELS, CellposeNet
-from napari_seg_trainer.engines.cellpose.computing import Computing, choose_device, fastest
 from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
 from napari_seg_trainer.engines.cellpose.spec import SAM_BLOCK, CellposeSettings
 from napari_seg_trainer.engines.cellpose.state import load_cnn
+from napari_seg_trainer.engines.torch.computing import Computing, choose_device, fastest
 
 BLOCK, LARGEST_BLOCK = 224, 512
 """Side, in pixels, of the tiles that the residual U-Net is shown: as in Cellpose, or larger where that is cheaper."""

@@ -8,6 +8,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, ValidationError
 
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
+from napari_seg_trainer.engines.torch.spec import Device, device_field
 from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat
 
 CNN_DIAMETER = 30.0
@@ -18,8 +19,6 @@ SETTINGS_FILE = "cellpose.json"
 SHOWN = "shown_diameter"
 """Key in that file for how many pixels across the objects are that the network is shown."""
 FLOW_THRESHOLD, CELL_THRESHOLD = 0.4, 0.0
-
-Device = Literal["cuda", "mps", "cpu"]
 
 
 class _Parameters(Hyperparameters):
@@ -41,9 +40,7 @@ class _Parameters(Hyperparameters):
         title="Objects an image needs",
         description="Images with fewer objects are left out of the training. 0 uses all images, even empty ones.",
     )
-    device: Device | None = Field(
-        None, title="Compute on", description="cuda is an NVIDIA GPU, mps that of a Mac, cpu the processor."
-    )
+    device: Device | None = device_field()
 
 
 class CellposeParameters(_Parameters):

@@ -3,7 +3,6 @@
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -125,20 +124,3 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], model: Path) -> None:
     lacking = [name for name in missing if not name.startswith("diam_") and not name.endswith("num_batches_tracked")]
     if lacking:
         raise LibraryError(f"'{model}' lacks {len(lacking)} weights, such as {lacking[0]}. Choose another model.")
-
-
-def save(state: Mapping[str, Any], path: Path) -> None:
-    """Write weights, or a checkpoint, as PyTorch does; to be read with ``weights_only``.
-
-    Raises
-    ------
-    OSError
-        If the disk is full, or refuses.
-    """
-    try:
-        with path.open("wb") as file:
-            torch.save(dict(state), file)
-    except RuntimeError as error:
-        if isinstance(error.__context__, OSError):  # PyTorch tells that it wrote less than it wanted, but not why
-            raise error.__context__ from error
-        raise

@@ -14,6 +14,38 @@ MAX_PATCH = 256
 MAX_DEPTH = 6
 CONVOLUTIONS_PER_LEVEL = 2
 KERNEL = 3
+_CONFIG: dict[str, Any] = {
+    "n_dim": 2,
+    "train_checkpoint": "weights_best.h5",
+    "train_checkpoint_last": "weights_last.h5",
+    "train_checkpoint_epoch": "weights_now.h5",
+    "backbone": "unet",
+    "n_classes": None,
+    "unet_kernel_size": [3, 3],
+    "unet_n_conv_per_depth": 2,
+    "unet_pool": [2, 2],
+    "unet_activation": "relu",
+    "unet_last_activation": "relu",
+    "unet_batch_norm": False,
+    "unet_dropout": 0.0,
+    "unet_expansion": 2,
+    "unet_prefix": "",
+    "net_conv_after_unet": 128,
+    "net_mask_shape": [None, None, 1],
+    "train_shape_completion": False,
+    "train_completion_crop": 32,
+    "train_background_reg": 1e-4,
+    "train_sample_cache": True,
+    "train_dist_loss": "mae",
+    "train_loss_weights": [1, 0.2],
+    "train_class_weights": [1, 1],
+    "train_steps_per_epoch": 100,
+    "train_n_val_patches": None,
+    "train_tensorboard": False,
+    "train_reduce_lr": {"factor": 0.5, "patience": 40, "min_delta": 0},
+    "use_gpu": False,
+}
+"""What StarDist says of a network where nothing else is chosen."""
 
 
 def complete(
@@ -68,6 +100,42 @@ def adopt(
             raise JobError(f"The pretrained model has {name} {value}, not {asked}. Leave {name} out.")
     patch = round_patch(given.patch_size or choose_patch(shapes, extents), has["grid"], has["depth"])
     return given.replace(**has, patch_size=patch)
+
+
+def describe(channels: int, parameters: StarDistParameters, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what stands in ``config.json``, as `stardist.models.Config2D` would say it.
+
+    Parameters
+    ----------
+    channels : int
+    parameters : StarDistParameters
+        Complete ones.
+    known : mapping, optional
+        The configuration of the model that the training starts from, which stays but for the training.
+    """
+    if parameters.grid is None:
+        raise ValueError("the parameters are not complete")
+    shape = {
+        "axes": "YXC",
+        "n_channel_in": channels,
+        "n_rays": parameters.rays,
+        "grid": [parameters.grid, parameters.grid],
+        "unet_n_depth": parameters.depth,
+        "unet_n_filter_base": parameters.filters,
+    }
+    training = {
+        "train_patch_size": [parameters.patch_size, parameters.patch_size],
+        "train_epochs": parameters.epochs,
+        "train_batch_size": parameters.batch_size,
+        "train_learning_rate": parameters.learning_rate,
+        "train_foreground_only": parameters.foreground,
+    }
+    told = {**_CONFIG, **shape, **(known or {}), **training}
+    return {
+        **told,
+        "n_channel_out": 1 + told["n_rays"],
+        "net_input_shape": [None, None, told["n_channel_in"]],
+    }
 
 
 def choose_grid(diameters: NDArray[np.float64]) -> int:

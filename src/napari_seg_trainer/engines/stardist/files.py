@@ -5,15 +5,21 @@ only entries that are known here, of the kind that StarDist writes, come through
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.schema.job import PositiveFloat
 
-CONFIG, THRESHOLDS = "config.json", "thresholds.json"
+CONFIG, THRESHOLDS, WEIGHTS = "config.json", "thresholds.json", "weights_best.h5"
+KERAS_MEANS = "means.npz"
+"""What an epoch's folder has that TensorFlow computed."""
 WEIGHTS_SUFFIXES = (".h5", ".hdf5")
 MAX_TEXT_BYTES = 1 << 20
 _BYTES = 4
@@ -55,6 +61,11 @@ class StarDistConfig(BaseModel):
         """Return what the file tells, as arguments of `stardist.models.Config2D`."""
         return self.model_dump(exclude_none=True)
 
+    def shape(self) -> dict[str, Any]:
+        """Return what makes the network's shape, by StarDist's names; what is not told is as in its `Config2D`."""
+        told = self.arguments()
+        return {name: told[name] for name in _SHAPE if name in told}
+
     def least_bytes(self) -> float:
         """Return how many bytes of weights such a network has at least."""
         height, width = self.unet_kernel_size or (3, 3)
@@ -62,6 +73,13 @@ class StarDistConfig(BaseModel):
         features: int = (self.unet_n_filter_base or 32) * expansion ** (depth - 1)
         layers = max(1 / expansion, (self.unet_n_conv_per_depth or 2) - 1)
         return _BYTES * height * width * features**2 * layers
+
+
+_SHAPE = (
+    *("n_rays", "n_channel_in", "n_classes", "grid", "net_conv_after_unet", "unet_n_depth", "unet_kernel_size"),
+    *("unet_n_filter_base", "unet_n_conv_per_depth", "unet_pool", "unet_activation", "unet_last_activation"),
+    *("unet_batch_norm", "unet_dropout", "unet_expansion"),
+)
 
 
 class StarDistThresholds(BaseModel):
@@ -83,6 +101,16 @@ def find_stardist_weights(folder: Path) -> Path:
     if not found:  # StarDist itself would go on with random weights
         raise LibraryError(f"The StarDist model in {str(folder)!r} has no weights (weights_best.h5). Choose another.")
     return max(found, key=lambda path: ("best" in path.name, path.stat().st_mtime))
+
+
+@contextmanager
+def opening(folder: Path) -> Iterator[None]:
+    """Say in one line that a StarDist folder cannot be opened; what is broken in weights can raise nearly anything."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise LibraryError(f"StarDist cannot open the model in {str(folder)!r}: {reason}") from error
 
 
 def read_config(folder: Path, weights: Path) -> StarDistConfig:
@@ -121,3 +149,9 @@ def _read(path: Path, kind: type[_Model]) -> _Model:
         raise ValueError(f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except RecursionError as error:
         raise ValueError(f"{path.name} is nested too deeply") from error
+
+
+def load_arrays(path: Path) -> list[NDArray[Any]]:
+    """Return the arrays, of any axes, in the order in which they were saved."""
+    with np.load(path, allow_pickle=False) as stored:
+        return [stored[name] for name in sorted(stored.files)]

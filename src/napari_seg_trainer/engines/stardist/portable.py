@@ -1,24 +1,38 @@
-"""StarDist's network as a file that Keras opens by itself, with all that makes a StarDist model of it again."""
+"""StarDist's network in formats that other programs open, with all that makes a StarDist model of it again."""
 
 import json
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
+import torch
 from numpy.typing import NDArray
-from pydantic import JsonValue
-from stardist.models import StarDist2D
 
 from napari_seg_trainer.engines.portable import PortableNetwork
+from napari_seg_trainer.engines.stardist import unet
 from napari_seg_trainer.engines.stardist.design import farthest_pixel
+from napari_seg_trainer.engines.stardist.files import CONFIG, THRESHOLDS, WEIGHTS
+from napari_seg_trainer.engines.stardist.prediction import StarDistPredictor
+from napari_seg_trainer.engines.stardist.state import open_network, write_keras
+from napari_seg_trainer.engines.stardist.unet import portable_net
+from napari_seg_trainer.engines.torch import layers
+from napari_seg_trainer.engines.torch.computing import Computing
+from napari_seg_trainer.engines.torch.files import portable, save
+from napari_seg_trainer.engines.torch.portable import (
+    ARCHITECTURE,
+    STATE,
+    check_onnx,
+    pytorch_version,
+    standalone_source,
+    write_formats,
+)
 from napari_seg_trainer.errors import EngineError
 
-NETWORK = "network.keras"
-CONFIG, THRESHOLDS, WEIGHTS = "config.json", "thresholds.json", "weights_best.h5"
-SMALLEST_DISTANCE = 1e-3
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
 CITATION = (
     "Schmidt, Weigert, Broaddus, Myers: Cell Detection with Star-Convex Polygons. MICCAI 2018",
     "10.1007/978-3-030-00934-2_30",
@@ -30,7 +44,7 @@ model = StarDist2D(None, name="FOLDER", basedir=".")  # FOLDER: where this packa
 labels, _ = model.predict_instances(image, axes="YXC")"""
 
 
-def write_network(model: StarDist2D, folder: Path) -> PortableNetwork:
+def write_network(model: Path, folder: Path) -> PortableNetwork:
     """Write a StarDist model into `folder`, as `Portable.write_portable` says.
 
     The network gives probability and distances as one output, the probability first, as StarDist's own exports do.
@@ -38,69 +52,62 @@ def write_network(model: StarDist2D, folder: Path) -> PortableNetwork:
     Raises
     ------
     EngineError
-        If the model tells classes of objects.
+        If the model tells classes of objects, or a package is missing that this needs.
+    LibraryError
+        If there is no such model.
     """
-    if model.config.n_classes is not None:
+    check_onnx()
+    opened = open_network(model)
+    network, shape = opened.network, opened.network.shape
+    if shape.n_classes is not None:
         raise EngineError("A StarDist model that tells classes of objects cannot be exported in this format yet.")
-    network = _joined(model)
-    network.save(folder / NETWORK)
-    config, thresholds = _write_stardist(model, folder)
-    grid = (model.config.grid[0], model.config.grid[1])
-    step = model._axes_div_by("YX")  # noqa: SLF001 - no public name
-    reach = farthest_pixel(model.config.unet_n_depth, max(grid))
+    config: JsonValue = json.loads(json.dumps(opened.config))
+    (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    (folder / THRESHOLDS).write_text(json.dumps(opened.thresholds), encoding="utf-8")
+    write_keras(network, folder / WEIGHTS)
+    save(portable(network.state_dict()), folder / STATE)
+    (folder / ARCHITECTURE).write_text(standalone_source(layers, unet), encoding="utf-8")
+    told = json.loads(json.dumps(vars(shape)))
+    alone = portable_net(**told).eval()
+    alone.load_state_dict(network.state_dict())
+    step = [pool**shape.unet_n_depth * grid for pool, grid in zip(shape.unet_pool, shape.grid, strict=True)]
+    described: dict[str, JsonValue] = {
+        "source": STATE,
+        "pytorch_version": pytorch_version(),
+        "architecture": {"source": ARCHITECTURE, "callable": portable_net.__name__, "kwargs": told},
+    }
+    example = torch.zeros(1, shape.n_channel_in, 4 * step[0], 4 * step[1])
+    grid, reach = (shape.grid[0], shape.grid[1]), farthest_pixel(shape.unet_n_depth, max(shape.grid))
+    predictor = StarDistPredictor(network, Computing(torch.device("cpu")), opened.thresholds)
     return PortableNetwork(
-        weights={
-            "keras_v3": {
-                "source": NETWORK,
-                "keras_version": keras.__version__,
-                "backend": ["tensorflow", tf.__version__],
-            }
-        },
+        weights={"pytorch_state_dict": described, **write_formats(alone, example, folder, parent="pytorch_state_dict")},
         files=(CONFIG, THRESHOLDS, WEIGHTS),
         config={
             # the names that StarDist's own import looks for
             "stardist": {
                 "python_version": version("stardist"),
-                "thresholds": thresholds,
+                "thresholds": dict(opened.thresholds),
                 "weights": WEIGHTS,
                 "config": config,
             }
         },
-        axes="BYXC",
-        step=(int(step[0]), int(step[1])),
+        axes="BCYX",
+        step=(step[0], step[1]),
         grid=grid,
         halo=(-(-reach // grid[0]), -(-reach // grid[1])),
-        outputs=("probability", *(f"distance_{ray}" for ray in range(1, model.config.n_rays + 1))),
+        outputs=("probability", *(f"distance_{ray}" for ray in range(1, shape.n_rays + 1))),
         meaning="Probability of an object, and distances (input pixels) to its border along the rays, on a grid.",
-        parameters=int(network.count_params()),
-        tags=("stardist", "unet", "tensorflow", "keras"),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        tags=("stardist", "unet", "pytorch"),
         citations=(CITATION,),
         usage=USAGE,
-        run=lambda image: _run(model, network, image),
+        run=partial(_run, alone, predictor),
     )
 
 
-def _joined(model: StarDist2D) -> Any:
-    """Return the network with one output; distances are at least 0.001, below which StarDist does not compute."""
-    network = model.keras_model
-    probability, distances = network.outputs
-    distances = keras.ops.maximum(distances, SMALLEST_DISTANCE)
-    output = keras.layers.Concatenate(name="output")([probability, distances])
-    return keras.Model(network.inputs, output, name="stardist")
-
-
-def _write_stardist(model: StarDist2D, folder: Path) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
-    """Write StarDist's own files, and return configuration and thresholds as they stand there."""
-    config: dict[str, JsonValue] = json.loads(json.dumps(vars(model.config)))
-    thresholds: dict[str, JsonValue] = {name: float(value) for name, value in model.thresholds._asdict().items()}
-    model.keras_model.save_weights(str(folder / WEIGHTS))
-    (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
-    (folder / THRESHOLDS).write_text(json.dumps(thresholds), encoding="utf-8")
-    return config, thresholds
-
-
-def _run(model: StarDist2D, network: Any, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    pixels = np.moveaxis(image, 0, -1)
-    output = network.predict(pixels[np.newaxis], verbose=0)
-    labels, _ = model.predict_instances(pixels, axes="YXC", show_tile_progress=False)
-    return np.asarray(output, np.float32), np.asarray(labels, np.int32)
+def _run(
+    network: torch.nn.Module, predictor: StarDistPredictor, image: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    with torch.no_grad():
+        output = network(torch.from_numpy(image)[None]).numpy()
+    return output, predictor.predict(image)

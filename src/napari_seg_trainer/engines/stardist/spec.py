@@ -8,6 +8,7 @@ from pydantic import Field, FiniteFloat, PositiveInt
 
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
+from napari_seg_trainer.engines.torch.spec import Device, device_field
 from napari_seg_trainer.schema.job import Hyperparameters
 
 ZeroToOne = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -40,6 +41,14 @@ class StarDistParameters(Hyperparameters):
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         0.9, title="Patches with objects", description="How often a patch must hold an object, from 0 to 1."
     )
+
+    computes_with: Literal["pytorch", "tensorflow"] = Field(
+        "pytorch",
+        title="Computes with",
+        description="Both make the same models. PyTorch knows more GPUs; TensorFlow is what the package stardist "
+        "itself uses, and is installed separately.",
+    )
+    device: Device | None = device_field()
 
     @property
     def patch_side(self) -> int:
@@ -114,13 +123,13 @@ SPEC = EngineSpec(
     parameters=StarDistParameters,
     channels=(1, None),
     location="napari_seg_trainer.engines.stardist.engine:StarDistEngine",
-    requires=("stardist", "tensorflow"),
+    requires=("stardist", "torch"),
     install='python -m pip install "napari-seg-trainer[stardist]"',
     architecture=("rays", "grid", "depth", "filters"),
     prediction=StarDistSettings,
     pretrained=_PRETRAINED,
     foreign="napari_seg_trainer.engines.stardist.foreign:READER",
-    packages=("stardist", "csbdeep", "tensorflow", "keras"),
+    packages=("stardist", "csbdeep", "torch", "tensorflow", "keras"),
     citations=_CITATIONS,
     # small patches and a fast start
     demo={"epochs": 32, "batch_size": 4, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128},

@@ -10,6 +10,10 @@ from stardist.utils import edt_prob
 
 from napari_seg_trainer.annotations.patches import Patch
 
+DISTANCE_WEIGHT, BACKGROUND_WEIGHT = 0.2, 1e-4
+EPSILON = 1e-7
+"""Of the loss; as in StarDist."""
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

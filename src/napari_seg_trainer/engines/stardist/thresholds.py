@@ -1,10 +1,9 @@
 """The probability and overlap thresholds that suit the validation images best."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from stardist.models import StarDist2D
+from numpy.typing import NDArray
 from stardist.utils import optimize_threshold
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
@@ -16,8 +15,14 @@ MAX_CANDIDATES = 0.3
 DEFAULTS = {"prob": 0.5, "nms": 0.4}
 
 
+Look = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""From an image (CYX) to the probability (YX) and the distances (YXR) on the grid."""
+Find = Callable[[tuple[int, int], NDArray[np.float32], NDArray[np.float32], dict[str, float]], NDArray[np.int32]]
+"""From an image's shape, probability, distances and thresholds to the instances (YX)."""
+
+
 def optimize_thresholds(
-    model: StarDist2D, images: Sequence[PreparedImage], progress: Callable[[int, int], None]
+    look: Look, find: Find, images: Sequence[PreparedImage], progress: Callable[[int, int], None]
 ) -> dict[str, float]:
     """Return the thresholds with the best matching at IoU 0.3, 0.5 and 0.7, as `StarDist2D.optimize_thresholds` does.
 
@@ -26,7 +31,7 @@ def optimize_thresholds(
 
     Parameters
     ----------
-    model : StarDist2D
+    look, find : callable
     images : sequence of PreparedImage
         Validation images; taken evenly among them.
     progress : callable
@@ -39,10 +44,10 @@ def optimize_thresholds(
     """
     chosen = within_budget(images, MAX_PIXELS)
     stages = len(chosen) + len(OVERLAPS)
-    predictions: list[tuple[Any, Any]] = []
+    predictions: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     for image, _ in chosen:
         progress(len(predictions), stages)
-        predictions.append(model.predict(np.moveaxis(image, 0, -1), axes="YXC")[:2])
+        predictions.append(look(image))
     highest = max(float(probability.max()) for probability, _ in predictions)
     lowest = max(float(np.quantile(probability, 1 - MAX_CANDIDATES)) for probability, _ in predictions)
     bracket = min(max(highest / 2, lowest), 0.99 * highest), highest
@@ -51,9 +56,27 @@ def optimize_thresholds(
         progress(len(chosen) + i, stages)
         labels = [labels for _, labels in chosen]
         threshold, score = optimize_threshold(
-            labels, predictions, model, nms_thresh=overlap, bracket=bracket, maxiter=12, verbose=0
+            labels, predictions, _Model(find), nms_thresh=overlap, bracket=bracket, maxiter=12, verbose=0
         )
         if score > best_score:
             best, best_score = {"prob": float(np.clip(threshold, *bracket)), "nms": overlap}, score
     progress(stages, stages)
     return best
+
+
+class _Model:
+    """What `stardist.utils.optimize_threshold` asks of a model."""
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+
+    def _instances_from_prediction(
+        self,
+        shape: tuple[int, int],
+        probability: NDArray[np.float32],
+        distances: NDArray[np.float32],
+        *,
+        prob_thresh: float,
+        nms_thresh: float,
+    ) -> tuple[NDArray[np.int32]]:
+        return (self._find(shape, probability, distances, {"prob": prob_thresh, "nms": nms_thresh}),)

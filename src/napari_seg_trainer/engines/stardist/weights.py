@@ -1,15 +1,23 @@
-"""Weights in HDF5 files, which are looked through before a number of them is read."""
+"""Weights in HDF5 files as Keras writes them, which are looked through before a number of them is read.
 
-from collections.abc import Iterator
+Keras numbers the layers that nobody names by process, so that their names say nothing: what counts is the order.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 MAX_BYTES = 2 << 30
 MAX_RATIO = 100
 MAX_ENTRIES = 10_000
 _RATIO_FROM = 1 << 20
+KERAS = "3.0.0"
+"""The version that the files name: the oldest one that writes them so."""
 
 
 def check_weights(path: Path) -> None:
@@ -55,3 +63,39 @@ def _bytes(name: str, dataset: Any) -> int:
     if dataset.size is None or dataset.dtype.kind not in "fiub":
         raise ValueError(f"its entry {name!r} holds no numbers")
     return int(dataset.size) * int(dataset.dtype.itemsize)
+
+
+def read_arrays(path: Path) -> list[list[NDArray[Any]]]:
+    """Return the weights of each layer that has some, in the file's order, written by Keras 2 or 3.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it is not such a file, or is refused.
+    """
+    check_weights(path)
+    with h5py.File(path, "r") as file:
+        root = file.get("model_weights", file)  # where a whole model was saved
+        layers = [root[name] for name in _names(root, "layer_names")]
+        found = [[np.asarray(layer[name]) for name in _names(layer, "weight_names")] for layer in layers]
+    return [arrays for arrays in found if arrays]
+
+
+def write_arrays(path: Path, layers: Iterable[tuple[str, Mapping[str, NDArray[Any]]]]) -> None:
+    """Write the weights of layers, each by its name, as Keras 2 and 3 read them."""
+    with h5py.File(path, "w") as file:
+        names = []
+        for layer, weights in layers:
+            names.append(layer)
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [f"{layer}/{name}".encode() for name in weights]
+            for name, values in weights.items():
+                group.create_dataset(f"{layer}/{name}", data=values)
+        file.attrs.update(layer_names=[name.encode() for name in names], backend="tensorflow", keras_version=KERAS)
+
+
+def _names(group: Any, key: str) -> list[str]:
+    """Return a list of names; Keras cuts long ones into numbered pieces."""
+    pieces: Iterable[str] = [key] if key in group.attrs else (f"{key}{number}" for number in itertools.count())
+    told = itertools.takewhile(lambda piece: piece in group.attrs, pieces)
+    return [name.decode() if isinstance(name, bytes) else str(name) for piece in told for name in group.attrs[piece]]

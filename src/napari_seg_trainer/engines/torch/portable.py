@@ -1,9 +1,11 @@
 """A network of PyTorch in formats that other programs open: TorchScript, and ONNX."""
 
+import inspect
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from pydantic import JsonValue
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 from napari_seg_trainer.errors import EngineError
 
-TORCHSCRIPT, ONNX = "network.pt", "network.onnx"
+TORCHSCRIPT, ONNX, STATE, ARCHITECTURE = "network.pt", "network.onnx", "network.pth", "network.py"
 OPSET = 17
 """Of ONNX: what OpenCV, onnxruntime and DeepImageJ's engines all know."""
 INPUT, OUTPUT = "image", "output"
@@ -79,6 +81,13 @@ def write_formats(
         "torchscript": {"source": TORCHSCRIPT, "pytorch_version": pytorch_version(), **origin},
         "onnx": {"source": ONNX, "opset_version": OPSET, "parent": parent or "torchscript"},
     }
+
+
+def standalone_source(*modules: ModuleType) -> str:
+    """Return the source of modules that need PyTorch alone, but for each other, as one; the first ones come first."""
+    sources = [inspect.getsource(module) for module in modules]
+    own = f"from {__name__.partition('.')[0]}"
+    return "".join(line for source in sources for line in source.splitlines(True) if not line.startswith(own))
 
 
 def pytorch_version() -> str:

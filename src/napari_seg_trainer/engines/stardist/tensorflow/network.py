@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from stardist.models import Config2D, StarDist2D
+from stardist.models import StarDist2D
 
 from napari_seg_trainer.engines.stardist.design import farthest_pixel
-from napari_seg_trainer.engines.stardist.spec import StarDistParameters
-from napari_seg_trainer.engines.stardist.targets import Batch
-
-DISTANCE_WEIGHT = 0.2
-BACKGROUND_WEIGHT = 1e-4
-EPSILON = 1e-7
-MEANS_FILE = "means.npz"
+from napari_seg_trainer.engines.stardist.files import CONFIG, KERAS_MEANS, load_arrays
+from napari_seg_trainer.engines.stardist.targets import BACKGROUND_WEIGHT, DISTANCE_WEIGHT, EPSILON, Batch
 
 
 def use_device(seed: int) -> str:
@@ -32,33 +27,6 @@ def use_device(seed: int) -> str:
     if not gpus:
         return "CPU"
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
-
-
-def make_config(channels: int, parameters: StarDistParameters) -> Config2D:
-    """Return the `stardist` configuration that the completed parameters stand for."""
-    if parameters.grid is None:
-        raise ValueError("the parameters are not complete")
-    return Config2D(
-        axes="YXC",
-        n_rays=parameters.rays,
-        n_channel_in=channels,
-        grid=(parameters.grid, parameters.grid),
-        unet_n_depth=parameters.depth,
-        unet_n_filter_base=parameters.filters,
-        **training_fields(parameters),
-    )
-
-
-def training_fields(parameters: StarDistParameters) -> dict[str, Any]:
-    """Return the part of the configuration that records how the model was trained."""
-    return {
-        "train_patch_size": (parameters.patch_size, parameters.patch_size),
-        "train_epochs": parameters.epochs,
-        "train_batch_size": parameters.batch_size,
-        "train_learning_rate": parameters.learning_rate,
-        "train_foreground_only": parameters.foreground,
-        "train_tensorboard": False,
-    }
 
 
 def set_tile_overlap(model: StarDist2D) -> None:
@@ -175,9 +143,9 @@ class Trainer:
     def save(self, folder: Path) -> None:
         """Write the configuration, weights, their means, and the optimizer's state."""
         text = json.dumps(vars(self.model.config))
-        (folder / "config.json").write_text(text, encoding="utf-8")
+        (folder / CONFIG).write_text(text, encoding="utf-8")
         _save_arrays(folder / "weights.npz", self._weights)
-        _save_arrays(folder / MEANS_FILE, self._means)
+        _save_arrays(folder / KERAS_MEANS, self._means)
         _save_arrays(folder / "optimizer.npz", [*self.optimizer.variables, self._steps])
 
     def restore(self, folder: Path) -> None:
@@ -199,9 +167,3 @@ def _named(losses: Any) -> dict[str, float]:
 def _save_arrays(path: Path, variables: Any) -> None:
     arrays: dict[str, Any] = {f"{i:04d}": np.asarray(variable) for i, variable in enumerate(variables)}
     np.savez(path, **arrays)
-
-
-def load_arrays(path: Path) -> list[NDArray[Any]]:
-    """Return the arrays, of any axes, in the order in which they were saved."""
-    with np.load(path, allow_pickle=False) as stored:
-        return [stored[name] for name in sorted(stored.files)]

@@ -1,0 +1,138 @@
+"""From StarDist's folders to networks of PyTorch, and back; without TensorFlow."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_seg_trainer.engines.stardist.files import (
+    KERAS_MEANS,
+    find_stardist_weights,
+    load_arrays,
+    opening,
+    read_config,
+    read_thresholds,
+)
+from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS
+from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet
+from napari_seg_trainer.engines.stardist.weights import read_arrays, write_arrays
+from napari_seg_trainer.engines.torch.training import MEANS_FILE
+from napari_seg_trainer.errors import LibraryError
+
+_CONV = ("kernel:0", "bias:0")
+_NORM = ("gamma:0", "beta:0", "moving_mean:0", "moving_variance:0")
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What is in a StarDist folder.
+
+    Attributes
+    ----------
+    network : StarDistNet
+        Ready to predict.
+    config : dict
+        What StarDist calls its configuration, complete.
+    thresholds : dict
+        ``prob`` and ``nms``.
+    """
+
+    network: StarDistNet
+    config: dict[str, Any]
+    thresholds: dict[str, float]
+
+
+def open_network(folder: Path) -> Opened:
+    """Return what is in a StarDist folder.
+
+    Raises
+    ------
+    LibraryError
+        If there is none, or it is damaged.
+    """
+    weights = find_stardist_weights(folder)
+    with opening(folder):
+        config = read_config(folder, weights)
+        arrays = read_arrays(weights)
+        with torch.device("meta"):  # takes no memory: what stands in a file may be a network of any size
+            network = StarDistNet(Shape(**config.shape())).eval()
+        _check(network, arrays)
+        set_keras(network.to_empty(device="cpu"), arrays)
+        thresholds = read_thresholds(folder).model_dump(exclude_none=True)
+    return Opened(network, asdict(network.shape) | config.arguments(), DEFAULTS | thresholds)
+
+
+def load_epoch(network: StarDistNet, checkpoint: Path) -> None:
+    """Put the averaged weights of an epoch into a network, whichever framework computed it.
+
+    Raises
+    ------
+    LibraryError
+        If the epoch is of another network.
+    """
+    try:
+        if (checkpoint / KERAS_MEANS).is_file():
+            arrays = iter(load_arrays(checkpoint / KERAS_MEANS))
+            layers = [list(itertools.islice(arrays, len(_tensors(module)))) for _, module in network.weighted()]
+            set_keras(network, layers)
+        else:
+            network.load_state_dict(torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True))
+    except Exception as error:  # what is broken in a file of weights can raise nearly anything
+        raise LibraryError(f"'{checkpoint}' holds no weights of such a network.") from error
+
+
+def set_keras(network: StarDistNet, layers: Sequence[Sequence[NDArray[Any]]]) -> None:
+    """Put weights into a network, in Keras' order and axes.
+
+    Raises
+    ------
+    ValueError
+        If they are not for this network.
+    """
+    _check(network, layers)
+    for (_, module), arrays in zip(network.weighted(), layers, strict=True):
+        for target, array in zip(_tensors(module), arrays, strict=True):
+            target.data.copy_(torch.from_numpy(np.ascontiguousarray(_as_torch(array), np.float32)))
+        if isinstance(module, nn.BatchNorm2d):
+            module.num_batches_tracked.zero_()
+
+
+def _check(network: StarDistNet, layers: Sequence[Sequence[NDArray[Any]]]) -> None:
+    """Refuse weights, in Keras' order and axes, that are not for a network."""
+    modules = list(network.weighted())
+    if len(layers) != len(modules):
+        raise ValueError(f"the weights are of {len(layers)} layers, and config.json tells of {len(modules)}")
+    for (name, module), arrays in zip(modules, layers, strict=True):
+        there, wanted = [_as_torch(array).shape for array in arrays], [tuple(each.shape) for each in _tensors(module)]
+        if there != wanted:
+            raise ValueError(f"the weights of {name} have the shapes {there}, and config.json tells of {wanted}")
+
+
+def _as_torch(array: NDArray[Any]) -> NDArray[Any]:
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+
+
+def write_keras(network: StarDistNet, path: Path) -> None:
+    """Write a network's weights as Keras does."""
+    write_arrays(path, [(name.replace(".", "_"), _arrays(module)) for name, module in network.weighted()])
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    if isinstance(module, nn.BatchNorm2d):
+        return [module.weight, module.bias, module.running_mean, module.running_var]
+    return [module.weight, module.bias]
+
+
+def _arrays(module: nn.Module) -> Mapping[str, NDArray[np.float32]]:
+    names = _NORM if isinstance(module, nn.BatchNorm2d) else _CONV
+    values = [tensor.detach().cpu().numpy() for tensor in _tensors(module)]
+    return {
+        name: np.ascontiguousarray(value.transpose(2, 3, 1, 0) if value.ndim == 4 else value)
+        for name, value in zip(names, values, strict=True)
+    }

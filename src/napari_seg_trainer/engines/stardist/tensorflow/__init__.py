@@ -1,0 +1,1 @@
+"""StarDist computed with TensorFlow, by the package stardist itself: the reference, and the second way."""
