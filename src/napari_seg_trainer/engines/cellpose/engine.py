@@ -36,7 +36,7 @@ from napari_seg_trainer.engines.portable import PortableNetwork
 from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.engines.torch.computing import Computing, choose_device, fastest
 from napari_seg_trainer.engines.torch.files import save
-from napari_seg_trainer.engines.torch.training import MEANS_FILE, Batch, Schooling, Trainer, run_epochs
+from napari_seg_trainer.engines.torch.training import MEANS_FILE, Batch, Setup, Trainer, run_epochs
 from napari_seg_trainer.errors import DataError, JobError
 
 MAX_VALIDATION_SAMPLES = 100
@@ -155,7 +155,7 @@ def _run(
         with trainer.averaged():
             yield predictor()
 
-    run_epochs(trainer, Schooling(stream, batch_of, validation, predicting, WARM_UP), task, context)
+    run_epochs(trainer, Setup(stream, batch_of, validation, predicting, WARM_UP), task, context)
 
 
 def _export(

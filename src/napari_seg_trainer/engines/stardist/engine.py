@@ -16,13 +16,14 @@ from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, T
 from napari_seg_trainer.engines.stardist.files import CONFIG, KERAS_MEANS, THRESHOLDS, WEIGHTS, StarDistConfig
 from napari_seg_trainer.engines.stardist.losses import batch_of, expect_distances, losses
 from napari_seg_trainer.engines.stardist.plan import begin, patch_plan, validation_patches
+from napari_seg_trainer.engines.stardist.portable import write_network
 from napari_seg_trainer.engines.stardist.prediction import LearningPredictor, StarDistPredictor, instances
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters
 from napari_seg_trainer.engines.stardist.state import load_epoch, open_network, write_keras
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, optimize_thresholds
 from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet, initialize
 from napari_seg_trainer.engines.torch.computing import Computing, Way, choose_device, fastest
-from napari_seg_trainer.engines.torch.training import Schooling, Trainer, run_epochs
+from napari_seg_trainer.engines.torch.training import Setup, Trainer, run_epochs
 from napari_seg_trainer.errors import EngineError, JobError
 
 MEASURED = 2, 1, 256, 256
@@ -58,8 +59,8 @@ class StarDistEngine:
         computing.place(network)
         optimizer = torch.optim.Adam(network.parameters(), eps=EPSILON)
         trainer = Trainer(network, losses, optimizer, computing, context, notes={CONFIG: json.dumps(config)})
-        schooling = Schooling(PatchStream(data.training, plan), collate, validation, partial(_predicting, trainer))
-        run_epochs(trainer, schooling, TrainingTask(task.channels, parameters, task.seed, task.pretrained), context)
+        setup = Setup(PatchStream(data.training, plan), collate, validation, partial(_predicting, trainer))
+        run_epochs(trainer, setup, TrainingTask(task.channels, parameters, task.seed, task.pretrained), context)
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder that `stardist.models.StarDist2D` opens, its thresholds optimised on validation images."""
@@ -87,8 +88,6 @@ class StarDistEngine:
 
     def write_portable(self, model: Path, folder: Path, channels: int) -> PortableNetwork:
         """Write a network for other programs, as `Portable.write_portable` says; it has its channels itself."""
-        from napari_seg_trainer.engines.stardist.portable import write_network  # which TensorFlow computes, too
-
         return write_network(model, folder)
 
 

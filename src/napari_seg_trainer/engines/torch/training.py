@@ -195,7 +195,7 @@ class Trainer:
 
 
 @dataclass(frozen=True, eq=False)
-class Schooling:
+class Setup:
     """What a training runs through.
 
     Attributes
@@ -218,9 +218,9 @@ class Schooling:
     warm_up: float = 0.0
 
 
-def run_epochs(trainer: Trainer, schooling: Schooling, task: TrainingTask, context: TrainingContext) -> None:
+def run_epochs(trainer: Trainer, setup: Setup, task: TrainingTask, context: TrainingContext) -> None:
     """Train epoch after epoch, from the checkpoint where there is one, until the last one or until told to stop."""
-    parameters, stream = task.parameters, schooling.stream
+    parameters, stream = task.parameters, setup.stream
     steps = stream.batches_per_epoch
     if context.checkpoint is not None:
         trainer.restore(context.checkpoint)
@@ -229,10 +229,10 @@ def run_epochs(trainer: Trainer, schooling: Schooling, task: TrainingTask, conte
     workers = os.cpu_count() or 1 if gpu else 1  # a processor is needed for the network itself
 
     def collate(samples: Sequence[Any]) -> Batch:
-        batch = schooling.collate(samples)
+        batch = setup.collate(samples)
         return batch.pinned() if gpu else batch
 
-    warm = min(MAX_WARM_UP, schooling.warm_up * parameters.epochs) * steps
+    warm = min(MAX_WARM_UP, setup.warm_up * parameters.epochs) * steps
     for epoch in range(context.first_epoch, parameters.epochs + 1):
         torch.manual_seed(task.seed * 100_003 + epoch)  # so that a resumed training goes on alike
         rate, done = context.learning_rate(epoch), (epoch - 1) * steps
@@ -242,8 +242,8 @@ def run_epochs(trainer: Trainer, schooling: Schooling, task: TrainingTask, conte
             found.append(trainer.train_step(batch, rate * min(1.0, (done + step) / max(1.0, warm))))
             if not context.end_step(epoch, step, steps) or not math.isfinite(found[-1]["loss"]):
                 break
-        metrics = _mean(found) | trainer.validate(schooling.validation)
-        if not context.end_epoch(epoch, metrics, trainer.save, schooling.predicting):
+        metrics = _mean(found) | trainer.validate(setup.validation)
+        if not context.end_epoch(epoch, metrics, trainer.save, setup.predicting):
             break
 
 
