@@ -130,6 +130,16 @@ class TestStarDistWithTensorFlow(TestStarDist):
         assert len(context.metrics) == 1
 
 
+def test_an_epoch_of_a_network_of_any_size_takes_no_memory(tmp_path):
+    """A run folder may be a stranger's."""
+    data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))
+    checkpoint = train(task(), data, tmp_path / "checkpoints").epoch_folder(1)
+    with_config(unet_n_filter_base=1024, unet_n_depth=8, unet_expansion=4)(checkpoint)
+    (tmp_path / "model").mkdir()
+    with pytest.raises(LibraryError, match="StarDist cannot open the model in"):
+        load_engine(SPEC).export(checkpoint, data, tmp_path / "model", RecordingContext(tmp_path))
+
+
 def test_without_tensorflow_a_choice_of_it_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("napari_seg_trainer.engines.stardist.engine.find_spec", lambda _name: None)
     nothing = TrainingData([], [], np.array([]), np.array([]))

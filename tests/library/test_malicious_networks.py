@@ -118,6 +118,12 @@ def lost(group, _secret):
     group["bias"] = h5py.SoftLink("/nothing")
 
 
+def listed_often(folder, _marker):
+    """As large as memory, of a small file: each layer that is listed is read."""
+    with h5py.File(folder / "weights_best.h5", "r+") as file:
+        file.attrs["layer_names"] = [*file.attrs["layer_names"]] * 50
+
+
 def replaced(content):
     return lambda folder, _marker: (folder / "weights_best.h5").write_bytes(content)
 
@@ -147,6 +153,7 @@ TRAPS = {
     "a size of the input": (with_config(n_channel_in=1 << 30), "n_channel_in"),
     "a far larger network": (with_config(unet_n_filter_base=1024, unet_n_depth=8), "far larger network"),
     "a network without end": (with_config(unet_n_depth=1 << 30), "unet_n_depth"),
+    "layers that are listed often": (listed_often, "some of its weights twice"),
     "another network": (with_config(n_rays=8), "[Ss]hape"),
     "a grid that is never reached": (with_config(grid=[3, 3]), "power of 2"),
     "a link to another file": (instead(external), "'bias' is a link"),

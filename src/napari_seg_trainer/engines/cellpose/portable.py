@@ -23,13 +23,7 @@ from napari_seg_trainer.engines.portable import PortableNetwork
 from napari_seg_trainer.engines.torch import layers
 from napari_seg_trainer.engines.torch.computing import Computing
 from napari_seg_trainer.engines.torch.files import save
-from napari_seg_trainer.engines.torch.portable import (
-    ARCHITECTURE,
-    check_onnx,
-    pytorch_version,
-    standalone_source,
-    write_formats,
-)
+from napari_seg_trainer.engines.torch.portable import Source, check_onnx, parameter_count, write_formats
 
 HALO = 32
 """Pixels at a tile's border that another tile sees better; cellpose weighs the outer 22 less and less."""
@@ -73,20 +67,12 @@ def write_cnn(model: Path, folder: Path, channels: int) -> PortableNetwork:
     network = load_cnn(model)
     diameter, typical = float(network.diam_mean), float(network.diam_labels)
     settings = _write_cellpose(network, model, folder, {SHOWN: diameter})
-    (folder / ARCHITECTURE).write_text(standalone_source(layers, cnn), encoding="utf-8")
     alone = FlowsOnly()
     alone.load_state_dict(network.state_dict())
-    described: dict[str, JsonValue] = {
-        "source": WEIGHTS_FILE,
-        "pytorch_version": pytorch_version(),
-        "architecture": {"source": ARCHITECTURE, "callable": FlowsOnly.__name__, "kwargs": {}},
-    }
+    source = Source(WEIGHTS_FILE, (layers, cnn), FlowsOnly.__name__)
     example = torch.zeros(1, channels, 8 * STEP, 8 * STEP)
     return PortableNetwork(
-        weights={
-            "pytorch_state_dict": described,
-            **write_formats(alone, example, folder, parent="pytorch_state_dict"),
-        },
+        weights=write_formats(alone, example, folder, source=source),
         files=(WEIGHTS_FILE, SETTINGS_FILE),
         config={"cellpose": {"diameter": diameter, **settings.model_dump(mode="json", exclude_none=True)}},
         axes="BCYX",
@@ -97,7 +83,7 @@ def write_cnn(model: Path, folder: Path, channels: int) -> PortableNetwork:
         diameter=diameter,
         outputs=OUTPUTS,
         meaning=MEANING,
-        parameters=_count(network),
+        parameters=parameter_count(network),
         tags=("cellpose", "unet", "pytorch"),
         citations=CITATIONS,
         usage=_usage("2 or 3", {"channel_axis": -1, "diameter": diameter, "normalize": False}, settings),
@@ -123,7 +109,7 @@ def write_sam(model: Path, folder: Path, channels: int) -> PortableNetwork:
         halo=(HALO, HALO),
         outputs=OUTPUTS,
         meaning=MEANING,
-        parameters=_count(network),
+        parameters=parameter_count(network),
         tags=("cellpose", "vit", "pytorch"),
         citations=SAM_CITATIONS,
         usage=_usage("4", {"channel_axis": -1, "normalize": False}, settings),
@@ -162,10 +148,6 @@ def _usage(versions: str, arguments: Mapping[str, object], settings: CellposeSet
         weights=WEIGHTS_FILE,
         arguments=", ".join(f"{name}={value!r}" for name, value in given.items()),
     )
-
-
-def _count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def _run(

@@ -19,12 +19,12 @@ from napari_seg_trainer.engines.stardist.plan import begin, patch_plan, validati
 from napari_seg_trainer.engines.stardist.portable import write_network
 from napari_seg_trainer.engines.stardist.prediction import LearningPredictor, StarDistPredictor, instances
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters
-from napari_seg_trainer.engines.stardist.state import load_epoch, open_network, write_keras
+from napari_seg_trainer.engines.stardist.state import open_epoch, open_network, write_keras
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, optimize_thresholds
 from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet, initialize
 from napari_seg_trainer.engines.torch.computing import Computing, Way, choose_device, fastest
 from napari_seg_trainer.engines.torch.training import Setup, Trainer, run_epochs
-from napari_seg_trainer.errors import EngineError, JobError
+from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 
 MEASURED = 2, 1, 256, 256
 """Shape (BCYX) of the images with which it is measured how a training is computed fastest."""
@@ -64,10 +64,8 @@ class StarDistEngine:
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder that `stardist.models.StarDist2D` opens, its thresholds optimised on validation images."""
-        text = (checkpoint / CONFIG).read_text(encoding="utf-8")
-        network = StarDistNet(Shape(**StarDistConfig.model_validate_json(text).shape())).eval()
-        load_epoch(network, checkpoint)
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        network = open_epoch(checkpoint)
+        (folder / CONFIG).write_bytes((checkpoint / CONFIG).read_bytes())
         write_keras(network, folder / WEIGHTS)
         predictor = StarDistPredictor(network, _exact(), DEFAULTS)
         progress = partial(context.progress, "optimising thresholds")
@@ -82,9 +80,10 @@ class StarDistEngine:
 
     def load_checkpoint(self, checkpoint: Path, model: Path) -> StarDistPredictor:
         """Open a model folder with the weights of an epoch, as `LoadsCheckpoints.load_checkpoint` says."""
-        opened = open_network(model)
-        load_epoch(opened.network, checkpoint)
-        return StarDistPredictor(opened.network, _exact(), opened.thresholds)
+        network, opened = open_epoch(checkpoint), open_network(model)
+        if network.shape != opened.network.shape:
+            raise LibraryError(f"'{checkpoint}' is an epoch of another network than the model '{model}'.")
+        return StarDistPredictor(network, _exact(), opened.thresholds)
 
     def write_portable(self, model: Path, folder: Path, channels: int) -> PortableNetwork:
         """Write a network for other programs, as `Portable.write_portable` says; it has its channels itself."""

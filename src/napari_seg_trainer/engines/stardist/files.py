@@ -121,7 +121,7 @@ def read_config(folder: Path, weights: Path) -> StarDistConfig:
     OSError, ValueError
         If it cannot be read, holds something else, or tells of a far larger network than the weights are of.
     """
-    config = _read(folder / CONFIG, StarDistConfig)
+    config = read_description(folder / CONFIG, StarDistConfig)
     if config.least_bytes() > 4 * weights.stat().st_size + _SPARE:
         raise ValueError(f"{CONFIG} tells of a far larger network than the weights in {weights.name} are of")
     return config
@@ -136,10 +136,17 @@ def read_thresholds(folder: Path) -> StarDistThresholds:
         If they cannot be read, or are none.
     """
     there = (folder / THRESHOLDS).exists()
-    return _read(folder / THRESHOLDS, StarDistThresholds) if there else StarDistThresholds()
+    return read_description(folder / THRESHOLDS, StarDistThresholds) if there else StarDistThresholds()
 
 
-def _read(path: Path, kind: type[_Model]) -> _Model:
+def read_description(path: Path, kind: type[_Model]) -> _Model:
+    """Return what stands in a file of StarDist's.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, or holds something else.
+    """
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise ValueError(f"{path.name} is larger than {MAX_TEXT_BYTES >> 20} MiB")
     try:

@@ -4,34 +4,24 @@ import json
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from napari_seg_trainer.engines.portable import PortableNetwork
 from napari_seg_trainer.engines.stardist import unet
 from napari_seg_trainer.engines.stardist.design import farthest_pixel
 from napari_seg_trainer.engines.stardist.files import CONFIG, THRESHOLDS, WEIGHTS
 from napari_seg_trainer.engines.stardist.prediction import StarDistPredictor
-from napari_seg_trainer.engines.stardist.state import open_network, write_keras
+from napari_seg_trainer.engines.stardist.state import Opened, open_network, write_keras
 from napari_seg_trainer.engines.stardist.unet import portable_net
 from napari_seg_trainer.engines.torch import layers
 from napari_seg_trainer.engines.torch.computing import Computing
 from napari_seg_trainer.engines.torch.files import portable, save
-from napari_seg_trainer.engines.torch.portable import (
-    ARCHITECTURE,
-    STATE,
-    check_onnx,
-    pytorch_version,
-    standalone_source,
-    write_formats,
-)
+from napari_seg_trainer.engines.torch.portable import STATE, Source, check_onnx, parameter_count, write_formats
 from napari_seg_trainer.errors import EngineError
-
-if TYPE_CHECKING:
-    from pydantic import JsonValue
 
 CITATION = (
     "Schmidt, Weigert, Broaddus, Myers: Cell Detection with Star-Convex Polygons. MICCAI 2018",
@@ -61,48 +51,41 @@ def write_network(model: Path, folder: Path) -> PortableNetwork:
     network, shape = opened.network, opened.network.shape
     if shape.n_classes is not None:
         raise EngineError("A StarDist model that tells classes of objects cannot be exported in this format yet.")
-    config: JsonValue = json.loads(json.dumps(opened.config))
-    (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
-    (folder / THRESHOLDS).write_text(json.dumps(opened.thresholds), encoding="utf-8")
-    write_keras(network, folder / WEIGHTS)
+    config = _write_stardist(opened, folder)
     save(portable(network.state_dict()), folder / STATE)
-    (folder / ARCHITECTURE).write_text(standalone_source(layers, unet), encoding="utf-8")
     told = json.loads(json.dumps(vars(shape)))
     alone = portable_net(**told).eval()
     alone.load_state_dict(network.state_dict())
+    source = Source(STATE, (layers, unet), portable_net.__name__, told)
     step = [pool**shape.unet_n_depth * grid for pool, grid in zip(shape.unet_pool, shape.grid, strict=True)]
-    described: dict[str, JsonValue] = {
-        "source": STATE,
-        "pytorch_version": pytorch_version(),
-        "architecture": {"source": ARCHITECTURE, "callable": portable_net.__name__, "kwargs": told},
-    }
     example = torch.zeros(1, shape.n_channel_in, 4 * step[0], 4 * step[1])
     grid, reach = (shape.grid[0], shape.grid[1]), farthest_pixel(shape.unet_n_depth, max(shape.grid))
     predictor = StarDistPredictor(network, Computing(torch.device("cpu")), opened.thresholds)
     return PortableNetwork(
-        weights={"pytorch_state_dict": described, **write_formats(alone, example, folder, parent="pytorch_state_dict")},
+        weights=write_formats(alone, example, folder, source=source),
         files=(CONFIG, THRESHOLDS, WEIGHTS),
-        config={
-            # the names that StarDist's own import looks for
-            "stardist": {
-                "python_version": version("stardist"),
-                "thresholds": dict(opened.thresholds),
-                "weights": WEIGHTS,
-                "config": config,
-            }
-        },
+        config={"stardist": config},
         axes="BCYX",
         step=(step[0], step[1]),
         grid=grid,
         halo=(-(-reach // grid[0]), -(-reach // grid[1])),
         outputs=("probability", *(f"distance_{ray}" for ray in range(1, shape.n_rays + 1))),
         meaning="Probability of an object, and distances (input pixels) to its border along the rays, on a grid.",
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=parameter_count(network),
         tags=("stardist", "unet", "pytorch"),
         citations=(CITATION,),
         usage=USAGE,
         run=partial(_run, alone, predictor),
     )
+
+
+def _write_stardist(opened: Opened, folder: Path) -> dict[str, JsonValue]:
+    """Write the files of a StarDist model, and return what StarDist's own import looks for, by its names."""
+    config, thresholds = json.loads(json.dumps(opened.config)), dict(opened.thresholds)
+    (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    (folder / THRESHOLDS).write_text(json.dumps(thresholds), encoding="utf-8")
+    write_keras(opened.network, folder / WEIGHTS)
+    return {"python_version": version("stardist"), "thresholds": thresholds, "weights": WEIGHTS, "config": config}
 
 
 def _run(

@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_seg_trainer.engines.stardist.files import (
+    CONFIG,
     KERAS_MEANS,
+    StarDistConfig,
     find_stardist_weights,
     load_arrays,
     opening,
     read_config,
+    read_description,
     read_thresholds,
 )
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS
 from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet
 from napari_seg_trainer.engines.stardist.weights import read_arrays, write_arrays
 from napari_seg_trainer.engines.torch.training import MEANS_FILE
-from napari_seg_trainer.errors import LibraryError
 
 _CONV = ("kernel:0", "bias:0")
 _NORM = ("gamma:0", "beta:0", "moving_mean:0", "moving_variance:0")
@@ -59,48 +61,49 @@ def open_network(folder: Path) -> Opened:
     weights = find_stardist_weights(folder)
     with opening(folder):
         config = read_config(folder, weights)
-        arrays = read_arrays(weights)
-        with torch.device("meta"):  # takes no memory: what stands in a file may be a network of any size
-            network = StarDistNet(Shape(**config.shape())).eval()
-        _check(network, arrays)
-        set_keras(network.to_empty(device="cpu"), arrays)
+        network = _filled(config, read_arrays(weights))
         thresholds = read_thresholds(folder).model_dump(exclude_none=True)
     return Opened(network, asdict(network.shape) | config.arguments(), DEFAULTS | thresholds)
 
 
-def load_epoch(network: StarDistNet, checkpoint: Path) -> None:
-    """Put the averaged weights of an epoch into a network, whichever framework computed it.
+def open_epoch(checkpoint: Path) -> StarDistNet:
+    """Return the network of an epoch with its averaged weights, whichever framework computed it; ready to predict.
 
     Raises
     ------
     LibraryError
-        If the epoch is of another network.
+        If there is none, or it is damaged.
     """
-    try:
+    with opening(checkpoint):
+        config = read_description(checkpoint / CONFIG, StarDistConfig)
+        network = _empty(config)
         if (checkpoint / KERAS_MEANS).is_file():
             arrays = iter(load_arrays(checkpoint / KERAS_MEANS))
             layers = [list(itertools.islice(arrays, len(_tensors(module)))) for _, module in network.weighted()]
-            set_keras(network, layers)
-        else:
-            network.load_state_dict(torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True))
-    except Exception as error:  # what is broken in a file of weights can raise nearly anything
-        raise LibraryError(f"'{checkpoint}' holds no weights of such a network.") from error
+            return _filled(config, layers)
+        means = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
+        network.load_state_dict(means, assign=True)
+    return network
 
 
-def set_keras(network: StarDistNet, layers: Sequence[Sequence[NDArray[Any]]]) -> None:
-    """Put weights into a network, in Keras' order and axes.
+def _empty(config: StarDistConfig) -> StarDistNet:
+    """Return a network that takes no memory: what stands in a file may be one of any size."""
+    with torch.device("meta"):
+        network: StarDistNet = StarDistNet(Shape(**config.shape())).eval()
+    return network
 
-    Raises
-    ------
-    ValueError
-        If they are not for this network.
-    """
+
+def _filled(config: StarDistConfig, layers: Sequence[Sequence[NDArray[Any]]]) -> StarDistNet:
+    """Return a network with weights, in Keras' order and axes; it is made if they are for it."""
+    network = _empty(config)
     _check(network, layers)
+    network.to_empty(device="cpu")
     for (_, module), arrays in zip(network.weighted(), layers, strict=True):
         for target, array in zip(_tensors(module), arrays, strict=True):
             target.data.copy_(torch.from_numpy(np.ascontiguousarray(_as_torch(array), np.float32)))
         if isinstance(module, nn.BatchNorm2d):
             module.num_batches_tracked.zero_()
+    return network
 
 
 def _check(network: StarDistNet, layers: Sequence[Sequence[NDArray[Any]]]) -> None:

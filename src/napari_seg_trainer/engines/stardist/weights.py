@@ -77,8 +77,11 @@ def read_arrays(path: Path) -> list[list[NDArray[Any]]]:
     with h5py.File(path, "r") as file:
         root = file.get("model_weights", file)  # where a whole model was saved
         layers = [root[name] for name in _names(root, "layer_names")]
-        found = [[np.asarray(layer[name]) for name in _names(layer, "weight_names")] for layer in layers]
-    return [arrays for arrays in found if arrays]
+        listed = [[layer[name] for name in _names(layer, "weight_names")] for layer in layers]
+        names = [dataset.name for datasets in listed for dataset in datasets]
+        if len(set(names)) < len(names):  # a few numbers would fill the memory
+            raise ValueError("it lists some of its weights twice")
+        return [[np.asarray(dataset) for dataset in datasets] for datasets in listed if datasets]
 
 
 def write_arrays(path: Path, layers: Iterable[tuple[str, Mapping[str, NDArray[Any]]]]) -> None:

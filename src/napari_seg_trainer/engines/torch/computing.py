@@ -21,7 +21,8 @@ from napari_seg_trainer.paths import cache_folder
 GAIN = 0.9
 """Another way is taken only if it needs less than this part of the time."""
 GLANCE, HOPELESS = 64, 3.0
-"""A way that is so many times slower for a piece of this side (pixels) is not measured further: it can take minutes."""
+"""Each way is first tried on a small square (side in pixels). One that is this many times slower than another there is
+not tried on a whole sample, which could take minutes."""
 COMPUTING_FILE = "computing.json"
 _REPEATS = 2
 _Network = TypeVar("_Network", bound=nn.Module)
@@ -55,6 +56,11 @@ class Computing:
             return str(torch.cuda.get_device_name(self.device))
         return {"mps": "Apple GPU"}.get(self.device.type, "CPU")
 
+    @property
+    def is_cuda(self) -> bool:
+        """Whether it is an NVIDIA GPU, which fetches its data beside its work."""
+        return bool(self.device.type == "cuda")
+
     def place(self, network: _Network) -> _Network:
         """Move a network to the device."""
         network.to(self.device)
@@ -65,7 +71,7 @@ class Computing:
     def take(self, images: Tensor) -> Tensor:
         """Move images (BCYX) to the device."""
         layout = torch.channels_last if self.way.channels_last else torch.contiguous_format
-        return images.to(self.device, memory_format=layout, non_blocking=True)
+        return images.to(self.device, memory_format=layout, non_blocking=self.is_cuda)
 
     def keep(self, folder: Path) -> None:
         """Write into a checkpoint how it is computed: another way would give other numbers."""

@@ -2,7 +2,8 @@
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -31,10 +32,32 @@ def check_onnx() -> None:
         raise EngineError("The package onnx is missing, which the export needs. Run: python -m pip install onnx")
 
 
+@dataclass(frozen=True)
+class Source:
+    """How a network is made of its weights.
+
+    Attributes
+    ----------
+    weights : str
+        Name of the file with its weights.
+    modules : tuple of module
+        Which need PyTorch alone, but for each other; the first ones come first.
+    make : str
+        Name of what makes the network, in the last one of them.
+    kwargs : mapping
+        What that is given.
+    """
+
+    weights: str
+    modules: tuple[ModuleType, ...]
+    make: str
+    kwargs: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
 def write_formats(
-    network: nn.Module, example: Tensor, folder: Path, *, free: Sequence[str] = "BYX", parent: str | None = None
+    network: nn.Module, example: Tensor, folder: Path, *, free: Sequence[str] = "BYX", source: Source | None = None
 ) -> dict[str, dict[str, JsonValue]]:
-    """Write a network into `folder` as TorchScript and as ONNX.
+    """Write a network into `folder` as TorchScript and as ONNX, and its source.
 
     Parameters
     ----------
@@ -45,8 +68,8 @@ def write_formats(
     folder : Path
     free : sequence of str
         The axes along which images may have other lengths than the example.
-    parent : str, optional
-        The entry of which these are other forms; TorchScript is the original if not given.
+    source : Source, optional
+        Of the weights that are in the folder already.
 
     Returns
     -------
@@ -76,20 +99,32 @@ def write_formats(
                 output_names=[OUTPUT],
                 dynamic_axes={INPUT: axes, OUTPUT: axes},
             )
-    origin: dict[str, JsonValue] = {} if parent is None else {"parent": parent}
+    used = str(torch.__version__).partition("+")[0]  # without the name of the GPU's
+    scripted: dict[str, JsonValue] = {"source": TORCHSCRIPT, "pytorch_version": used}
+    exchanged: dict[str, JsonValue] = {"source": ONNX, "opset_version": OPSET}
+    if source is None:
+        return {"torchscript": scripted, "onnx": exchanged | {"parent": "torchscript"}}
+    (folder / ARCHITECTURE).write_text(_alone(source.modules), encoding="utf-8")
+    architecture: dict[str, JsonValue] = {
+        "source": ARCHITECTURE,
+        "callable": source.make,
+        "kwargs": dict(source.kwargs),
+    }
+    parent: dict[str, JsonValue] = {"parent": "pytorch_state_dict"}
     return {
-        "torchscript": {"source": TORCHSCRIPT, "pytorch_version": pytorch_version(), **origin},
-        "onnx": {"source": ONNX, "opset_version": OPSET, "parent": parent or "torchscript"},
+        "pytorch_state_dict": {"source": source.weights, "pytorch_version": used, "architecture": architecture},
+        "torchscript": scripted | parent,
+        "onnx": exchanged | parent,
     }
 
 
-def standalone_source(*modules: ModuleType) -> str:
-    """Return the source of modules that need PyTorch alone, but for each other, as one; the first ones come first."""
-    sources = [inspect.getsource(module) for module in modules]
+def parameter_count(network: nn.Module) -> int:
+    """Return how many numbers a network has learned."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _alone(modules: Sequence[ModuleType]) -> str:
+    """Return the source of modules as one, without their imports of each other."""
     own = f"from {__name__.partition('.')[0]}"
-    return "".join(line for source in sources for line in source.splitlines(True) if not line.startswith(own))
-
-
-def pytorch_version() -> str:
-    """Return PyTorch's version without the name of the GPU's."""
-    return str(torch.__version__).partition("+")[0]
+    lines = [line for module in modules for line in inspect.getsource(module).splitlines(keepends=True)]
+    return "".join(line for line in lines if not line.startswith(own))

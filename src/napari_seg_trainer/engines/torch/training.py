@@ -179,7 +179,7 @@ class Trainer:
         with self.computing.precision():
             answer = self.network(self.computing.take(batch.image))
         first = answer if isinstance(answer, Tensor) else answer[0]
-        return self.losses(first.float(), batch.target.to(self.computing.device, non_blocking=True))
+        return self.losses(first.float(), batch.target.to(self.computing.device, non_blocking=self.computing.is_cuda))
 
     def _average(self) -> None:
         decay = min(self._decay, (1.0 + self._steps) / (10.0 + self._steps))
@@ -225,7 +225,7 @@ def run_epochs(trainer: Trainer, setup: Setup, task: TrainingTask, context: Trai
     if context.checkpoint is not None:
         trainer.restore(context.checkpoint)
     context.start(parameters, steps_per_epoch=steps, device=trainer.computing.name)
-    gpu = trainer.computing.device.type == "cuda"
+    gpu = trainer.computing.is_cuda
     workers = os.cpu_count() or 1 if gpu else 1  # a processor is needed for the network itself
 
     def collate(samples: Sequence[Any]) -> Batch:
@@ -237,7 +237,7 @@ def run_epochs(trainer: Trainer, setup: Setup, task: TrainingTask, context: Trai
         torch.manual_seed(task.seed * 100_003 + epoch)  # so that a resumed training goes on alike
         rate, done = context.learning_rate(epoch), (epoch - 1) * steps
         found: list[dict[str, float]] = []
-        for batch in stream.epoch(epoch, collate, workers, ahead=4 * workers):
+        for batch in stream.epoch(epoch, collate, workers, ahead=max(4, 2 * workers)):
             step = len(found) + 1
             found.append(trainer.train_step(batch, rate * min(1.0, (done + step) / max(1.0, warm))))
             if not context.end_step(epoch, step, steps) or not math.isfinite(found[-1]["loss"]):

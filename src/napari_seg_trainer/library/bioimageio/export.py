@@ -4,6 +4,7 @@ https://github.com/bioimage-io/spec-bioimage-io
 """
 
 import hashlib
+import math
 import os
 import tempfile
 import zipfile
@@ -43,7 +44,7 @@ from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, has
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.schema.model_card import ModelCard
 
-_TEXTS = (".json", ".md", ".npy", ".py", ".yaml")
+_SHRINKING = (".json", ".md", ".npy", ".py", ".yaml")
 
 
 def export_bioimageio(
@@ -162,7 +163,7 @@ def _write_contents(
 ) -> None:
     """Write the test arrays, also as images that people can open, the cover and the documentation."""
     side = example_side(network)
-    raw = drawn_image(card, side) if image is None else middle(rescale_image(image, network.enlarged), side)
+    raw = drawn_image(card, side) if image is None else _example(image, side, network.enlarged)
     normalized = normalize(raw, [channel.normalization for channel in card.channels])
     output, labels = network.run(normalized)
     given = raw[np.newaxis].transpose(["BCYX".index(letter) for letter in network.axes])
@@ -171,6 +172,12 @@ def _write_contents(
         tifffile.imwrite(folder / sample, array.squeeze(), photometric="minisblack", compression="zlib", metadata=None)
     (folder / COVER).write_bytes(cover(normalized, labels))
     (folder / README).write_text(readme(card, spec, network, image is not None), encoding="utf-8")
+
+
+def _example(image: NDArray[Any], side: int, enlarged: float) -> NDArray[np.float32]:
+    """Return the square in the middle of an image (CYX) that has this side (pixels) once it is enlarged."""
+    needed = math.ceil(side / enlarged)
+    return rescale_image(middle(image, needed), side / needed)
 
 
 def _write_card(model: LibraryModel, network: PortableNetwork, folder: Path) -> str:
@@ -197,5 +204,5 @@ def _plain(value: Any) -> Any:
 def _zip(folder: Path, path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(folder.iterdir()):
-            how = zipfile.ZIP_DEFLATED if file.suffix in _TEXTS else zipfile.ZIP_STORED  # weights hardly shrink
+            how = zipfile.ZIP_DEFLATED if file.suffix in _SHRINKING else zipfile.ZIP_STORED
             archive.write(file, file.name, how)
