@@ -3,10 +3,12 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +20,7 @@ import psutil
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.api import make_job, wait_for
 from napari_seg_trainer.evaluation.scores import Scores, score_image
+from napari_seg_trainer.runs.checkpoint import epoch_folder
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Started
@@ -46,8 +49,20 @@ def _version(package: str) -> str | None:
         return None
 
 
-def train_ours(home: Path, name: str, engine: str = "stardist", **fields: Any) -> tuple[Run, dict[str, float]]:
+def train_ours(
+    home: Path, name: str, engine: str = "stardist", kept: Path | None = None, **fields: Any
+) -> tuple[Run, dict[str, float]]:
     """Train with this project, in the process that a user's training runs in.
+
+    Parameters
+    ----------
+    home : Path
+        Of the run and of the library.
+    name, engine : str
+    kept : Path, optional
+        Folder for the weights of all epochs, each in a folder that is called after the seconds since the first step.
+    fields
+        Of the job.
 
     Returns
     -------
@@ -58,12 +73,34 @@ def train_ours(home: Path, name: str, engine: str = "stardist", **fields: Any) -
     os.environ["NAPARI_SEG_TRAINER_HOME"] = str(home)
     began = time.perf_counter()
     run = launch(make_job(name=name, engine=engine, **fields))
+    if kept is not None:
+        keep_epochs(run, kept)
     wait_for(run)
     total = time.perf_counter() - began
     events = run.events()
     started = next(event for event in events if isinstance(event, Started))
     last = [event for event in events if isinstance(event, EpochEnded)][-1]
     return run, {"train_seconds": (last.time - started.time).total_seconds(), "total_seconds": total}
+
+
+def keep_epochs(run: Run, folder: Path) -> None:
+    """Copy the weights of each epoch while a training runs: only those of the best and the last one stay."""
+    began = None
+    for event in run.follow():
+        if isinstance(event, Started):
+            began = event.time
+        if isinstance(event, EpochEnded) and began is not None:
+            target = folder / f"{(event.time - began).total_seconds():09.2f}"
+            with suppress(OSError):  # the next epoch has ended already
+                shutil.copytree(epoch_folder(run, event.epoch), target)
+
+
+def first_that_has(wanted: float, kept: Path, score: Callable[[Path], float]) -> float | None:
+    """Return after how many seconds the kept weights first score as well as wanted; None where none do."""
+    for path in sorted(kept.iterdir()):
+        if score(path) >= wanted:
+            return float(path.name.split(".weights")[0])
+    return None
 
 
 def steps_of(run: Run) -> int:

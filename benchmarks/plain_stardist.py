@@ -14,7 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from common import first_that_has
 from csbdeep.utils import normalize
+from keras.callbacks import Callback
 from numpy.typing import NDArray
 from stardist.matching import matching_dataset
 from stardist.models import Config2D, StarDist2D
@@ -32,13 +34,20 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         model = StarDist2D(make_config(options), name="plain", basedir=folder)
         np.random.seed(options.seed)
+        if options.kept:
+            model.prepare_for_training()
+            model.callbacks.append(KeepEpochs(options.kept))
         began = time.perf_counter()
         model.train(images, labels, validation_data=validation, augmenter=augment, seed=options.seed)
         result: dict[str, Any] = {"train_seconds": time.perf_counter() - began}
         if options.test:
             model.load_weights("weights_best.h5")
             model.optimize_thresholds(*validation, optimize_kwargs={"verbose": 0})
-            result["scores"] = score(model, *read([options.test]))
+            test = read([options.test])
+            result["scores"] = score(model, *test)
+            if options.kept:
+                reached = first_that_has(options.until, options.kept, lambda path: ap50_of(model, path, *test))
+                result["seconds_until"] = reached
     sys.stdout.write("\n" + json.dumps(result) + "\n")
 
 
@@ -48,6 +57,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--validation", type=Path, required=True)
     parser.add_argument("--test", type=Path)
+    parser.add_argument("--until", type=float, help="AP50 on the test images; with it, --kept")
+    parser.add_argument("--kept", type=Path, help="folder for the weights of all epochs")
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True, help="steps an epoch")
     parser.add_argument("--patch", type=int, required=True)
@@ -70,6 +81,23 @@ def make_config(options: argparse.Namespace) -> Config2D:
     )
 
 
+class KeepEpochs(Callback):
+    """Keeps the weights that each epoch ended with, in a file that is called after the seconds since the first step."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        folder.mkdir(parents=True)
+        self._folder, self._began = folder, 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Take the time of the first one."""
+        self._began = self._began or time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write the weights."""
+        self.model.save_weights(self._folder / f"{time.perf_counter() - self._began:09.2f}.weights.h5")
+
+
 def read(folders: Sequence[Path]) -> tuple[Images, Images]:
     """Return normalized images and labels, both YX."""
     annotated = [pair.read() for pair in open_folders(folders)]
@@ -83,6 +111,12 @@ def augment(image: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], ND
     if mirror:
         image, labels = image[:, ::-1], labels[:, ::-1]
     return image * np.random.uniform(0.6, 2) + np.random.uniform(-0.2, 0.2), labels
+
+
+def ap50_of(model: StarDist2D, weights: Path, images: Images, labels: Images) -> float:
+    """Return the pooled AP at IoU 0.5 with the weights of an epoch."""
+    model.keras_model.load_weights(weights)
+    return score(model, images, labels)["ap50"]
 
 
 def score(model: StarDist2D, images: Images, labels: Images) -> dict[str, float]:
