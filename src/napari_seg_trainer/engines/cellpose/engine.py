@@ -67,7 +67,8 @@ class CellposeEngine:
         plan = _plan(parameters, parameters.patch_size, CHANNELS, diameter, typical)
         batches = _batches(parameters, parameters.patch_size, task.seed)
         computing.place(network)
-        trainer = Trainer(network, losses, _optimizer(network, parameters, parameters.optimizer), computing, context)
+        optimizer = _optimizer(network, parameters, parameters.optimizer, computing)
+        trainer = Trainer(network, losses, optimizer, computing, context)
         stream = _samples(training, plan, batches)
         predictor = partial(cnn_predictor, network, computing, DEFAULTS)
         _run(trainer, stream, _validation(validation, plan, batches), task, context, predictor)
@@ -110,7 +111,8 @@ class CellposeSamEngine:
         plan = _plan(parameters, SAM_BLOCK, sam.CHANNELS, 0.0, 0.0)
         batches = _batches(parameters, SAM_BLOCK, task.seed)
         computing.place(network)
-        trainer = Trainer(network, losses, _optimizer(network, parameters, "AdamW"), computing, context, mean_decay=0.0)
+        optimizer = _optimizer(network, parameters, "AdamW", computing)
+        trainer = Trainer(network, losses, optimizer, computing, context, mean_decay=0.0)
         stream = _samples(training, plan, batches)
         told = TrainingTask(task.channels, parameters, task.seed, task.pretrained)
         predictor = partial(sam_predictor, network, computing, DEFAULTS)
@@ -188,9 +190,9 @@ def _seed(seed: int) -> None:
     cv2.setNumThreads(1)  # samples are made beside the network, which needs the cores
 
 
-def _optimizer(network: nn.Module, parameters: Any, kind: str) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, parameters: Any, kind: str, computing: Computing) -> torch.optim.Optimizer:
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    rest = {"lr": parameters.learning_rate, "weight_decay": parameters.weight_decay}
+    rest = {"lr": parameters.learning_rate, "weight_decay": parameters.weight_decay, "fused": computing.fused}
     if kind == "AdamW":
         return torch.optim.AdamW(weights, **rest)
     return torch.optim.SGD(weights, momentum=MOMENTUM, **rest)
