@@ -84,6 +84,13 @@ def test_threads_decide_nothing(workers, ahead):
     assert same(stream.epoch(2, slow_at_random, workers, ahead), stream.epoch(2, list))
 
 
+@pytest.mark.parametrize(("workers", "ahead"), [(1, 0), (2, 7)])
+def test_epochs_follow_each_other(workers, ahead):
+    stream = stream_of()
+    one_by_one = [batch for epoch in (2, 3, 4) for batch in stream.epoch(epoch, list)]
+    assert same(stream.epochs(range(2, 5), list, workers, ahead), one_by_one)
+
+
 def test_a_batch_does_not_depend_on_those_before_it():
     stream = stream_of()
     visits = stream.visits(5)

@@ -6,12 +6,12 @@ from napari_seg_trainer.engines.stardist.design import (
     choose_depth,
     choose_grid,
     choose_patch,
-    complete,
     field_of_view,
     round_patch,
 )
-from napari_seg_trainer.engines.stardist.spec import StarDistParameters
+from napari_seg_trainer.engines.stardist.spec import TUNING_RATE, StarDistParameters
 from napari_seg_trainer.errors import JobError
+from napari_seg_trainer.schema.job import TrainingFacts
 
 SHAPES = [(512, 512), (512, 400)]
 CONFIG = {"grid": [2, 2], "n_rays": 32, "unet_n_depth": 3, "unet_n_filter_base": 64}
@@ -21,9 +21,13 @@ def sizes(*values):
     return np.array(values, np.float64)
 
 
+def facts(*diameters, shapes=SHAPES, pretrained=False):
+    return TrainingFacts(shapes, sizes(*diameters), sizes(*diameters), pretrained)
+
+
 def test_what_the_user_chose_stays():
-    given = StarDistParameters(rays=96, grid=1, depth=2, patch_size=128, filters=16, epochs=3)
-    assert complete(given, SHAPES, sizes(200.0), sizes(200.0)) == given
+    given = StarDistParameters(rays=96, grid=1, depth=2, patch_size=128, filters=16, epochs=3, learning_rate=0.01)
+    assert given.completed(facts(200.0)) == given
 
 
 @pytest.mark.parametrize(("diameter", "grid"), [(3.0, 1), (12.0, 2), (100.0, 4)])
@@ -41,13 +45,14 @@ def test_the_network_sees_objects_whole_where_it_can(grid, extent):
 
 @pytest.mark.parametrize(("diameter", "rays"), [(20.0, 32), (120.0, 64)])
 def test_large_objects_get_more_rays(diameter, rays):
-    assert complete(StarDistParameters(), SHAPES, sizes(diameter), sizes(diameter)).rays == rays
+    assert StarDistParameters().completed(facts(diameter)).rays == rays
 
 
 @pytest.mark.parametrize(
     ("shapes", "extent", "patch"),
     [
-        ([(2048, 2048)], 20.0, 256),
+        ([(2048, 2048)], 20.0, 128),
+        ([(2048, 2048)], 80.0, 160),
         ([(2048, 2048)], 200.0, 400),
         ([(2048, 2048)], 900.0, 1024),
         ([(100, 80), (100, 90)], 20.0, 100),
@@ -60,37 +65,50 @@ def test_the_patch_holds_an_object_twice_but_is_no_larger_than_most_images(shape
 
 @pytest.mark.parametrize(
     ("size", "grid", "depth", "rounded"),
-    [(256, 2, 3, 256), (250, 2, 3, 256), (100, 2, 3, 96), (1, 1, 3, 8), (16, 4, 6, 256), (64, 1, 1, 64)],
+    [(256, 2, 3, 256), (250, 2, 3, 256), (100, 2, 3, 96), (1, 1, 3, 16), (16, 4, 6, 512), (64, 1, 1, 64)],
 )
 def test_the_patch_fits_the_poolings(size, grid, depth, rounded):
     assert round_patch(size, grid, depth) == rounded
 
 
 def test_completed_parameters_can_be_used_again():
-    completed = complete(StarDistParameters(), SHAPES, sizes(10.0, 30.0), sizes(12.0, 30.0))
+    completed = StarDistParameters().completed(facts(10.0, 30.0))
     assert None not in (completed.rays, completed.grid, completed.depth, completed.patch_size)
+    assert None not in (completed.epochs, completed.learning_rate)
     assert completed.patch_size % (completed.grid * 2**completed.depth) == 0
     assert StarDistParameters.model_validate_json(completed.model_dump_json()) == completed
+    assert completed.completed(facts(80.0)) == completed
+
+
+def test_a_model_that_is_trained_on_learns_slower_and_keeps_its_shape():
+    completed = StarDistParameters().completed(facts(20.0, pretrained=True))
+    assert completed.learning_rate == TUNING_RATE < StarDistParameters().completed(facts(20.0)).learning_rate
+    assert (completed.rays, completed.grid, completed.depth) == (None, None, None)
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(3, 500), (24, 191), (120, 100), (5000, 100)])
+def test_few_images_are_seen_more_often(images, epochs):
+    assert StarDistParameters().completed(facts(20.0, shapes=images * [(256, 256)])).epochs == epochs
 
 
 def test_a_pretrained_network_keeps_its_shape():
-    adopted = adopt(StarDistParameters(epochs=3), CONFIG, SHAPES, sizes(30.0))
+    adopted = adopt(StarDistParameters(epochs=3), CONFIG, facts(30.0))
     assert (adopted.grid, adopted.rays, adopted.depth, adopted.filters) == (2, 32, 3, 64)
-    assert (adopted.epochs, adopted.patch_size) == (3, 256)
+    assert (adopted.epochs, adopted.patch_size) == (3, 128)
 
 
 @pytest.mark.parametrize(("name", "value"), [("grid", 4), ("rays", 64), ("depth", 4), ("filters", 32)])
 def test_a_pretrained_network_takes_no_other_shape(name, value):
     with pytest.raises(JobError, match=rf"has {name} \d+, not {value}\. Leave {name} out") as caught:
-        adopt(StarDistParameters(**{name: value}), CONFIG, SHAPES, sizes(30.0))
+        adopt(StarDistParameters(**{name: value}), CONFIG, facts(30.0))
     assert "\n" not in str(caught.value)
 
 
 def test_the_same_shape_or_none_is_no_conflict():
     given = StarDistParameters(grid=2, rays=32, depth=None, filters=64)
-    assert adopt(given, CONFIG, SHAPES, sizes(30.0)).depth == 3
+    assert adopt(given, CONFIG, facts(30.0)).depth == 3
 
 
 def test_a_default_is_no_wish_even_where_something_else_was_changed():
     given = StarDistParameters(epochs=3).replace(batch_size=2)
-    assert adopt(given, CONFIG, SHAPES, sizes(30.0)).filters == 64
+    assert adopt(given, CONFIG, facts(30.0)).filters == 64

@@ -14,6 +14,7 @@ from napari_seg_trainer.annotations.patches import PatchPlan, draw_patch
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.engines.protocol import TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import load_engine, parse_parameters
+from napari_seg_trainer.engines.stardist import design
 from napari_seg_trainer.engines.stardist.design import describe, farthest_pixel
 from napari_seg_trainer.engines.stardist.losses import batch_of, expect_distances, losses
 from napari_seg_trainer.engines.stardist.spec import SPEC
@@ -128,6 +129,19 @@ class TestStarDistWithTensorFlow(TestStarDist):
         context = train(task(epochs=3), data, tmp_path, checkpoint=checkpoint, first_epoch=3)
         assert (context.epoch_folder(3) / "means.npz").is_file()
         assert len(context.metrics) == 1
+
+
+@pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
+def test_a_training_goes_on_with_the_network_that_it_began_with(way, tmp_path, monkeypatch):
+    """Other versions have networks of other kinds."""
+    data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))
+    with monkeypatch.context() as patch:
+        patch.setitem(design._CONFIG, "unet_batch_norm", False)
+        begun = train(task(computes_with=way), data, tmp_path / "begun")
+    given = task(computes_with=way, epochs=2)
+    gone_on = train(given, data, tmp_path / "gone on", checkpoint=begun.epoch_folder(1), first_epoch=2)
+    told = [json.loads((each / "config.json").read_text()) for each in (begun.epoch_folder(1), gone_on.epoch_folder(2))]
+    assert [config["unet_batch_norm"] for config in told] == [False, False]
 
 
 def test_an_epoch_of_a_network_of_any_size_takes_no_memory(tmp_path):

@@ -10,14 +10,24 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication, QComboBox
 
+from napari_seg_trainer.cli.demo import DATASET, demo_job
+from napari_seg_trainer.engines.registry import engine_spec, parse_parameters
 from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.train.job_form import JobForm
 from napari_seg_trainer.napari_plugin.train.pretrained_field import FILE, FOLDER, SCRATCH
 from napari_seg_trainer.paths import downloads_folder
+from napari_seg_trainer.runs.dataset import open_dataset
 from napari_seg_trainer.runs.run import Run
-from napari_seg_trainer.schema.job import ChannelInput, Normalization, TrainingJob
+from napari_seg_trainer.schema.job import (
+    LEAST_EPOCHS,
+    MOST_EPOCHS,
+    ChannelInput,
+    Normalization,
+    TrainingFacts,
+    TrainingJob,
+)
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
 LEFT = Qt.MouseButton.LeftButton
@@ -140,9 +150,42 @@ def test_a_biologist_chooses_a_folder_and_may_train(form, settled, annotation_fo
     assert form.value() == TrainingJob(name=f"nuclei-{date.today()}", engine="stardist", data=(folder,))
     assert form.data.status.text().startswith("5 images of 96 × 96 pixels; 80 objects; layout: Celldetective; dapi (")
     assert form.input_section.text() == "Channels and normalization (dapi, actin)"
-    assert form.training_section.text() == "Training (100 epochs, batch size 8)"
+    assert form.training_section.text() == "Training (500 epochs, batch size 8)"
     assert field(form, "pixel_size").native.placeholderText() == "0.5 from the images"
     assert not form.input_section.isExpanded()
+
+
+def test_what_is_automatic_is_shown_as_the_training_will_take_it(form, settled, annotation_folder):
+    shown = {name: field(form, name).native for name in ("epochs", "learning_rate", "patch_size", "rays", "depth")}
+    assert {line.placeholderText() for line in shown.values()} == {"automatic"}
+    assert form.training_section.text() == "Training (as long as suits the images, batch size 8)"
+    form.add_data(annotation_folder("annotations_nuclei", images=7, shape=(200, 200)))
+    settled()
+    field(form, "augmentation").native.setText("10")
+    field(form, "job:validation_split").native.setText("0.5")
+    job = form.value()
+    dataset = open_dataset(job, None, lambda *_: None)
+    diameters, extents = dataset.object_sizes()
+    shapes = [image.facts.shape[1:] for image in dataset.side(dataset.split.training)]
+    facts = TrainingFacts(shapes, diameters, extents)
+    taken = parse_parameters(engine_spec(job.engine), job.hyperparameters).completed(facts)
+    assert LEAST_EPOCHS < taken.epochs < MOST_EPOCHS
+    told = {name: line.placeholderText() for name, line in shown.items()}
+    assert told == {name: f"automatic ({getattr(taken, name):g})" for name in shown}
+    assert field(form, "grid").native.itemText(0) == f"automatic ({taken.grid})"
+    field(form, "grid").native.setCurrentIndex(1)
+    assert form.value().hyperparameters["grid"] == 1
+    field(form, "grid").native.setCurrentIndex(0)
+    assert "grid" not in form.value().hyperparameters
+    field(form, "augmentation").native.setText("many")
+    assert shown["epochs"].placeholderText() == "automatic"
+
+
+def test_the_demonstration_trains_as_the_form_does(form, settled):
+    choose(form.data.list.builtin_box, DATASET)
+    settled()
+    given = form.value()
+    assert given == demo_job(given.engine).replace(name=given.name)
 
 
 def test_whether_more_images_would_help_is_a_box_to_tick(form):
@@ -172,7 +215,7 @@ JOBS = {
         "learning_curve": True,
         "hyperparameters": {"epochs": 3, "learning_rate": 1e-05, "early_stopping": 5, "rays": 64, "grid": 4},
     },
-    "what are defaults": {"hyperparameters": {"epochs": 100, "rays": None, "filters": 32}},
+    "what are defaults": {"hyperparameters": {"epochs": None, "rays": None, "filters": 32}},
     "many channels": {"channels": tuple(ChannelInput(name=f"c{i}") for i in range(5))},
     "another shape than the model": {"pretrained": "parent", "pixel_size": 0.5, "hyperparameters": {"filters": 64}},
     "its own channel": {"pretrained": "parent", "channels": (ChannelInput(name="dapi", normalization=BY_VALUES),)},
@@ -356,7 +399,7 @@ def test_what_an_engine_is_good_for_and_how_it_is_installed(lacking, form, qtbot
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("epochs", "0", "Epochs must be a whole number of at least 1."),
+        ("epochs", "0", "Epochs must be a whole number of at least 1, or left empty."),
         ("augmentation", "much", "Augmentation factor must be a number from 1 to 100."),
         ("rays", "4", "Rays must be a whole number from 8 to 256, or left empty."),
         ("job:validation_split", "1", "Validation split must be a number above 0 and below 1."),
@@ -471,7 +514,7 @@ def test_a_pretrained_model_is_taken_over_and_locks_what_it_settles(
     assert form.reasons() == {}
     job = form.value()
     assert job.pretrained == "parent"
-    assert job.hyperparameters == {"epochs": 7, "filters": 16, "grid": 2, "rays": 64}
+    assert job.hyperparameters == {"epochs": 55, "filters": 16, "grid": 2, "rays": 64}
     (row,) = form.inputs.channels.rows
     assert row.value() == ChannelInput(name="gfp", normalization=BY_VALUES)
     assert texts(row.channel.native) == ["dapi", "gfp"]
@@ -537,7 +580,7 @@ def test_a_model_folder_is_typed_or_chosen(form, settled, tmp_path, annotation_f
     for row, name in zip(list(form.inputs.channels.rows), ("actin", "dapi"), strict=True):
         choose(row.channel, name)
     assert form.reasons() == {}
-    assert form.value().hyperparameters == {"epochs": 400, "rays": 32, "grid": 2, "depth": 3}
+    assert form.value().hyperparameters == {"rays": 32, "grid": 2, "depth": 3}
 
 
 def test_a_built_in_model_that_was_fetched_before_is_taken_over(form, settled, annotation_folder):
@@ -546,7 +589,7 @@ def test_a_built_in_model_that_was_fetched_before_is_taken_over(form, settled, a
     choose(form.pretrained.box, f"{BUILTIN} (built in)")
     settled()
     assert form.value().pretrained == BUILTIN
-    assert form.value().hyperparameters["epochs"] == 400
+    assert form.value().hyperparameters["rays"] == 32
     assert form.reasons() == {}
 
 

@@ -17,7 +17,9 @@ NAN = math.nan
 
 def begin(run, **parameters):
     context = RunContext(run, 4, 1)
-    context.start(Hyperparameters(**parameters), steps_per_epoch=2, device="CPU")
+    context.start(
+        Hyperparameters(**({"epochs": 100, "learning_rate": 3e-4} | parameters)), steps_per_epoch=2, device="CPU"
+    )
     return context
 
 

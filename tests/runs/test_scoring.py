@@ -82,7 +82,9 @@ def test_where_it_takes_too_long_fewer_rounds_are_made_or_none(monkeypatch, seco
 
 def begin(run, images=1, **parameters):
     context = RunContext(run, 4, images, Scoring(prepared(images)))
-    context.start(Hyperparameters(**({"epochs": 3} | parameters)), steps_per_epoch=100, device="CPU")
+    context.start(
+        Hyperparameters(**({"epochs": 3, "learning_rate": 3e-4} | parameters)), steps_per_epoch=100, device="CPU"
+    )
     return context
 
 

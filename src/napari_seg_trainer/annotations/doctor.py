@@ -54,11 +54,14 @@ class Survey:
         Worst first.
     layouts : tuple of str
         Those of the folders, each once.
+    fields : tuple of str
+        Each image's field of view; that of the first, for copies of one image.
     """
 
     images: tuple[tuple[Path, ImageFacts], ...] = ()
     findings: tuple[Finding, ...] = ()
     layouts: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
 
     @property
     def understood(self) -> str:
@@ -168,7 +171,8 @@ class _Summary:
         self.same[facts.image_hash].append((pair.image, facts.labels_hash))
 
     def survey(self, findings: Sequence[Finding]) -> Survey:
-        return Survey(tuple(self.images), tuple(findings), tuple(self.layouts))
+        fields = tuple(self.fields[facts.content] for _, facts in self.images)
+        return Survey(tuple(self.images), tuple(findings), tuple(self.layouts), fields)
 
     @property
     def objects(self) -> int:

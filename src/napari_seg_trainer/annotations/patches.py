@@ -2,9 +2,11 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
@@ -112,15 +114,28 @@ class PatchStream:
         prepared = self.images[index]
         return augment(prepared, self.plan, rng) if augmented else draw_patch(prepared, self.plan, rng)
 
-    def epoch(self, epoch: int, work: Callable[[list[Any]], R], workers: int = 1, ahead: int = 4) -> Iterator[R]:
+    def epoch(
+        self, epoch: int, work: Callable[[list[Any]], R], workers: int = 1, ahead: int = 4
+    ) -> Generator[R, None, None]:
         """Yield ``work(batch)`` for each batch of the epoch, computed ahead in background threads."""
-        visits = self.visits(epoch)
-        return prefetched(
-            lambda number: work(self.batch(epoch, visits, number)), range(self.batches_per_epoch), workers, ahead
-        )
+        return self.epochs([epoch], work, workers, ahead)
+
+    def epochs(
+        self, epochs: Iterable[int], work: Callable[[list[Any]], R], workers: int = 1, ahead: int = 4
+    ) -> Generator[R, None, None]:
+        """Yield the same for one epoch after the other: the next one is begun while the last one's end is used."""
+        visits = lru_cache(maxsize=2)(self.visits)
+
+        def made(place: tuple[int, int]) -> R:
+            epoch, number = place
+            return work(self.batch(epoch, visits(epoch), number))
+
+        return prefetched(made, product(epochs, range(self.batches_per_epoch)), workers, ahead)
 
 
-def prefetched(work: Callable[[T], R], items: Iterable[T], workers: int = 1, ahead: int = 4) -> Iterator[R]:
+def prefetched(
+    work: Callable[[T], R], items: Iterable[T], workers: int = 1, ahead: int = 4
+) -> Generator[R, None, None]:
     """Yield ``work(item)`` in order while threads compute up to `ahead` results in advance.
 
     What `work` raises is raised here. Closing the iterator ends the threads.

@@ -22,6 +22,7 @@ from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.events import Finished, Stopped
+from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.segmentation.files import write_labels
 
 DATASET = "nuclei_dsb2018"
@@ -34,12 +35,10 @@ def demo(
     json: AsJson = False,
 ) -> None:
     """Train on built-in images of real nuclei, segment images the model has not seen, and write a report."""
-    name = ModelLibrary().free_name("demo-nuclei")
-    spec = engine_spec(engine)
-    given = dict(spec.demo) | ({} if epochs is None else {"epochs": epochs})
+    spec, job = engine_spec(engine), demo_job(engine, epochs)
     if not json:
         say(f"Training {spec.title} on built-in images of nuclei (2018 Data Science Bowl). This takes a few minutes.")
-    run = launch(make_job(name=name, engine=engine, builtin=(DATASET,), hyperparameters=given))
+    run = launch(job)
     status = watch(run, json)
     if status:
         raise typer.Exit(status)
@@ -56,6 +55,13 @@ def demo(
         examples = [Example(one.image.stem, one.image.image[0], one.image.labels, one.labels) for one in found]
         report = write_report(output, model.card, run.events(), examples[:6], scores, citations=spec.citations)
     _conclude(json, scores, report, test, found[0].image.stem, output)
+
+
+def demo_job(engine: str, epochs: int | None = None) -> TrainingJob:
+    """Return the training of the demonstration: what the form and the command give for the built-in images."""
+    given = {} if epochs is None else {"epochs": epochs}
+    name = ModelLibrary().free_name("demo-nuclei")
+    return make_job(name=name, engine=engine, builtin=(DATASET,), hyperparameters=given)
 
 
 def _model_of(run: Run) -> LibraryModel:

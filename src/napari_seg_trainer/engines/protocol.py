@@ -6,18 +6,17 @@ A third party's engine is a package that implements `Engine` and names an `Engin
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import JsonValue
 
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.axes import PLANE, Axes
-from napari_seg_trainer.schema.job import Hyperparameters
+from napari_seg_trainer.schema.job import Hyperparameters, TrainingFacts
 
 if TYPE_CHECKING:  # a spec is looked at where nothing is computed, and this takes half a second
     from napari_seg_trainer.annotations.prepare import PreparedImage
@@ -78,8 +77,6 @@ class EngineSpec:
         Names of the distributions whose versions the card of a model tells.
     citations : tuple of str
         What is to be cited where a model is used.
-    demo : mapping
-        Parameters with which the built-in images give a usable model in few minutes without a GPU.
     """
 
     id: str
@@ -100,7 +97,6 @@ class EngineSpec:
     foreign: str = ""
     packages: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
-    demo: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +120,11 @@ class TrainingData:
     object_diameters: NDArray[np.float64]
     object_extents: NDArray[np.float64]
     axes: Axes = PLANE
+
+    def facts(self, *, pretrained: bool) -> TrainingFacts:
+        """Return what parameters are chosen by."""
+        shapes = [prepared.labels.shape for prepared in self.training]
+        return TrainingFacts(shapes, self.object_diameters, self.object_extents, pretrained)
 
 
 class Predictor(Protocol):

@@ -12,7 +12,7 @@ from napari_seg_trainer.runs.checkpoint import Checkpoints, epoch_folder
 from napari_seg_trainer.runs.run import DISCARD, Run
 from napari_seg_trainer.runs.time_left import TimeLeft
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Progress, Started
-from napari_seg_trainer.schema.job import Hyperparameters
+from napari_seg_trainer.schema.job import Hyperparameters, settled
 
 if TYPE_CHECKING:  # docks read what is here, and need no scores
     from napari_seg_trainer.evaluation.scores import Scores
@@ -104,7 +104,7 @@ class RunContext(RunReporter):
         self._images = training_images, validation_images
         self._parameters = Hyperparameters()
         self._seconds: list[float] = []
-        self._left = TimeLeft(self._parameters.epochs)
+        self._left = TimeLeft(1)
         self._epoch_began = self._reported
         self.early_stop = False
         self.diverged = ""
@@ -116,28 +116,28 @@ class RunContext(RunReporter):
 
     def start(self, parameters: Hyperparameters, *, steps_per_epoch: int, device: str) -> None:
         """Write the `Started` event."""
-        self._parameters = parameters
+        self._parameters, epochs = parameters, settled(parameters.epochs)
         self.hyperparameters = parameters.model_dump(mode="json")
         if self._scoring is not None:
-            self._scoring.plan(parameters.epochs, steps_per_epoch * parameters.batch_size * parameters.patch_side**2)
+            self._scoring.plan(epochs, steps_per_epoch * parameters.batch_size * parameters.patch_side**2)
         training, validation = self._images
         self._run.append(
             Started(
                 epoch=self.first_epoch,
-                epochs=parameters.epochs,
+                epochs=epochs,
                 steps_per_epoch=steps_per_epoch,
                 training_images=training,
                 validation_images=validation,
                 device=device,
             )
         )
-        self._left = TimeLeft(parameters.epochs)
+        self._left = TimeLeft(epochs)
         self._epoch_began = self._reported = time.monotonic()
 
     def learning_rate(self, epoch: int) -> float:
         """Return the epoch's learning rate, which falls along a half cosine (Loshchilov and Hutter 2017)."""
-        done = (epoch - 1) / self._parameters.epochs
-        return self._parameters.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
+        done = (epoch - 1) / settled(self._parameters.epochs)
+        return settled(self._parameters.learning_rate) * 0.5 * (1.0 + math.cos(math.pi * done))
 
     def end_step(self, epoch: int, step: int, steps: int) -> bool:
         """Write a `Progress` event now and then; False once a stop is asked for."""
@@ -200,7 +200,8 @@ class RunContext(RunReporter):
     @property
     def has_all_epochs(self) -> bool:
         """Whether the last epoch that was asked for has ended."""
-        return self.last_epoch >= self._parameters.epochs
+        epochs = self.hyperparameters.get("epochs")
+        return isinstance(epochs, int) and self.last_epoch >= epochs
 
     def _divergence(self, epoch: int, metrics: Mapping[str, float]) -> str:
         """Return why the losses of an epoch make no sense, and what to do; empty if they do."""
@@ -213,7 +214,7 @@ class RunContext(RunReporter):
         first = self._first_loss = metrics["loss"] if self._first_loss is None else self._first_loss
         if not what and abs(metrics["loss"]) > EXPLODED * max(abs(first), 1e-6):
             what = f"the training loss of epoch {epoch} is {metrics['loss']:.3g}, that of the first was {first:.3g}"
-        rate = self._parameters.learning_rate
+        rate = settled(self._parameters.learning_rate)
         return f"{what}; train with a learning rate below {rate:g}, and check the images' intensities" if what else ""
 
     def _is_stale(self, epoch: int) -> bool:

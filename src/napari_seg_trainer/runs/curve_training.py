@@ -22,7 +22,7 @@ from napari_seg_trainer.runs.context import RunContext
 from napari_seg_trainer.runs.model_scores import score_model, scored_images
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.scoring import Scoring
-from napari_seg_trainer.schema.job import Hyperparameters
+from napari_seg_trainer.schema.job import Hyperparameters, settled
 
 _log = logging.getLogger(__name__)
 _MOST_AUGMENTATION = 100.0
@@ -157,7 +157,7 @@ class _PartContext(RunContext):
         return self._whole.obey()
 
     def _tell_epochs(self, done: int) -> None:
-        self.progress("epochs", done, self._parameters.epochs)
+        self.progress("epochs", done, settled(self._parameters.epochs))
 
 
 class _Some(Sequence[PreparedImage]):

@@ -18,7 +18,7 @@ from napari_seg_trainer.annotations.channels import (
     is_same_name,
     places_of_inputs,
 )
-from napari_seg_trainer.annotations.doctor import Severity, usual_pixel_size
+from napari_seg_trainer.annotations.doctor import Severity, Survey, usual_pixel_size
 from napari_seg_trainer.annotations.facts import ImageFacts, Looked, is_same, stamps_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, named, open_folders
 from napari_seg_trainer.annotations.kept_facts import look_through
@@ -28,13 +28,14 @@ from napari_seg_trainer.annotations.prepare import (
     PreparedImages,
     check_scale,
     prepare_image,
+    rescaled_shape,
     resize_labels,
     scale_factor,
 )
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.schema.axes import PLANE, Axes
-from napari_seg_trainer.schema.job import ChannelInput, TrainingJob
+from napari_seg_trainer.schema.job import ChannelInput, TrainingFacts, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
 OnStage = Callable[[str, int, int], None]
@@ -209,7 +210,7 @@ def open_dataset(
         split=_split(job, images, len(training)),
         channels=tuple(map(as_channel, inputs)),
         inputs=inputs,
-        pixel_size=_pixel_size(job, parent, images),
+        pixel_size=_pixel_size(job, parent, [image.facts for image in images]),
         held_out=held_out,
     )
     for image in everything:
@@ -243,6 +244,45 @@ def _spelt(given: ChannelInput, name: str) -> ChannelInput:
     return given.replace(name=name) if is_own else given
 
 
+def expected_facts(job: TrainingJob, survey: Survey, parent: ModelCard | None) -> TrainingFacts | None:
+    """Return what the parameters of a training will be chosen by, as far as a look at its folders tells.
+
+    Parameters
+    ----------
+    job : TrainingJob
+    survey : Survey
+        Of the folders to train on and to validate on.
+    parent : ModelCard, optional
+        Of the pretrained model, where it is known.
+
+    Returns
+    -------
+    TrainingFacts, optional
+        None where there is too little to train on.
+    """
+    images = survey.images
+    if job.validation_data:
+        chosen = [facts for path, facts in images if not any(map(path.is_relative_to, job.validation_data))]
+    else:
+        names = [str(path) for path, _ in images]
+        try:
+            split = Split.draw(names, survey.fields, job.validation_split, job.seed)
+        except DataError:
+            return None
+        learned = set(split.training)
+        chosen = [facts for name, (_, facts) in zip(names, images, strict=True) if name in learned]
+    size = _pixel_size(job, parent, [facts for _, facts in images])
+    factors = [scale_factor(facts.pixel_size, size) for facts in chosen]
+    if not any(facts.areas.size for facts in chosen):
+        return None
+    return TrainingFacts(
+        [rescaled_shape(facts.shape[1:], factor) for facts, factor in zip(chosen, factors, strict=True)],
+        np.concatenate([facts.diameters * factor for facts, factor in zip(chosen, factors, strict=True)]),
+        np.concatenate([facts.extents * factor for facts, factor in zip(chosen, factors, strict=True)]),
+        job.pretrained is not None,
+    )
+
+
 def _split(job: TrainingJob, images: Sequence[DatasetImage], training: int) -> Split:
     names = [image.name for image in images]
     if job.validation_data:
@@ -267,9 +307,9 @@ def _refuse_leak(known: Sequence[DatasetImage], others: Sequence[DatasetImage], 
             raise DataError(f"{what} image {image.name!r} shows the same field of view as {same!r}. {way_out}")
 
 
-def _pixel_size(job: TrainingJob, parent: ModelCard | None, images: Sequence[DatasetImage]) -> float | None:
+def _pixel_size(job: TrainingJob, parent: ModelCard | None, images: Sequence[ImageFacts]) -> float | None:
     if job.pixel_size is not None:
         return job.pixel_size
     if parent is not None and parent.pixel_size is not None:
         return parent.pixel_size
-    return usual_pixel_size([image.facts for image in images])
+    return usual_pixel_size(images)

@@ -12,6 +12,7 @@ from napari_seg_trainer.engines.registry import engine_specs
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.runs.checkpoint import read_state
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState, list_runs
+from napari_seg_trainer.schema.events import Started
 
 REFRESH_SECONDS = 2.0
 POLL_SECONDS = 0.2
@@ -28,7 +29,7 @@ class RunSummary:
         The name of the model that it makes, and the engine's title.
     state : RunState
     done, epochs : int
-        How many epochs are over, of how many.
+        How many epochs are over, of how many; 0 as long as it is not known.
     began : datetime
         In local time.
     """
@@ -44,7 +45,7 @@ class RunSummary:
     @property
     def text(self) -> str:
         """Two lines for the list."""
-        progress = f"{self.done} of {self.epochs} epochs"
+        progress = f"{self.done} of {self.epochs} epochs" if self.epochs else "no epoch yet"
         return f"{self.model} · {_day(self.began)} {self.began:%H:%M}\n{self.engine} · {self.state} · {progress}"
 
 
@@ -68,8 +69,9 @@ def summarize(run: Run, specs: Mapping[str, EngineSpec]) -> RunSummary:
     except RunError:
         return RunSummary(run, run.id, "cannot be read", run.state(), 0, 0, began)
     spec = specs.get(job.engine)
-    default = spec.parameters.model_fields["epochs"].default if spec else 0
-    asked = job.hyperparameters.get("epochs", default)
+    used = {} if state is None else state.hyperparameters
+    begun = (event.epochs for event in run.events() if isinstance(event, Started)) if state is None else iter(())
+    asked = used.get("epochs") or next(begun, 0) or job.hyperparameters.get("epochs")
     epochs = asked if isinstance(asked, int) else 0
     done = 0 if state is None else state.last.epoch
     return RunSummary(run, job.name, spec.title if spec else job.engine, run.state(), done, epochs, began)

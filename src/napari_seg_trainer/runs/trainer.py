@@ -90,6 +90,7 @@ class _Training:
         parameters = self._parameters(dataset, early)
         engine = load_engine(self.spec)
         data = self._prepare(dataset, early)
+        parameters = parameters.completed(data.facts(pretrained=parent is not None))
         baseline = settle_baseline(self.run, engine, parent, data, early.progress)
         names = [channel.name for channel in dataset.channels]
         previews = PreviewWriter(self.run, names, dataset.pixel_size, partial(early.log, level="warning"))
@@ -145,7 +146,11 @@ class _Training:
         )
 
     def _parameters(self, dataset: Dataset, context: RunReporter) -> Hyperparameters:
-        parameters = parse_parameters(self.spec, self.job.hyperparameters)
+        state = read_state(self.run)
+        # what was chosen by itself when the run began stays so
+        known = {} if state is None else state.hyperparameters
+        begun = {name: known[name] for name in self.spec.parameters.model_fields if known.get(name) is not None}
+        parameters = parse_parameters(self.spec, begun | self.job.hyperparameters)
         images = len(dataset.split.training)
         samples = samples_per_epoch(images, parameters.augmentation)
         if parameters.batch_size <= samples:

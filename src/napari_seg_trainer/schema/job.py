@@ -1,8 +1,13 @@
 """What a user asks for: the data, the channels, the engine and its hyperparameters."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, JsonValue, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from napari_seg_trainer.schema._base import FrozenModel
@@ -77,21 +82,67 @@ class ChannelInput(FrozenModel):
         return self
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingFacts:
+    """What is known of a training's images, for parameters that are chosen by them.
+
+    Attributes
+    ----------
+    shapes : sequence of (int, int)
+        Sizes of the images to learn from, YX, pixels.
+    diameters, extents : NDArray of float64
+        Of each of their objects, in pixels: diameter of the circle with its area, and longer side of its box.
+    pretrained : bool
+        Whether the training starts from a model, whose network stays as it is.
+    """
+
+    shapes: Sequence[tuple[int, int]]
+    diameters: NDArray[np.float64]
+    extents: NDArray[np.float64]
+    pretrained: bool = False
+
+
+PIXELS = 150_000_000
+"""How many pixels a network is shown in all, where nobody says how long the training is to be."""
+LEAST_EPOCHS, MOST_EPOCHS = 100, 500
+RATE = 3e-4
+"""The learning rate where an engine has none of its own."""
+_T = TypeVar("_T")
+
+
+def settled(value: _T | None) -> _T:
+    """Return what was automatic and has been chosen meanwhile.
+
+    Raises
+    ------
+    ValueError
+        If it was not.
+    """
+    if value is None:
+        raise ValueError("the parameters are not complete")
+    return value
+
+
 class Hyperparameters(FrozenModel):
     """What every engine understands; an engine's own parameters derive from this.
 
     Forms show a field's title and description. A field that may be None is "automatic" where it is left empty, or what
-    its ``json_schema_extra={"empty": ...}`` says.
+    its ``json_schema_extra={"empty": ...}`` says; a training begins with what `completed` makes of them.
     """
 
-    epochs: PositiveInt = Field(100, title="Epochs", description="How often the training goes through all images.")
+    epochs: PositiveInt | None = Field(
+        None,
+        title="Epochs",
+        description=f"How often the training goes through all images: by itself {LEAST_EPOCHS} to {MOST_EPOCHS} times, "
+        "the fewer the images, the more often.",
+    )
     batch_size: PositiveInt = Field(
         8, title="Batch size", description="How many samples the network sees at once. Less needs less memory."
     )
-    learning_rate: PositiveFloat = Field(
-        3e-4,
+    learning_rate: PositiveFloat | None = Field(
+        None,
         title="Learning rate",
-        description="How far each step changes the network. Smaller is slower and steadier.",
+        description=f"How far each step changes the network. Smaller is slower and steadier. By itself, {RATE:g}.",
     )
     augmentation: Annotated[float, Field(ge=1, le=100)] = Field(
         2.0,
@@ -110,6 +161,15 @@ class Hyperparameters(FrozenModel):
     def patch_side(self) -> int:
         """Side, in pixels, of what a network learns from at a time; an engine that lets the user choose tells it."""
         return 256
+
+    def completed(self, facts: TrainingFacts) -> Self:
+        """Return the parameters with what is automatic filled in, as far as the images decide it.
+
+        An engine whose parameters have more that is automatic fills that in, too.
+        """
+        pixels = max(1, len(facts.shapes)) * self.augmentation * self.patch_side**2
+        epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(PIXELS / pixels)))
+        return self.replace(epochs=self.epochs or epochs, learning_rate=self.learning_rate or RATE)
 
 
 class TrainingJob(FrozenModel):

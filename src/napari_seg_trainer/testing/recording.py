@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_seg_trainer.engines.protocol import Predicting
-from napari_seg_trainer.schema.job import Hyperparameters
+from napari_seg_trainer.schema.job import Hyperparameters, settled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,7 @@ class RecordingContext:
 
     def learning_rate(self, epoch: int) -> float:
         """Return a rate that falls, so that a resumed training has to ask for its own epoch's."""
-        return (self.parameters or Hyperparameters()).learning_rate * 0.95 ** (epoch - 1)
+        return settled((self.parameters or Hyperparameters()).learning_rate) * 0.95 ** (epoch - 1)
 
     def end_step(self, epoch: int, step: int, steps: int) -> bool:
         """Count the step; False after the last one that is wanted."""

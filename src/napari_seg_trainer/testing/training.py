@@ -63,6 +63,8 @@ def train_on_discs(
     cache, and with it what an engine has measured about this machine.
     """
     data = disc_data(folder / "data", task.channels, shapes)
+    parameters = task.parameters.completed(data.facts(pretrained=task.pretrained is not None))
+    task = TrainingTask(task.channels, parameters, task.seed, task.pretrained)
     before = contents(folder / "data")
     context = RecordingContext(
         folder / "checkpoints",

@@ -46,5 +46,4 @@ SPEC = EngineSpec(
         "Cox DR. The regression analysis of binary sequences. Journal of the Royal Statistical Society B 20 (1958). "
         "doi:10.1111/j.2517-6161.1958.tb00292.x",
     ),
-    demo={"epochs": 10, "batch_size": 4},
 )

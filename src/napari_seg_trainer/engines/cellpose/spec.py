@@ -227,7 +227,6 @@ SPEC = EngineSpec(
     foreign=_FOREIGN,
     packages=_REQUIRES,
     citations=_CITATIONS,
-    demo={"epochs": 24, "batch_size": 8, "augmentation": 4.0, "patch_size": 128},
 )
 
 SAM_SPEC = EngineSpec(

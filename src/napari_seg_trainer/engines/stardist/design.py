@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters
 from napari_seg_trainer.errors import JobError
+from napari_seg_trainer.schema.job import TrainingFacts
 
-MAX_PATCH = 256
+USUAL_PATCH = 128
+"""Side of patches in pixels: many small ones serve better than few large ones of as many pixels."""
 MAX_DEPTH = 6
 CONVOLUTIONS_PER_LEVEL = 2
 KERNEL = 3
@@ -26,7 +28,7 @@ _CONFIG: dict[str, Any] = {
     "unet_pool": [2, 2],
     "unet_activation": "relu",
     "unet_last_activation": "relu",
-    "unet_batch_norm": False,
+    "unet_batch_norm": True,  # learns faster than StarDist's own default
     "unet_dropout": 0.0,
     "unet_expansion": 2,
     "unet_prefix": "",
@@ -45,42 +47,24 @@ _CONFIG: dict[str, Any] = {
     "train_reduce_lr": {"factor": 0.5, "patience": 40, "min_delta": 0},
     "use_gpu": False,
 }
-"""What StarDist says of a network where nothing else is chosen."""
+"""What stands in ``config.json`` where nothing else is chosen."""
 
 
-def complete(
-    given: StarDistParameters,
-    shapes: Sequence[tuple[int, int]],
-    diameters: NDArray[np.float64],
-    extents: NDArray[np.float64],
-) -> StarDistParameters:
-    """Return the parameters with grid, rays, depth and patch size filled in.
+def chosen(given: StarDistParameters, facts: TrainingFacts) -> dict[str, int]:
+    """Return the patch size, and grid, rays and depth where no network is there yet, by their names.
 
-    Parameters
-    ----------
-    given : StarDistParameters
-        What the user chose stays.
-    shapes : sequence of (int, int)
-        The training images' sizes, YX, pixels.
-    diameters, extents : NDArray
-        The objects' equivalent diameters and longer sides, pixels.
+    What the user chose stays, but that the patch is rounded to what the network needs.
     """
-    grid = given.grid or choose_grid(diameters)
-    depth = given.depth or choose_depth(extents, grid)
-    return given.replace(
-        grid=grid,
-        depth=depth,
-        rays=given.rays or (64 if np.median(diameters) > 80 else 32),
-        patch_size=round_patch(given.patch_size or choose_patch(shapes, extents), grid, depth),
-    )
+    wanted = given.patch_size or choose_patch(facts.shapes, facts.extents)
+    if facts.pretrained:
+        return {"patch_size": wanted}
+    grid = given.grid or choose_grid(facts.diameters)
+    depth = given.depth or choose_depth(facts.extents, grid)
+    rays = given.rays or (64 if np.median(facts.diameters) > 80 else 32)
+    return {"grid": grid, "depth": depth, "rays": rays, "patch_size": round_patch(wanted, grid, depth)}
 
 
-def adopt(
-    given: StarDistParameters,
-    config: Mapping[str, Any],
-    shapes: Sequence[tuple[int, int]],
-    extents: NDArray[np.float64],
-) -> StarDistParameters:
+def adopt(given: StarDistParameters, config: Mapping[str, Any], facts: TrainingFacts) -> StarDistParameters:
     """Return the parameters with grid, rays, depth and filters of a pretrained model's configuration.
 
     Raises
@@ -98,7 +82,7 @@ def adopt(
         asked = getattr(given, name)
         if name in given.model_fields_set and asked not in (None, value):
             raise JobError(f"The pretrained model has {name} {value}, not {asked}. Leave {name} out.")
-    patch = round_patch(given.patch_size or choose_patch(shapes, extents), has["grid"], has["depth"])
+    patch = round_patch(given.patch_size or choose_patch(facts.shapes, facts.extents), has["grid"], has["depth"])
     return given.replace(**has, patch_size=patch)
 
 
@@ -111,7 +95,7 @@ def describe(channels: int, parameters: StarDistParameters, known: Mapping[str, 
     parameters : StarDistParameters
         Complete ones.
     known : mapping, optional
-        The configuration of the model that the training starts from, which stays but for the training.
+        The configuration that the network has already, which stays but for the training.
     """
     if parameters.grid is None:
         raise ValueError("the parameters are not complete")
@@ -181,13 +165,16 @@ def choose_depth(extents: NDArray[np.float64], grid: int) -> int:
 
 
 def choose_patch(shapes: Sequence[tuple[int, int]], extents: NDArray[np.float64]) -> int:
-    """Return the patch's side: 256 pixels, more for objects that would not fit twice, less for small images."""
-    wanted = max(MAX_PATCH, 2 * float(np.percentile(extents, 95)))
+    """Return the patch's side: 128 pixels, more for objects that would not fit twice, less for small images."""
+    wanted = max(USUAL_PATCH, 2 * float(np.percentile(extents, 95)))
     typical = float(np.median([max(shape) for shape in shapes]))
     return math.ceil(min(wanted, typical, 1024))
 
 
 def round_patch(size: int, grid: int, depth: int) -> int:
-    """Return the nearest multiple of what the network's poolings need, at least one of them."""
+    """Return the nearest multiple of what the network's poolings need, at least two of them.
+
+    So more than one place of a single patch is left after all poolings, as batch normalization needs.
+    """
     unit = grid << depth
-    return max(1, round(size / unit)) * unit
+    return max(2, round(size / unit)) * unit

@@ -28,6 +28,8 @@ from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 
 MEASURED = 2, 1, 256, 256
 """Shape (BCYX) of the images with which it is measured how a training is computed fastest."""
+WARM_UP = 0.03
+"""Part of the epochs in which the learning rate rises."""
 EPSILON = 1e-7
 """Of the optimizer Adam, as in Keras."""
 _TENSORFLOW = "napari_seg_trainer.engines.stardist.tensorflow.engine"
@@ -45,7 +47,7 @@ class StarDistEngine:
         device = choose_device(getattr(given, "device", None))
         torch.manual_seed(task.seed)
         start = None if task.pretrained is None else open_network(task.pretrained)
-        parameters, config = begin(task, data, None if start is None else start.config)
+        parameters, config = begin(task, data, None if start is None else start.config, context.checkpoint)
         network = StarDistNet(Shape(**StarDistConfig.model_validate(config).shape()))
         plan = patch_plan(task, parameters)
         collate = partial(batch_of, rays=config["n_rays"], grid=config["grid"][0])
@@ -57,9 +59,10 @@ class StarDistEngine:
             network.load_state_dict(start.network.state_dict())
         computing = fastest(device, stardist_probe, MEASURED, context.checkpoint)
         computing.place(network)
-        optimizer = torch.optim.Adam(network.parameters(), eps=EPSILON)
+        optimizer = torch.optim.Adam(network.parameters(), eps=EPSILON, fused=computing.fused)
         trainer = Trainer(network, losses, optimizer, computing, context, notes={CONFIG: json.dumps(config)})
-        setup = Setup(PatchStream(data.training, plan), collate, validation, partial(_predicting, trainer))
+        stream = PatchStream(data.training, plan)
+        setup = Setup(stream, collate, validation, partial(_predicting, trainer), WARM_UP)
         run_epochs(trainer, setup, TrainingTask(task.channels, parameters, task.seed, task.pretrained), context)
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
@@ -92,7 +95,7 @@ class StarDistEngine:
 
 def stardist_probe() -> StarDistNet:
     """Return a network whose time tells that of others."""
-    return StarDistNet(Shape(grid=(2, 2)))
+    return StarDistNet(Shape(grid=(2, 2), unet_batch_norm=True))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """How a network of StarDist begins, and what it is shown; the same for both ways to compute."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import numpy as np
 from napari_seg_trainer.annotations.patches import Patch, PatchPlan, draw_patch
 from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.engines.protocol import TrainingData, TrainingTask
-from napari_seg_trainer.engines.stardist.design import adopt, complete, describe
+from napari_seg_trainer.engines.stardist.design import adopt, describe
+from napari_seg_trainer.engines.stardist.files import CONFIG, StarDistConfig, opening, read_description
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters
 from napari_seg_trainer.errors import JobError
 
@@ -16,7 +18,7 @@ MAX_VALIDATION_PATCHES = 100
 
 
 def begin(
-    task: TrainingTask, data: TrainingData, known: Mapping[str, Any] | None
+    task: TrainingTask, data: TrainingData, known: Mapping[str, Any] | None, checkpoint: Path | None
 ) -> tuple[StarDistParameters, dict[str, Any]]:
     """Return the completed parameters, and what stands in the model's ``config.json``.
 
@@ -26,21 +28,28 @@ def begin(
     data : TrainingData
     known : mapping, optional
         The configuration of the model that the training starts from.
+    checkpoint : Path, optional
+        The epoch from which it goes on: the network stays as it was begun.
 
     Raises
     ------
     JobError
         If that model does not suit the job.
+    LibraryError
+        If the epoch's configuration cannot be read.
     """
     given = task.parameters
     if not isinstance(given, StarDistParameters):
         raise TypeError(f"StarDist cannot be trained with {type(given).__name__}")
-    shapes = [prepared.labels.shape for prepared in data.training]
+    facts = data.facts(pretrained=known is not None)
     if known is None:
-        parameters = complete(given, shapes, data.object_diameters, data.object_extents)
+        parameters = given.completed(facts)
     else:
         _check_pretrained(known, task)
-        parameters = adopt(given, known, shapes, data.object_extents)
+        parameters = adopt(given.completed(facts), known, facts)
+    if checkpoint is not None:
+        with opening(checkpoint):
+            known = read_description(checkpoint / CONFIG, StarDistConfig).arguments()
     return parameters, describe(task.channels, parameters, known)
 
 

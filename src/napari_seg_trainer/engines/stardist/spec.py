@@ -9,8 +9,10 @@ from pydantic import Field, FiniteFloat, PositiveInt
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.engines.torch.spec import Device, device_field
-from napari_seg_trainer.schema.job import Hyperparameters
+from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat, TrainingFacts
 
+RATE, TUNING_RATE = 1e-3, 3e-4
+"""Learning rates from scratch, and from a pretrained model, which is not to forget what it knows."""
 ZeroToOne = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
@@ -38,6 +40,12 @@ class StarDistParameters(Hyperparameters):
     filters: PositiveInt = Field(
         32, title="Filters", description="Width of the network. 64 learns more from many images and is slower."
     )
+    learning_rate: PositiveFloat | None = Field(
+        None,
+        title="Learning rate",
+        description="How far each step changes the network. Smaller is slower and steadier. By itself, "
+        f"{RATE:g}, and {TUNING_RATE:g} from a pretrained model.",
+    )
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         0.9, title="Patches with objects", description="How often a patch must hold an object, from 0 to 1."
     )
@@ -54,6 +62,14 @@ class StarDistParameters(Hyperparameters):
     def patch_side(self) -> int:
         """Side of the patches, in pixels."""
         return self.patch_size or super().patch_side
+
+    def completed(self, facts: TrainingFacts) -> Self:
+        """Return the parameters with what is automatic filled in, but for the shape of a network that is there."""
+        from napari_seg_trainer.engines.stardist.design import chosen
+
+        rate = self.learning_rate or (TUNING_RATE if facts.pretrained else RATE)
+        filled = self.replace(learning_rate=rate, **chosen(self, facts))
+        return super(StarDistParameters, filled).completed(facts)
 
 
 class StarDistSettings(PredictionSettings):
@@ -131,6 +147,4 @@ SPEC = EngineSpec(
     foreign="napari_seg_trainer.engines.stardist.foreign:READER",
     packages=("stardist", "csbdeep", "torch", "tensorflow", "keras"),
     citations=_CITATIONS,
-    # small patches and a fast start
-    demo={"epochs": 32, "batch_size": 4, "augmentation": 4.0, "learning_rate": 1e-3, "patch_size": 128},
 )

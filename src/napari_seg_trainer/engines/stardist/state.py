@@ -97,12 +97,13 @@ def _filled(config: StarDistConfig, layers: Sequence[Sequence[NDArray[Any]]]) ->
     """Return a network with weights, in Keras' order and axes; it is made if they are for it."""
     network = _empty(config)
     _check(network, layers)
-    network.to_empty(device="cpu")
-    for (_, module), arrays in zip(network.weighted(), layers, strict=True):
-        for target, array in zip(_tensors(module), arrays, strict=True):
-            target.data.copy_(torch.from_numpy(np.ascontiguousarray(_as_torch(array), np.float32)))
+    state: dict[str, Tensor] = {}
+    for (name, module), arrays in zip(network.weighted(), layers, strict=True):
+        for part, array in zip(_parts(module), arrays, strict=True):
+            state[f"{name}.{part}"] = torch.from_numpy(np.array(_as_torch(array), np.float32, order="C"))
         if isinstance(module, nn.BatchNorm2d):
-            module.num_batches_tracked.zero_()
+            state[f"{name}.num_batches_tracked"] = torch.tensor(0)
+    network.load_state_dict(state, assign=True)
     return network
 
 
@@ -126,10 +127,14 @@ def write_keras(network: StarDistNet, path: Path) -> None:
     write_arrays(path, [(name.replace(".", "_"), _arrays(module)) for name, module in network.weighted()])
 
 
+def _parts(module: nn.Module) -> tuple[str, ...]:
+    """Return what its tensors are called here, in Keras' order."""
+    normal = ("running_mean", "running_var") if isinstance(module, nn.BatchNorm2d) else ()
+    return ("weight", "bias", *normal)
+
+
 def _tensors(module: nn.Module) -> list[Tensor]:
-    if isinstance(module, nn.BatchNorm2d):
-        return [module.weight, module.bias, module.running_mean, module.running_var]
-    return [module.weight, module.bias]
+    return [getattr(module, part) for part in _parts(module)]
 
 
 def _arrays(module: nn.Module) -> Mapping[str, NDArray[np.float32]]:

@@ -3,8 +3,9 @@
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from napari_seg_trainer.annotations.patches import PatchStream
 from napari_seg_trainer.engines.protocol import Predictor, TrainingContext, TrainingTask
 from napari_seg_trainer.engines.torch.computing import Computing
 from napari_seg_trainer.engines.torch.files import portable, save
+from napari_seg_trainer.schema.job import settled
 
 CHECKPOINT_FILE, MEANS_FILE = "training.pth", "means.pth"
 MAX_WARM_UP = 10
@@ -232,19 +234,22 @@ def run_epochs(trainer: Trainer, setup: Setup, task: TrainingTask, context: Trai
         batch = setup.collate(samples)
         return batch.pinned() if gpu else batch
 
-    warm = min(MAX_WARM_UP, setup.warm_up * parameters.epochs) * steps
-    for epoch in range(context.first_epoch, parameters.epochs + 1):
-        torch.manual_seed(task.seed * 100_003 + epoch)  # so that a resumed training goes on alike
-        rate, done = context.learning_rate(epoch), (epoch - 1) * steps
-        found: list[dict[str, float]] = []
-        for batch in stream.epoch(epoch, collate, workers, ahead=max(4, 2 * workers)):
-            step = len(found) + 1
-            found.append(trainer.train_step(batch, rate * min(1.0, (done + step) / max(1.0, warm))))
-            if not context.end_step(epoch, step, steps) or not math.isfinite(found[-1]["loss"]):
+    last = settled(parameters.epochs)
+    epochs = range(context.first_epoch, last + 1)
+    warm = min(MAX_WARM_UP, setup.warm_up * last) * steps
+    with closing(stream.epochs(epochs, collate, workers, ahead=max(4, 2 * workers))) as batches:
+        for epoch in epochs:
+            torch.manual_seed(task.seed * 100_003 + epoch)  # so that a resumed training goes on alike
+            rate, done = context.learning_rate(epoch), (epoch - 1) * steps
+            found: list[dict[str, float]] = []
+            for batch in islice(batches, steps):
+                step = len(found) + 1
+                found.append(trainer.train_step(batch, rate * min(1.0, (done + step) / max(1.0, warm))))
+                if not context.end_step(epoch, step, steps) or not math.isfinite(found[-1]["loss"]):
+                    break
+            metrics = _mean(found) | trainer.validate(setup.validation)
+            if not context.end_epoch(epoch, metrics, trainer.save, setup.predicting):
                 break
-        metrics = _mean(found) | trainer.validate(setup.validation)
-        if not context.end_epoch(epoch, metrics, trainer.save, setup.predicting):
-            break
 
 
 def _mean(found: Sequence[Mapping[str, float]], sizes: Sequence[int] | None = None) -> dict[str, float]:

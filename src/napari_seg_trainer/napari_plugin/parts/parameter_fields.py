@@ -66,6 +66,18 @@ class ParameterFields:
                 else:
                     _show(field, value)
 
+    def suggest(self, values: Mapping[str, JsonValue]) -> None:
+        """Show in the fields that are left empty which values they will have, where that is known."""
+        for name, parameter in self._parameters.items():
+            if not parameter.optional:
+                continue
+            value, native = values.get(name), self.form.field(name).native
+            text = parameter.empty if value is None else f"{parameter.empty} ({parameter.text(value)})"
+            if parameter.kind == "choice":
+                native.setItemText(0, text)
+            else:
+                native.setPlaceholderText(text)
+
     def lock(self, names: Iterable[str], why: str) -> None:
         """Lock these fields, with a tooltip that says why, and no others."""
         locked = set(names)

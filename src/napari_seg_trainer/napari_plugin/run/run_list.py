@@ -104,7 +104,8 @@ class RunList(QWidget):
         self.list.clear()
         for summary in summaries:
             item = QListWidgetItem(summary.text)
-            item.setToolTip(f"{summary.model}: {summary.state}, epoch {summary.done} of {summary.epochs}")
+            progress = f", epoch {summary.done} of {summary.epochs}" if summary.epochs else ""
+            item.setToolTip(f"{summary.model}: {summary.state}{progress}")
             self.list.addItem(item)
         if before is not None:
             self.select(before.run)

@@ -25,7 +25,8 @@ from napari_seg_trainer.napari_plugin.train.input_fields import InputFields
 from napari_seg_trainer.napari_plugin.train.job_names import name_problem, proposed_name
 from napari_seg_trainer.napari_plugin.train.pretrained_field import PretrainedField
 from napari_seg_trainer.napari_plugin.train.training_fields import TrainingFields
-from napari_seg_trainer.schema.job import TrainingJob
+from napari_seg_trainer.runs.dataset import expected_facts
+from napari_seg_trainer.schema.job import TrainingFacts, TrainingJob
 
 _LINE_HEIGHT = 24
 """Pixels, as napari's style has it for fields of one line."""
@@ -264,7 +265,19 @@ class JobForm(QWidget):
             self._paint()
             self.changed.emit()
 
+    def _facts(self) -> TrainingFacts | None:
+        """Return what is known of the images to learn from; None before they were looked at."""
+        survey = self.data.survey
+        if survey is None:
+            return None
+        try:
+            job = self.value()
+        except JobError:
+            return None
+        return expected_facts(job, survey, self.pretrained.card)
+
     def _paint(self) -> None:
+        self.training.suggest(self._facts())
         reasons = self.reasons()
         shown = {name: text for name, text in reasons.items() if name != "data" or not self.data.is_empty()}
         self.form.show_reasons(shown)

@@ -8,10 +8,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_seg_trainer.engines.protocol import EngineSpec
+from napari_seg_trainer.engines.registry import parse_parameters
 from napari_seg_trainer.napari_plugin.parts.parameter_fields import ParameterFields
 from napari_seg_trainer.napari_plugin.parts.widgets import Section, tab_through
 from napari_seg_trainer.napari_plugin.train.folder_list import FolderList
-from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
+from napari_seg_trainer.schema.job import Hyperparameters, TrainingFacts, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
 from napari_seg_trainer.schema.parameters import Parameter, parameters_of, problems
 
@@ -45,6 +46,7 @@ class TrainingFields(QWidget):
     def __init__(self, spec: EngineSpec) -> None:
         super().__init__()
         self._card: ModelCard | None = None
+        self._chosen: Values = {}
         self.validation = FolderList("folder of annotated images", _FOLDERS)
         self.validation.changed.connect(self._edited)
         self.test = FolderList("folder of annotated images", _TEST)
@@ -102,14 +104,28 @@ class TrainingFields(QWidget):
         self._enable()
 
     def taken_over(self, card: ModelCard) -> dict[str, JsonValue]:
-        """Return those hyperparameters of a model that the engine has and that differ from its defaults."""
+        """Return the hyperparameters with what is taken over from the model that the training is to start from.
+
+        That is the network's shape, and what differs from the engine's defaults; what is automatic is chosen anew.
+        """
         known = parameters_of(self._spec.parameters)
         wrong = problems(self._spec.parameters, card.hyperparameters)
-        return {
+        lasting = {name for name in known if name in self._spec.architecture or not known[name].optional} - wrong.keys()
+        own = {name: value for name, value in self.hyperparameters().items() if name not in self._spec.architecture}
+        return own | {
             name: value
             for name, value in card.hyperparameters.items()
-            if name in known and name not in wrong and value is not None and value != known[name].default
+            if name in lasting and value is not None and value != known[name].default
         }
+
+    def suggest(self, facts: TrainingFacts | None) -> None:
+        """Show what is automatic as it will be for these images."""
+        self._chosen = {}
+        if facts is not None and not problems(self._spec.parameters, self.hyperparameters()):
+            parameters = parse_parameters(self._spec, self.hyperparameters())
+            self._chosen = parameters.completed(facts).model_dump(mode="json")
+        for fields in (self.basic, self.more):
+            fields.suggest(self._chosen)
 
     def problems(self) -> dict[str, str]:
         """Return which values no job can have, by the field's name."""
@@ -129,8 +145,9 @@ class TrainingFields(QWidget):
 
     def summary(self) -> str:
         """Return the two numbers that matter most."""
-        epochs, batch = self.basic.value("epochs"), self.basic.value("batch_size")
-        return f"{epochs} epochs, batch size {batch}"
+        epochs = self.basic.value("epochs") or self._chosen.get("epochs")
+        length = f"{epochs} epochs" if epochs else "as long as suits the images"
+        return f"{length}, batch size {self.basic.value('batch_size')}"
 
     def _shape(self) -> dict[str, str]:
         """Return which parameters contradict the pretrained model."""

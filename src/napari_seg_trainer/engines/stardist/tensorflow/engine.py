@@ -19,6 +19,7 @@ from napari_seg_trainer.engines.stardist.targets import Batch, make_batch
 from napari_seg_trainer.engines.stardist.tensorflow.network import Trainer, set_tile_overlap, use_device
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, MAX_CANDIDATES
 from napari_seg_trainer.engines.stardist.weights import read_arrays
+from napari_seg_trainer.schema.job import settled
 
 TILE = 1024
 
@@ -27,7 +28,7 @@ def train(task: TrainingTask, data: TrainingData, context: TrainingContext) -> N
     """Train as `Engine.train` says."""
     device = use_device(task.seed)
     start = None if task.pretrained is None else open_stardist(task.pretrained)
-    parameters, config = begin(task, data, None if start is None else vars(start.config))
+    parameters, config = begin(task, data, None if start is None else vars(start.config), context.checkpoint)
     trainer = Trainer(StarDist2D(Config2D(**config), name=None, basedir=None))
     if start is not None:
         trainer.set_weights(start.keras_model.get_weights())
@@ -41,7 +42,7 @@ def train(task: TrainingTask, data: TrainingData, context: TrainingContext) -> N
     elif start is None:
         trainer.expect_distances(validation)
     context.start(parameters, steps_per_epoch=stream.batches_per_epoch, device=device)
-    for epoch in range(context.first_epoch, parameters.epochs + 1):
+    for epoch in range(context.first_epoch, settled(parameters.epochs) + 1):
         metrics = _train_epoch(trainer, stream.epoch(epoch, make), stream.batches_per_epoch, epoch, context)
         metrics |= trainer.validate(validation)
         if not context.end_epoch(epoch, metrics, trainer.save, partial(_predicting, trainer)):
