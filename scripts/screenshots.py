@@ -28,8 +28,7 @@ from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 WIDTH = 320
-TRAINING = {"epochs": 60, "batch_size": 4, "augmentation": 6.0, "learning_rate": 0.001, "patch_size": 96}
-SHOWN_EPOCHS = 40
+SHOWN_EPOCHS = 160
 DATASET = "nuclei_dsb2018"
 
 
@@ -79,7 +78,7 @@ def train(viewer: napari.Viewer) -> None:
     take(dock, "train-cellpose", 900)
     form.engine.which_button.click()
     form.training_section.collapse(animate=False)
-    job = make_job(name="nuclei", engine="stardist", builtin=(DATASET,), hyperparameters=TRAINING)
+    job = make_job(name="nuclei", engine="stardist", builtin=(DATASET,))
     dock.job_form.set_value(job)
     until(lambda: dock.job_form.data.survey is not None and dock.form_page.button.isEnabled())
     take(dock, "train", 460)

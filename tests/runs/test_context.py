@@ -262,7 +262,7 @@ def test_what_a_killed_process_left_half_written_is_overwritten(make_run):
     for name in (".epoch_00002", "epoch_00002"):  # killed while saving, and before the epoch counted
         (run.checkpoint_folder / name).mkdir()
         (run.checkpoint_folder / name / "old").touch()
-    later = RunContext(run, 4, 1)
+    later = begin(run)
     assert later.first_epoch == 2
     end(later, 2, 0.5)
     assert kept(run) == {"epoch_00001": "1", "epoch_00002": "2"}
