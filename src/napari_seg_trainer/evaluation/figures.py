@@ -68,7 +68,7 @@ def plot_curves(events: Iterable[Event]) -> "Figure":
     baseline = next((event for event in events if isinstance(event, Baseline)), None)
     others = _others(epochs)
     count = 1 + bool(scores) + bool(others)
-    figure = Figure(figsize=(2.3 + 4.1 * count, 4.2), layout="constrained")
+    figure = Figure(figsize=(1.0 + 4.1 * count, 5.0), layout="constrained")
     panels = figure.subplots(1, count, squeeze=False)[0]
     _plot_losses(panels[0], epochs)
     if scores:
@@ -82,7 +82,7 @@ def plot_curves(events: Iterable[Event]) -> "Figure":
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+            axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.16), fontsize="small")
     return figure
 
 

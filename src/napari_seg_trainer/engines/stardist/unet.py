@@ -25,7 +25,8 @@ _ACTIVATIONS = {
     "sigmoid": nn.Sigmoid,
     "linear": nn.Identity,
 }
-_EPSILON, _MOMENTUM = 1e-3, 0.01  # as Keras has them
+_EPSILON = 1e-3  # as Keras has it
+_MOMENTUM = 0.1  # a tenth of Keras' memory, as the running mean of a training keeps these numbers, too
 
 
 @dataclass(frozen=True)

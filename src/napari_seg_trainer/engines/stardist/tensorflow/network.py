@@ -15,6 +15,10 @@ from napari_seg_trainer.engines.stardist.design import farthest_pixel
 from napari_seg_trainer.engines.stardist.files import CONFIG, KERAS_MEANS, load_arrays
 from napari_seg_trainer.engines.stardist.targets import BACKGROUND_WEIGHT, DISTANCE_WEIGHT, EPSILON, Batch
 
+BATCH_MEMORY = 0.9
+"""How much batch normalization keeps of its own running means at each step: less than Keras' 0.99, as the running mean
+of a training keeps these numbers, too."""
+
 
 def use_device(seed: int) -> str:
     """Seed TensorFlow, let it take GPU memory as needed, and return the name of what will compute."""
@@ -55,6 +59,9 @@ class Trainer:
     def __init__(self, model: StarDist2D, mean_decay: float = 0.99) -> None:
         self.model = model
         self.network = model.keras_model
+        for layer in self.network.layers:
+            if isinstance(layer, tf.keras.layers.BatchNormalization):
+                layer.momentum = BATCH_MEMORY
         self.optimizer = tf.keras.optimizers.Adam(1e-3)
         self.optimizer.build(self.network.trainable_variables)
         self._weights = [variable.value for variable in self.network.weights]
