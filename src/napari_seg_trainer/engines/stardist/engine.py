@@ -19,7 +19,7 @@ from napari_seg_trainer.engines.stardist.plan import begin, patch_plan, validati
 from napari_seg_trainer.engines.stardist.portable import write_network
 from napari_seg_trainer.engines.stardist.prediction import LearningPredictor, StarDistPredictor, instances
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters
-from napari_seg_trainer.engines.stardist.state import open_epoch, open_network, write_keras
+from napari_seg_trainer.engines.stardist.state import folded, open_epoch, open_network, write_keras
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, optimize_thresholds
 from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet, initialize
 from napari_seg_trainer.engines.torch.computing import Computing, Way, choose_device, fastest
@@ -79,14 +79,14 @@ class StarDistEngine:
     def load(self, folder: Path) -> StarDistPredictor:
         """Open a StarDist model folder."""
         opened = open_network(folder)
-        return StarDistPredictor(opened.network, _exact(), opened.thresholds)
+        return StarDistPredictor(folded(opened.network), _exact(), opened.thresholds)
 
     def load_checkpoint(self, checkpoint: Path, model: Path) -> StarDistPredictor:
         """Open a model folder with the weights of an epoch, as `LoadsCheckpoints.load_checkpoint` says."""
         network, opened = open_epoch(checkpoint), open_network(model)
         if network.shape != opened.network.shape:
             raise LibraryError(f"'{checkpoint}' is an epoch of another network than the model '{model}'.")
-        return StarDistPredictor(network, _exact(), opened.thresholds)
+        return StarDistPredictor(folded(network), _exact(), opened.thresholds)
 
     def write_portable(self, model: Path, folder: Path, channels: int) -> PortableNetwork:
         """Write a network for other programs, as `Portable.write_portable` says; it has its channels itself."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_seg_trainer.engines.stardist.files import (
     CONFIG,
@@ -23,7 +24,7 @@ from napari_seg_trainer.engines.stardist.files import (
     read_thresholds,
 )
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS
-from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet
+from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet, Unit
 from napari_seg_trainer.engines.stardist.weights import read_arrays, write_arrays
 from napari_seg_trainer.engines.torch.training import MEANS_FILE
 
@@ -83,6 +84,14 @@ def open_epoch(checkpoint: Path) -> StarDistNet:
             return _filled(config, layers)
         means = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
         network.load_state_dict(means, assign=True)
+    return network
+
+
+def folded(network: StarDistNet) -> StarDistNet:
+    """Return a network for prediction alone: batch normalization becomes part of the convolutions, which is quicker."""
+    for unit in list(network.modules()):
+        if isinstance(unit, Unit) and isinstance(unit.norm, nn.BatchNorm2d):
+            unit.conv, unit.norm = fuse_conv_bn_eval(unit.conv, unit.norm), nn.Identity()
     return network
 
 
