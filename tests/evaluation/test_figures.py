@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from napari_seg_trainer.evaluation.figures import (
     plot_examples,
     stretch,
 )
-from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Started
+from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Started
 
 
 def epoch(number, *, is_best=False, **metrics):
@@ -52,6 +54,21 @@ def test_repeated_evaluations_get_a_panel_and_one_at_the_end_none():
     drawn = lines(plot_curves(events).axes[1])
     assert list(drawn["AP at IoU 0.5"].get_xdata()) == [1, 2]
     assert len(plot_curves(events[:3]).axes) == 1
+
+
+def test_legends_leave_the_panels_their_room():
+    """With all that StarDist tells of 240 epochs; matplotlib's layout gives up where they are too wide."""
+    events = [Baseline(name="Otsu and watershed", images=3, scores={"ap50": 0.7})]
+    for i in range(1, 241):
+        measured = {"loss": 1, "probability_loss": 1, "distance_loss": i}
+        events.append(epoch(i, is_best=i == 240, **measured, **{f"val_{name}": 1 for name in measured}))
+        events.append(Evaluated(dataset="validation", images=3, scores={"ap50": 0.5, "ap70": 0.3, "f1_50": 0.6}))
+    figure = plot_curves(events)
+    figure.draw_without_rendering()
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    assert all(panel.width > 0.2 * figure.bbox.width for panel in panels)
+    legends = [axes.get_legend().get_window_extent() for axes in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in pairwise(legends))
 
 
 def test_whatever_an_engine_measures_gets_a_panel():
