@@ -171,8 +171,14 @@ def test_what_is_automatic_is_shown_as_the_training_will_take_it(form, settled, 
     taken = parse_parameters(engine_spec(job.engine), job.hyperparameters).completed(facts)
     assert LEAST_EPOCHS < taken.epochs < MOST_EPOCHS
     told = {name: line.placeholderText() for name, line in shown.items()}
-    assert told == {name: f"automatic ({getattr(taken, name):g})" for name in shown}
-    assert field(form, "grid").native.itemText(0) == f"automatic ({taken.grid})"
+    assert told == {name: f"{getattr(taken, name):g} (auto)" for name in shown}
+    assert field(form, "grid").native.itemText(0) == f"{taken.grid} (auto)"
+    form.training_section.expand(animate=False)
+    form.training.more_section.expand(animate=False)
+    field(form, "grid").reset_choices()  # as magicgui does where a field gets another parent
+    assert field(form, "grid").native.currentText() == f"{taken.grid} (auto)"
+    for line in (shown["learning_rate"], shown["epochs"]):
+        assert line.fontMetrics().horizontalAdvance(line.placeholderText()) < line.width() - 8
     field(form, "grid").native.setCurrentIndex(1)
     assert form.value().hyperparameters["grid"] == 1
     field(form, "grid").native.setCurrentIndex(0)

@@ -71,12 +71,12 @@ class ParameterFields:
         for name, parameter in self._parameters.items():
             if not parameter.optional:
                 continue
-            value, native = values.get(name), self.form.field(name).native
-            text = parameter.empty if value is None else f"{parameter.empty} ({parameter.text(value)})"
-            if parameter.kind == "choice":
-                native.setItemText(0, text)
+            value, field = values.get(name), self.form.field(name)
+            text = parameter.empty if value is None else f"{parameter.text(value)} (auto)"
+            if isinstance(field, _Choice):
+                field.word_empty(text)
             else:
-                native.setPlaceholderText(text)
+                field.native.setPlaceholderText(text)
 
     def lock(self, names: Iterable[str], why: str) -> None:
         """Lock these fields, with a tooltip that says why, and no others."""
@@ -117,6 +117,11 @@ class _Choice(ComboBox):
         self.null_string = empty
         super().__init__(choices=choices, nullable=optional, **options)
         narrow(self.native)
+
+    def word_empty(self, text: str) -> None:
+        """Say something else for no choice, also when magicgui lists the choices anew."""
+        self.null_string = text
+        self.native.setItemText(0, text)
 
 
 def _worded(value: JsonValue) -> str:
