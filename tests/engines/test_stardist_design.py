@@ -84,6 +84,8 @@ def test_a_model_that_is_trained_on_learns_slower_and_keeps_its_shape():
     completed = StarDistParameters().completed(facts(20.0, pretrained=True))
     assert completed.learning_rate == TUNING_RATE < StarDistParameters().completed(facts(20.0)).learning_rate
     assert (completed.rays, completed.grid, completed.depth) == (None, None, None)
+    known = StarDistParameters(grid=2, depth=3).completed(facts(20.0, shapes=[(100, 100)], pretrained=True))
+    assert known.patch_size == adopt(StarDistParameters(), CONFIG, facts(20.0, shapes=[(100, 100)])).patch_size == 96
 
 
 @pytest.mark.parametrize(("images", "epochs"), [(3, 500), (24, 191), (120, 100), (5000, 100)])

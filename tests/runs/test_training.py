@@ -188,7 +188,7 @@ def test_a_model_goes_on_from_another(here, home, toy, annotation_folder):
 
 def test_what_the_images_decided_stays_when_a_run_goes_on(home, toy, undrawn, annotation_folder, monkeypatch):
     """Another version may decide otherwise; a third epoch is then still the last of three."""
-    given = {"failure": "export"}
+    given = {"failure": "export", "epochs": None}
     run = Run.create(make_job(name="nuclei", engine=toy, data=(annotation_folder(),), hyperparameters=given))
     for number in (3, 5):
         monkeypatch.setattr("napari_seg_trainer.schema.job.LEAST_EPOCHS", number)

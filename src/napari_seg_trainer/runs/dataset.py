@@ -136,11 +136,7 @@ class Dataset:
 
     def object_sizes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return diameters and extents of the training objects, one number an object, in the model's pixels."""
-        training = self.side(self.split.training)
-        return (
-            np.concatenate([image.facts.diameters * self.factor(image) for image in training]),
-            np.concatenate([image.facts.extents * self.factor(image) for image in training]),
-        )
+        return _object_sizes([image.facts for image in self.side(self.split.training)], self.pixel_size)
 
     def prepare(self, names: Sequence[str], folder: Path, progress: OnStage) -> PreparedImages:
         """Write one side of the split as the network takes it."""
@@ -272,14 +268,20 @@ def expected_facts(job: TrainingJob, survey: Survey, parent: ModelCard | None) -
         learned = set(split.training)
         chosen = [facts for name, (_, facts) in zip(names, images, strict=True) if name in learned]
     size = _pixel_size(job, parent, [facts for _, facts in images])
-    factors = [scale_factor(facts.pixel_size, size) for facts in chosen]
     if not any(facts.areas.size for facts in chosen):
         return None
-    return TrainingFacts(
-        [rescaled_shape(facts.shape[1:], factor) for facts, factor in zip(chosen, factors, strict=True)],
-        np.concatenate([facts.diameters * factor for facts, factor in zip(chosen, factors, strict=True)]),
-        np.concatenate([facts.extents * factor for facts, factor in zip(chosen, factors, strict=True)]),
-        job.pretrained is not None,
+    shapes = [rescaled_shape(facts.shape[1:], scale_factor(facts.pixel_size, size)) for facts in chosen]
+    return TrainingFacts(shapes, *_object_sizes(chosen, size), pretrained=job.pretrained is not None)
+
+
+def _object_sizes(
+    images: Sequence[ImageFacts], pixel_size: float | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return diameters and extents of all objects in images that are brought to a pixel size (µm), in its pixels."""
+    factors = [scale_factor(facts.pixel_size, pixel_size) for facts in images]
+    return (
+        np.concatenate([facts.diameters * factor for facts, factor in zip(images, factors, strict=True)]),
+        np.concatenate([facts.extents * factor for facts, factor in zip(images, factors, strict=True)]),
     )
 
 

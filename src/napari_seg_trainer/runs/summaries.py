@@ -45,7 +45,7 @@ class RunSummary:
     @property
     def text(self) -> str:
         """Two lines for the list."""
-        progress = f"{self.done} of {self.epochs} epochs" if self.epochs else "no epoch yet"
+        progress = f"{self.done} of {self.epochs} epochs" if self.epochs else f"{self.done} epochs"
         return f"{self.model} · {_day(self.began)} {self.began:%H:%M}\n{self.engine} · {self.state} · {progress}"
 
 
@@ -69,9 +69,10 @@ def summarize(run: Run, specs: Mapping[str, EngineSpec]) -> RunSummary:
     except RunError:
         return RunSummary(run, run.id, "cannot be read", run.state(), 0, 0, began)
     spec = specs.get(job.engine)
-    used = {} if state is None else state.hyperparameters
-    begun = (event.epochs for event in run.events() if isinstance(event, Started)) if state is None else iter(())
-    asked = used.get("epochs") or next(begun, 0) or job.hyperparameters.get("epochs")
+    used = job.hyperparameters if state is None else job.hyperparameters | state.hyperparameters
+    asked = used.get("epochs")
+    if state is None and asked is None:
+        asked = next((event.epochs for event in run.events() if isinstance(event, Started)), None)
     epochs = asked if isinstance(asked, int) else 0
     done = 0 if state is None else state.last.epoch
     return RunSummary(run, job.name, spec.title if spec else job.engine, run.state(), done, epochs, began)

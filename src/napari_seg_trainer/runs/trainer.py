@@ -150,7 +150,9 @@ class _Training:
         # what was chosen by itself when the run began stays so
         known = {} if state is None else state.hyperparameters
         begun = {name: known[name] for name in self.spec.parameters.model_fields if known.get(name) is not None}
-        parameters = parse_parameters(self.spec, begun | self.job.hyperparameters)
+        given = self.job.hyperparameters.items()
+        asked = {name: value for name, value in given if value is not None or name not in begun}
+        parameters = parse_parameters(self.spec, begun | asked)
         images = len(dataset.split.training)
         samples = samples_per_epoch(images, parameters.augmentation)
         if parameters.batch_size <= samples:

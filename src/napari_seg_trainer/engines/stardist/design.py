@@ -57,7 +57,7 @@ def chosen(given: StarDistParameters, facts: TrainingFacts) -> dict[str, int]:
     """
     wanted = given.patch_size or choose_patch(facts.shapes, facts.extents)
     if facts.pretrained:
-        return {"patch_size": wanted}
+        return {"patch_size": round_patch(wanted, given.grid, given.depth) if given.grid and given.depth else wanted}
     grid = given.grid or choose_grid(facts.diameters)
     depth = given.depth or choose_depth(facts.extents, grid)
     rays = given.rays or (64 if np.median(facts.diameters) > 80 else 32)
