@@ -52,7 +52,7 @@ class ToyEngine:
         steps, parameters = 4, task.parameters
         is_weak = len(data.training) < parameters.needs
         context.start(parameters, steps_per_epoch=steps, device="toy")
-        for epoch in range(context.first_epoch, parameters.epochs + 1):
+        for epoch in context.epochs():
             for step in range(1, steps + 1):
                 time.sleep(parameters.seconds / steps)
                 if not context.end_step(epoch, step, steps):

@@ -52,7 +52,7 @@ def scored(train, annotation_folder, monkeypatch):
 
 
 def test_in_the_middle_it_speaks_where_there_is_something_new(scored):
-    run = scored(epochs=20, losses=[1 / min(epoch, 13) for epoch in range(1, 21)])
+    run = scored(epochs=40, losses=[1 / min(epoch, 13) for epoch in range(1, 41)])
     *interim, final = verdicts(run)
     assert final.epoch is None
     assert [(verdict.epoch, verdict.sentences[0].split(":")[0]) for verdict in interim] == [

@@ -16,6 +16,7 @@ from napari_seg_trainer.schema.job import ChannelInput, Normalization, TrainingJ
 # hyperparameters with an option of their own, and what the option takes
 _OPTIONS: dict[str, type[int] | type[float]] = {
     "epochs": int,
+    "minutes": float,
     "batch_size": int,
     "learning_rate": float,
     "augmentation": float,

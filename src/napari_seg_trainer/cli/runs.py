@@ -108,7 +108,7 @@ def runs(json: AsJson = False) -> None:
 def _summary(run: Run) -> dict[str, Any]:
     events = run.events()
     epochs = [event for event in events if isinstance(event, EpochEnded)]
-    total = next((event.epochs for event in events if isinstance(event, Started)), None)
+    told = [event.epochs for event in events if isinstance(event, Started | EpochEnded) and event.epochs]
     best = [event.metrics["val_loss"] for event in epochs if event.is_best]
     last = run.outcome()
     note = ""
@@ -121,7 +121,7 @@ def _summary(run: Run) -> dict[str, Any]:
     return {
         "run": run.id,
         "state": str(run.state()),
-        "epochs": f"{epochs[-1].epoch if epochs else 0} of {total or '?'}",
+        "epochs": f"{epochs[-1].epoch if epochs else 0} of {told[-1] if told else '?'}",
         "val_loss": best[-1] if best else None,
         "note": note,
         "folder": str(run.folder),

@@ -39,7 +39,10 @@ Scaling = Annotated[
     ),
 ]
 PixelSize = Annotated[float | None, typer.Option(help="µm per pixel to bring all images to.")]
-Epochs = Annotated[int | None, typer.Option(help="How often to go through all images.")]
+Epochs = Annotated[
+    int | None, typer.Option(help="How often to go through all images; until it no longer improves by default.")
+]
+Minutes = Annotated[float | None, typer.Option(help="About how many minutes the training may take in all.")]
 BatchSize = Annotated[int | None, typer.Option(help="Samples at once. Less needs less memory.")]
 LearningRate = Annotated[float | None, typer.Option(help="Size of the steps.")]
 Augmentation = Annotated[float | None, typer.Option(help="Samples an epoch, as a multiple of the images.")]
@@ -81,6 +84,7 @@ def train(
     normalization: Scaling = None,
     pixel_size: PixelSize = None,
     epochs: Epochs = None,
+    minutes: Minutes = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     augmentation: Augmentation = None,

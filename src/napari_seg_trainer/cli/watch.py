@@ -44,12 +44,14 @@ def _print_events(happenings: Happenings) -> None:
 
 
 def _print_lines(happenings: Happenings) -> None:
-    epochs, stage = 0, ""
+    epochs: int | None = None
+    stage = ""
     for event in happenings:
         if isinstance(event, events.Started):
             epochs = event.epochs
             say(_started(event))
         elif isinstance(event, events.EpochEnded):
+            epochs = event.epochs or epochs
             say(_epoch(event, epochs))
         elif isinstance(event, events.Evaluated | events.Baseline | events.Verdict):
             for line in _scored(event):
@@ -63,7 +65,7 @@ def _print_lines(happenings: Happenings) -> None:
 
 def _show_bars(happenings: Happenings) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-    epochs = 0
+    epochs: int | None = None
     with Progress(*columns, console=out, transient=True) as progress:
         whole: TaskID = progress.add_task("preparing", total=None, note="")
         part: TaskID = progress.add_task("", total=1, note="", visible=False)
@@ -75,14 +77,16 @@ def _show_bars(happenings: Happenings) -> None:
                     whole, description="training", total=epochs, completed=event.epoch - 1, note="measuring…"
                 )
             elif isinstance(event, events.EpochEnded):
+                epochs = event.epochs or epochs
                 left = "measuring…" if event.seconds_left is None else f"{duration(event.seconds_left)} left"
-                progress.update(whole, completed=event.epoch, note=f"epoch {event.epoch} of {epochs}, {left}")
+                note = f"epoch {_of(event.epoch, epochs)}, {left}"
+                progress.update(whole, completed=event.epoch, total=epochs, note=note)
                 progress.update(part, visible=False)
                 progress.console.print(_epoch(event, epochs))
             elif isinstance(event, events.Progress):
                 progress.update(part, description=event.stage, completed=event.done, total=event.total, visible=True)
                 if event.seconds_left is not None:
-                    note = f"epoch {event.epoch} of {epochs}, {duration(event.seconds_left)} left"
+                    note = f"epoch {_of(event.epoch or 0, epochs)}, {duration(event.seconds_left)} left"
                     progress.update(whole, note=note)
             elif isinstance(event, events.Evaluated | events.Baseline | events.Verdict):
                 for line in _scored(event):
@@ -93,17 +97,22 @@ def _show_bars(happenings: Happenings) -> None:
 
 def _started(event: events.Started) -> str:
     begin = "" if event.epoch == 1 else f"going on with epoch {event.epoch}: "
+    many = "epochs" if event.epochs is None else f"{'at most ' * event.is_limit}{event.epochs} epochs"
     return (
-        f"{begin}{event.epochs} epochs of {event.steps_per_epoch} steps on {event.training_images} images "
+        f"{begin}{many} of {event.steps_per_epoch} steps on {event.training_images} images "
         f"({event.validation_images} validate), on {event.device}"
     )
 
 
-def _epoch(event: events.EpochEnded, epochs: int) -> str:
+def _of(epoch: int, epochs: int | None) -> str:
+    return f"{epoch:>3}" if epochs is None else f"{epoch:>3} of {epochs}"
+
+
+def _epoch(event: events.EpochEnded, epochs: int | None) -> str:
     left = "measuring the time left" if event.seconds_left is None else f"{duration(event.seconds_left)} left"
     best = "  best so far" if event.is_best else ""
     loss, validation = event.metrics["loss"], event.metrics["val_loss"]
-    return f"epoch {event.epoch:>3} of {epochs}  loss {loss:.4f}  validation loss {validation:.4f}  {left}{best}"
+    return f"epoch {_of(event.epoch, epochs)}  loss {loss:.4f}  validation loss {validation:.4f}  {left}{best}"
 
 
 def _scored(event: events.Evaluated | events.Baseline | events.Verdict) -> tuple[str, ...]:

@@ -31,6 +31,12 @@ class PretrainedModel(FrozenModel):
     channels: tuple[str, ...]
 
     @property
+    def folder_name(self) -> str:
+        """What its folder is called once it is there; another one for another version that comes along."""
+        comes_along = self.url.startswith("package:")
+        return f"{self.name}-{self.checksum[-8:]}" if comes_along and self.checksum else self.name
+
+    @property
     def is_archive(self) -> bool:
         """Whether it comes as a zip archive."""
         return self.url.endswith(".zip")

@@ -4,7 +4,7 @@ A third party's engine is a package that implements `Engine` and names an `Engin
 ``napari_seg_trainer.engines``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +150,13 @@ class TrainingContext(Protocol):
 
     def start(self, parameters: Hyperparameters, *, steps_per_epoch: int, device: str) -> None:
         """Say that the first epoch begins, with the parameters as the engine completed them."""
+        ...
+
+    def epochs(self) -> Iterator[int]:
+        """Yield the epochs to come: as many as there are to be, which may be settled only while they go on.
+
+        It may be asked for several times, and by somebody who is some epochs ahead.
+        """
         ...
 
     def learning_rate(self, epoch: int) -> float:

@@ -1,6 +1,6 @@
 """Scores of a set of images, as the command line prints them and as JSON, and the kinds of mistakes behind them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ from napari_seg_trainer.schema._base import FrozenModel
 
 IOU = 0.5
 MEASURES = ("precision", "recall", "f1", "ap", "pq")
+_COMPARED = (0.5, 0.7, 0.9)
 
 
 class Mistakes(FrozenModel):
@@ -192,6 +193,11 @@ def score_image(
     matchings = match(truth, prediction, thresholds)
     half = next((matching for matching in matchings if matching.iou_threshold == IOU), None)
     return ImageScore(image=name, matchings=matchings, mistakes=find_mistakes(truth, prediction, half))
+
+
+def mean_ap(scores: Mapping[str, float]) -> float:
+    """Return the mean of the AP at IoU 0.5, 0.7 and 0.9, by which the networks of a training are compared."""
+    return sum(scores[score_key("ap", iou)] for iou in _COMPARED) / len(_COMPARED)
 
 
 def pool(images: Sequence[ImageScore]) -> tuple[Matching, ...]:

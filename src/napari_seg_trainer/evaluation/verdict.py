@@ -24,6 +24,8 @@ RISEN = 0.1
 RECENT = 0.2
 """Part of the epochs that counts as the end of a training."""
 FEWEST_EPOCHS = 10
+SAME_RATE = 0.01
+"""By which part of the highest learning rate one may be lower and still count as the same."""
 
 
 def give_verdict(
@@ -148,12 +150,14 @@ def is_learning(epochs: Sequence[EpochEnded]) -> bool:
 
     It falls by more than `STILL_FALLING`, in the last fifth of the epochs against the fifth before, and its lowest
     value is among the last fifth; of fewer than ten epochs, in the last against the first, and the last has the lowest.
-    A network that overfits learns nothing more of use.
+    Where the learning rate falls at the end, which lets every loss fall, the epochs before that count. A network that
+    overfits learns nothing more of use.
     """
-    validation = _losses(epochs, "val_loss")
-    if len(validation) < 2 or not np.isfinite(validation).all():
+    steady = _steady(epochs)
+    validation = _losses(steady, "val_loss")
+    if len(validation) < 2 or not np.isfinite(_losses(epochs, "val_loss")).all():
         return False
-    last = _last(epochs)
+    last = _last(steady)
     is_lately = int(np.argmin(validation)) >= len(validation) - last
     return is_lately and _fall(validation, last) > STILL_FALLING and not _overfits(epochs)
 
@@ -171,12 +175,13 @@ def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bo
     is_asked : bool
         Whether something else tells what more images would bring.
     """
-    validation, last = _losses(epochs, "val_loss"), _last(epochs)
+    validation, steady = _losses(epochs, "val_loss"), _steady(epochs)
     learning = is_learning(epochs)
+    last, before = _last(steady), _losses(steady, "val_loss")
     if len(epochs) < FEWEST_EPOCHS:
         if during or not learning:
             return ""
-        fall = f"in {len(epochs)} epochs the validation loss fell by {100 * _fall(validation, last):.0f} %"
+        fall = f"in {len(epochs)} epochs the validation loss fell by {100 * _fall(before, last):.0f} %"
         return f"It was still learning: {fall}. More epochs would help."
     if not np.isfinite(validation).all():
         return "The validation loss was no number at times. Use a smaller learning rate."
@@ -188,18 +193,26 @@ def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bo
             f"the training loss fell. {'More' if is_asked else 'More images would help, more'} epochs would not"
             f"{' help' if is_asked else ''}."
         )
-    told = f"in the last {last} epochs the validation loss fell by {100 * _fall(validation, last):.0f} %."
+    when = "in the last" if len(steady) == len(epochs) else "before the learning rate was lowered, in"
+    told = f"{when} {last} epochs the validation loss fell by {100 * _fall(before, last):.0f} %."
     if learning:
         return f"It is still learning: {told}" if during else f"It was still learning: {told} More epochs would help."
     if not during:
         return ""
-    is_lately = lowest >= len(epochs) - last
+    is_lately = lowest >= len(steady) - last
     since = told if is_lately else f"the validation loss was lowest after epoch {epochs[lowest].epoch}."
     return f"It hardly learns any more: {since}"
 
 
 def _losses(epochs: Sequence[EpochEnded], name: str) -> list[float]:
     return [event.metrics[name] for event in epochs]
+
+
+def _steady(epochs: Sequence[EpochEnded]) -> Sequence[EpochEnded]:
+    """Return the epochs before the learning rate fell; all where these are too few."""
+    highest = max((event.learning_rate for event in epochs), default=0.0)
+    steady = [event for event in epochs if event.learning_rate >= (1 - SAME_RATE) * highest]
+    return steady if len(steady) >= FEWEST_EPOCHS else epochs
 
 
 def _last(epochs: Sequence[EpochEnded]) -> int:

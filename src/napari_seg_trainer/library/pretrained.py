@@ -102,7 +102,7 @@ def fetch(
     DownloadError
         If it cannot be fetched.
     """
-    target = (paths.downloads_folder() if folder is None else folder) / model.name
+    target = (paths.downloads_folder() if folder is None else folder) / model.folder_name
     if not target.is_dir():
         file = _file_of(model, target, progress)
         try:
@@ -113,6 +113,8 @@ def fetch(
         finally:
             file.unlink(missing_ok=True)
     try:
+        if (target / CARD_FILE).is_file():
+            return LibraryModel(target, read_model(target).card.replace(name=model.name))
         card = read_foreign(target)
     except LibraryError as error:
         raise LibraryError(f"{error} Or delete '{target}', and it is fetched anew.") from error

@@ -1,14 +1,16 @@
-"""What all trainings share: reports, stopping, the best epoch, the learning rate, the time left."""
+"""What all trainings share: reports, stopping, the best epoch, the length, the learning rate, the time left."""
 
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_seg_trainer.engines.protocol import Predicting
+from napari_seg_trainer.evaluation.scores import mean_ap
 from napari_seg_trainer.runs.checkpoint import Checkpoints, epoch_folder
+from napari_seg_trainer.runs.length import Plan
 from napari_seg_trainer.runs.run import DISCARD, Run
 from napari_seg_trainer.runs.time_left import TimeLeft
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Progress, Started
@@ -81,6 +83,8 @@ class RunContext(RunReporter):
         For the `Started` event.
     scoring : Scoring, optional
         How whole validation images are scored; nothing is scored without it.
+    plan : Plan, optional
+        What settles the number of epochs; the parameters, by default.
 
     Attributes
     ----------
@@ -97,14 +101,21 @@ class RunContext(RunReporter):
     """
 
     def __init__(
-        self, run: Run, training_images: int, validation_images: int, scoring: "Scoring | None" = None
+        self,
+        run: Run,
+        training_images: int,
+        validation_images: int,
+        scoring: "Scoring | None" = None,
+        plan: Plan | None = None,
     ) -> None:
         super().__init__(run)
+        self._plan = plan or Plan()
         self._scoring = scoring
         self._images = training_images, validation_images
         self._parameters = Hyperparameters()
         self._seconds: list[float] = []
         self._left = TimeLeft(1)
+        self._pixels = 0
         self._epoch_began = self._reported
         self.early_stop = False
         self.diverged = ""
@@ -116,35 +127,41 @@ class RunContext(RunReporter):
 
     def start(self, parameters: Hyperparameters, *, steps_per_epoch: int, device: str) -> None:
         """Write the `Started` event."""
-        self._parameters, epochs = parameters, settled(parameters.epochs)
-        self.hyperparameters = parameters.model_dump(mode="json")
+        self._parameters, plan = parameters, self._plan
+        plan.begin(parameters, self._run.events() if self.first_epoch > 1 else ())
+        self.hyperparameters = parameters.model_dump(mode="json") | {"epochs": plan.epochs}
+        self._pixels = steps_per_epoch * parameters.batch_size * parameters.patch_side**2
         if self._scoring is not None:
-            self._scoring.plan(epochs, steps_per_epoch * parameters.batch_size * parameters.patch_side**2)
+            self._scoring.plan(settled(parameters.epochs), self._pixels)
         training, validation = self._images
         self._run.append(
             Started(
                 epoch=self.first_epoch,
-                epochs=epochs,
+                epochs=plan.epochs,
+                is_limit=plan.is_limit,
                 steps_per_epoch=steps_per_epoch,
                 training_images=training,
                 validation_images=validation,
                 device=device,
             )
         )
-        self._left = TimeLeft(epochs)
+        self._left = TimeLeft(plan.epochs)
         self._epoch_began = self._reported = time.monotonic()
 
+    def epochs(self) -> Iterator[int]:
+        """Return the epochs to come."""
+        return self._plan.upcoming(self.first_epoch)
+
     def learning_rate(self, epoch: int) -> float:
-        """Return the epoch's learning rate, which falls along a half cosine (Loshchilov and Hutter 2017)."""
-        done = (epoch - 1) / settled(self._parameters.epochs)
-        return settled(self._parameters.learning_rate) * 0.5 * (1.0 + math.cos(math.pi * done))
+        """Return the epoch's learning rate, as `Plan.rate` says."""
+        return settled(self._parameters.learning_rate) * self._plan.rate(epoch)
 
     def end_step(self, epoch: int, step: int, steps: int) -> bool:
         """Write a `Progress` event now and then; False once a stop is asked for."""
         now = time.monotonic()
         if now - self._reported >= PROGRESS_SECONDS and step < steps:
             self._reported = now
-            left = self._left.end_step(epoch, step / steps, now)
+            left = self._left.estimate(epoch - 1 + step / steps, now)
             self._run.append(Progress(stage="training", epoch=epoch, done=step, total=steps, seconds_left=left))
         return not self.obey()
 
@@ -178,14 +195,17 @@ class RunContext(RunReporter):
             learning_rate=self.learning_rate(epoch),
             is_best=is_best,
             seconds=self._seconds[-1],
-            seconds_left=self._left.end_epoch(epoch, self._seconds[-1], now),
         )
+        self._left.end_epoch(self._seconds[-1])
+        # before it is kept, so that a run that goes on from here has the same length
+        self._settle(event, scores)
+        event = event.replace(epochs=self._plan.epochs, seconds_left=self._left.estimate(epoch, now))
         self._checkpoints.keep(event, save, score, self.hyperparameters)
         self._run.append(event)
         if scores is not None and self._scoring is not None:
             self._scoring.judge(scores, self._run, epoch)
         self.early_stop = self._is_stale(epoch)
-        return not (self.early_stop or self.obey())
+        return not (self.early_stop or self.has_all_epochs or self.obey())
 
     @property
     def training_images(self) -> int:
@@ -202,6 +222,18 @@ class RunContext(RunReporter):
         """Whether the last epoch that was asked for has ended."""
         epochs = self.hyperparameters.get("epochs")
         return isinstance(epochs, int) and self.last_epoch >= epochs
+
+    def _settle(self, event: EpochEnded, scores: "Scores | None") -> None:
+        """Settle the number of epochs, if it is time to."""
+        plan, is_open = self._plan, self._plan.epochs is None
+        said = plan.end_epoch(event, None if scores is None else mean_ap(scores.told))
+        if said and is_open:
+            self._run.keep_epochs(settled(plan.epochs))
+        if said and self._scoring is not None:
+            self._scoring.settle(settled(plan.epochs), self._pixels if is_open else None)
+        if said:
+            self.log(said)
+        self.hyperparameters["epochs"] = self._left.epochs = plan.epochs
 
     def _divergence(self, epoch: int, metrics: Mapping[str, float]) -> str:
         """Return why the losses of an epoch make no sense, and what to do; empty if they do."""

@@ -157,7 +157,7 @@ class _PartContext(RunContext):
         return self._whole.obey()
 
     def _tell_epochs(self, done: int) -> None:
-        self.progress("epochs", done, settled(self._parameters.epochs))
+        self.progress("epochs", done, settled(self._plan.epochs))
 
 
 class _Some(Sequence[PreparedImage]):

@@ -41,6 +41,7 @@ from pydantic import ValidationError
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.files import write_text
+from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.paths import runs_folder
 from napari_seg_trainer.runs import event_file
 from napari_seg_trainer.runs.process import ProcessInfo
@@ -124,6 +125,21 @@ class Run:
             return TrainingJob.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise RunError(f"Run {self.id!r} cannot be read: {str(path)!r} is missing or broken.") from error
+
+    def keep_epochs(self, epochs: int) -> None:
+        """Write into the job how many epochs the time that it gives came to: the same job then gives the same model.
+
+        Raises
+        ------
+        RunError
+            If it cannot be written.
+        """
+        path, job = self.folder / "job.json", self.job
+        begun = path.stat()
+        settled = job.replace(hyperparameters=job.hyperparameters | {"epochs": epochs})
+        with explained(self.folder, RunError):
+            write_text(path, settled.model_dump_json(indent=2))
+            os.utime(path, ns=(begun.st_atime_ns, begun.st_mtime_ns))  # it tells when the run began
 
     def makes(self, model: str) -> bool:
         """Whether its job names this model; not so for a run whose job cannot be read."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Predicting, Predictor
-from napari_seg_trainer.evaluation.scores import ImageScore, Scores, score_image
+from napari_seg_trainer.evaluation.scores import ImageScore, Scores, mean_ap, score_image
 from napari_seg_trainer.evaluation.verdict import course_of, give_interim_verdict, without_numbers
 from napari_seg_trainer.runs.baseline import ScoredBaseline
 from napari_seg_trainer.runs.model_scores import scored_images
@@ -22,7 +22,6 @@ DECIDING_ROUNDS = 10
 """With fewer, the best epoch would too often lie between two rounds."""
 _COST = 4.0
 """What a pixel of a whole image costs, objects and scores included, against one that is learnt from."""
-_DECIDING = ("ap50", "ap70", "ap90")
 
 
 class Scoring:
@@ -50,6 +49,7 @@ class Scoring:
         self._images, self._baseline, self._previews = scored_images(images), baseline, previews
         self._count = len(self._images)
         self._epochs, self._every, self._is_measured = 1, 1, False
+        self._rounds = 1
 
     @property
     def is_on(self) -> bool:
@@ -59,8 +59,7 @@ class Scoring:
     @property
     def decides(self) -> bool:
         """Whether the scores choose the best epoch: they do where the time suffices for all images and many epochs."""
-        rounds = math.ceil(self._epochs / self._every)
-        return self.is_on and len(self._images) == self._count and rounds >= min(DECIDING_ROUNDS, self._epochs)
+        return self.is_on and len(self._images) == self._count and self._rounds >= min(DECIDING_ROUNDS, self._epochs)
 
     def plan(self, epochs: int, pixels: int) -> None:
         """Decide how many images are scored, and how often, by the `epochs` and the `pixels` seen in each."""
@@ -69,6 +68,14 @@ class Scoring:
             self._images = evenly(self._images, len(self._images) // 2)
         rounds = max(FEWEST_ROUNDS, min(MOST_ROUNDS, int(affordable / max(1, self._pixels()))))
         self._epochs, self._every = epochs, math.ceil(epochs / rounds)
+        self._rounds = math.ceil(epochs / self._every)
+
+    def settle(self, epochs: int, pixels: int | None) -> None:
+        """Take into account how many epochs there are after all: as planned, but for the last, without the `pixels`."""
+        if pixels is None:
+            self._epochs = epochs
+        else:
+            self.plan(epochs, pixels)
 
     def is_due(self, epoch: int) -> bool:
         """Return whether to score after this epoch."""
@@ -124,10 +131,11 @@ class Scoring:
             self._images = []
         else:
             self._every = max(self._every, math.ceil(self._epochs / rounds))
+            self._rounds = math.ceil(self._epochs / self._every)
 
     def deciding(self, scores: Scores) -> float | None:
         """Return what epochs are compared by, where scores decide: the mean AP at IoU 0.5, 0.7 and 0.9."""
-        return sum(scores.pooled[name] for name in _DECIDING) / len(_DECIDING) if self.decides else None
+        return mean_ap(scores.pooled) if self.decides else None
 
     def _pixels(self) -> int:
         return sum(math.prod(one.labels.shape) for one in self._images)

@@ -16,30 +16,37 @@ class TimeLeft:
 
     Parameters
     ----------
-    epochs : int
-        How many there will be in all.
+    epochs : int, optional
+        How many there will be in all, as far as is known; it may change.
     """
 
-    def __init__(self, epochs: int) -> None:
-        self._epochs = epochs
+    def __init__(self, epochs: int | None) -> None:
+        self.epochs = epochs
         self._seconds: list[float] = []
         self._is_first = True
         self._end: float | None = None
+        self._told_for: int | None = None
 
-    def end_epoch(self, epoch: int, seconds: float, now: float) -> float | None:
-        """Return the seconds left after an epoch that took so long; None as long as that is being measured."""
+    def end_epoch(self, seconds: float) -> None:
+        """Take into account that an epoch took so long."""
         if not self._is_first:
             self._seconds.append(seconds)
         self._is_first = False
-        return self._estimate(self._epochs - epoch, now)
 
-    def end_step(self, epoch: int, part: float, now: float) -> float | None:
-        """Return the same in the middle of an epoch, of which such a part is done."""
-        return self._estimate(self._epochs - epoch + 1 - part, now)
+    def estimate(self, done: float, now: float) -> float | None:
+        """Return the seconds left after so many epochs; None as long as that is being measured.
 
-    def _estimate(self, epochs_left: float, now: float) -> float | None:
-        if not self._seconds:
+        Parameters
+        ----------
+        done : float
+            Epochs that are over, and the part that is done of the one that is not.
+        now : float
+        """
+        if not self._seconds or self.epochs is None:
             return None
+        epochs_left = self.epochs - done
         end = now + epochs_left * statistics.median(self._seconds[-_RECENT:])
-        self._end = end if self._end is None else self._end + _WEIGHT * (end - self._end)
+        is_new = self._end is None or self.epochs != self._told_for
+        self._end = end if is_new or self._end is None else self._end + _WEIGHT * (end - self._end)
+        self._told_for = self.epochs
         return max(0.0, self._end - now) if epochs_left else 0.0

@@ -19,6 +19,7 @@ from napari_seg_trainer.runs.checkpoint import cancelled, read_state, tell_missi
 from napari_seg_trainer.runs.context import Cancelled, RunContext, RunReporter
 from napari_seg_trainer.runs.curve_training import learn_curve
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
+from napari_seg_trainer.runs.length import Plan
 from napari_seg_trainer.runs.model_making import ModelMaking
 from napari_seg_trainer.runs.previews import PreviewWriter
 from napari_seg_trainer.runs.run import OwnRun, Run
@@ -78,6 +79,7 @@ class _Training:
         early.obey()
         if wait_for_turn(self.run, early) and early.last_epoch == 0:
             return Stopped(reason="stopped while it waited for another training", model=None, best_epoch=None)
+        plan = Plan(parse_parameters(self.spec, self.job.hyperparameters).length)
         parent = self._parent(early)
         dataset = open_dataset(self.job, parent.card if parent else None, early.progress, self._free_channels())
         self._check_channels(dataset)
@@ -95,7 +97,7 @@ class _Training:
         names = [channel.name for channel in dataset.channels]
         previews = PreviewWriter(self.run, names, dataset.pixel_size, partial(early.log, level="warning"))
         scoring = Scoring(data.validation, baseline, previews)
-        context = RunContext(self.run, len(data.training), len(data.validation), scoring)
+        context = RunContext(self.run, len(data.training), len(data.validation), scoring, plan)
         start = parent.folder if parent else None
         task = TrainingTask(len(dataset.channels), parameters, self.job.seed, start)
         # a run that is to keep what it has, trains no further

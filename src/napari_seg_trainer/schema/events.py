@@ -29,8 +29,11 @@ class Started(_Event):
     ----------
     epoch : int
         The first epoch to come, from 1; greater than 1 where a run is resumed.
-    epochs, steps_per_epoch : int
-        How long it will be.
+    epochs : int, optional
+        How many there will be; None while it is being measured how many the time allows.
+    is_limit : bool
+        Whether there may be fewer, as the training ends when it no longer improves.
+    steps_per_epoch : int
     training_images, validation_images : int
         How many images are on each side of the split.
     device : str
@@ -39,7 +42,8 @@ class Started(_Event):
 
     type: Literal["started"] = "started"
     epoch: int = 1
-    epochs: int
+    epochs: int | None
+    is_limit: bool = False
     steps_per_epoch: int
     training_images: int
     validation_images: int
@@ -73,6 +77,8 @@ class EpochEnded(_Event):
     seconds, seconds_left : float
         How long it took, and the estimate for the rest; none while it is measured, as the first epoch after a start
         does not count.
+    epochs : int, optional
+        How many there will be, at most, as far as is known by now.
     """
 
     type: Literal["epoch"] = "epoch"
@@ -82,6 +88,7 @@ class EpochEnded(_Event):
     is_best: bool
     seconds: float
     seconds_left: float | None = None
+    epochs: int | None = None
 
 
 class Evaluated(_Event):

@@ -102,9 +102,12 @@ class TrainingFacts:
     pretrained: bool = False
 
 
-PIXELS = 150_000_000
-"""How many pixels a network is shown in all, where nobody says how long the training is to be."""
+PIXELS_PER_IMAGE = 6_250_000
+"""How many pixels a network is shown in all for each image that it learns from, where nobody says how long it takes."""
+LEAST_PIXELS, MOST_PIXELS = 150_000_000, 600_000_000
 LEAST_EPOCHS, MOST_EPOCHS = 100, 500
+Length = Literal["improving", "minutes", "epochs"]
+"""What ends a training: that it no longer improves, the time, or the number of epochs."""
 RATE = 3e-4
 """The learning rate where an engine has none of its own."""
 _T = TypeVar("_T")
@@ -133,8 +136,15 @@ class Hyperparameters(FrozenModel):
     epochs: PositiveInt | None = Field(
         None,
         title="Epochs",
-        description=f"How often the training goes through all images: by itself {LEAST_EPOCHS} to {MOST_EPOCHS} times, "
-        "the fewer the images, the more often.",
+        description="How often the training goes through all images. By itself, until it no longer improves, but at "
+        f"most {LEAST_EPOCHS} to {MOST_EPOCHS} times: the fewer the images, the more often.",
+    )
+    minutes: PositiveFloat | None = Field(
+        None,
+        title="Minutes",
+        description="About how long it may take in all. How many epochs that allows is measured at the beginning and "
+        "kept in the job. Where a number of epochs is given, that counts.",
+        json_schema_extra={"empty": "any"},
     )
     batch_size: PositiveInt = Field(
         8, title="Batch size", description="How many samples the network sees at once. Less needs less memory."
@@ -158,6 +168,13 @@ class Hyperparameters(FrozenModel):
     )
 
     @property
+    def length(self) -> Length:
+        """What ends the training, as long as nothing automatic is filled in."""
+        if self.epochs is not None:
+            return "epochs"
+        return "improving" if self.minutes is None else "minutes"
+
+    @property
     def patch_side(self) -> int:
         """Side, in pixels, of what a network learns from at a time; an engine that lets the user choose tells it."""
         return 256
@@ -167,8 +184,10 @@ class Hyperparameters(FrozenModel):
 
         An engine whose parameters have more that is automatic fills that in, too.
         """
-        pixels = max(1, len(facts.shapes)) * self.augmentation * self.patch_side**2
-        epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(PIXELS / pixels)))
+        images = max(1, len(facts.shapes))
+        wanted = min(MOST_PIXELS, max(LEAST_PIXELS, images * PIXELS_PER_IMAGE))
+        epochs = math.ceil(wanted / (images * self.augmentation * self.patch_side**2))
+        epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, epochs))
         return self.replace(epochs=self.epochs or epochs, learning_rate=self.learning_rate or RATE)
 
 

@@ -1,6 +1,6 @@
 """A `TrainingContext` that writes down what an engine tells it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -77,6 +77,10 @@ class RecordingContext:
         """Keep what the training begins with."""
         self.calls.append(("start", 0, 0))
         self.parameters, self.steps_per_epoch, self.device = parameters, steps_per_epoch, device
+
+    def epochs(self) -> Iterator[int]:
+        """Yield the epochs to come, to the last one that the parameters tell."""
+        yield from range(self.first_epoch, settled((self.parameters or Hyperparameters()).epochs) + 1)
 
     def learning_rate(self, epoch: int) -> float:
         """Return a rate that falls, so that a resumed training has to ask for its own epoch's."""

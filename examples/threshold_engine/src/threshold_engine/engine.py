@@ -17,7 +17,6 @@ from napari_seg_trainer.annotations.patches import Patch, PatchPlan, PatchStream
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.engines.protocol import PredictionSettings, TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.errors import LibraryError
-from napari_seg_trainer.schema.job import settled
 from threshold_engine.spec import ThresholdParameters
 
 PATCH = (64, 64)
@@ -102,7 +101,7 @@ class ThresholdEngine:
             data.training, PatchPlan(PATCH, parameters.batch_size, parameters.augmentation, seed=task.seed)
         )
         context.start(parameters, steps_per_epoch=stream.batches_per_epoch, device="CPU")
-        for epoch in range(context.first_epoch, settled(parameters.epochs) + 1):
+        for epoch in context.epochs():
             metrics = {"loss": _train_epoch(threshold, stream, epoch, context)}
             metrics["val_loss"], _ = threshold.loss(data.validation)
             if not context.end_epoch(epoch, metrics, threshold.save, partial(nullcontext, threshold)):

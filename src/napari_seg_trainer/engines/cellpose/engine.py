@@ -42,8 +42,8 @@ from napari_seg_trainer.errors import DataError, JobError
 MAX_VALIDATION_SAMPLES = 100
 CNN_PIXELS, SAM_PIXELS = 2 << 20, 1 << 19
 """How much of the validation images the search for thresholds looks at."""
-WARM_UP = 0.1
-"""Part of the epochs in which the learning rate rises."""
+WARM_UP = 100
+"""Steps in which the learning rate rises."""
 MOMENTUM = 0.9
 _SPREAD = 3.0
 

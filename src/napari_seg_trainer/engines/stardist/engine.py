@@ -28,8 +28,8 @@ from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 
 MEASURED = 2, 1, 256, 256
 """Shape (BCYX) of the images with which it is measured how a training is computed fastest."""
-WARM_UP = 0.03
-"""Part of the epochs in which the learning rate rises."""
+WARM_UP = 40
+"""Steps in which the learning rate rises."""
 EPSILON = 1e-7
 """Of the optimizer Adam, as in Keras."""
 _TENSORFLOW = "napari_seg_trainer.engines.stardist.tensorflow.engine"

@@ -20,8 +20,8 @@ from napari_seg_trainer.engines.torch.files import portable, save
 from napari_seg_trainer.schema.job import settled
 
 CHECKPOINT_FILE, MEANS_FILE = "training.pth", "means.pth"
-MAX_WARM_UP = 10
-"""Epochs in which the learning rate rises, at most."""
+MOST_WARM_UP = 0.1
+"""Part of all steps in which the learning rate rises, at most."""
 _NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 Losses = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
@@ -209,15 +209,15 @@ class Setup:
     validation : sequence of Batch
     predicting : callable
         Returns a context in which the network, as it is now, predicts.
-    warm_up : float
-        Part of the epochs in which the learning rate rises; 10 epochs at most.
+    warm_up : int
+        Steps in which the learning rate rises; a tenth of all at most.
     """
 
     stream: PatchStream
     collate: Callable[[Sequence[Any]], Batch]
     validation: Sequence[Batch]
     predicting: Callable[[], AbstractContextManager[Predictor]]
-    warm_up: float = 0.0
+    warm_up: int = 0
 
 
 def run_epochs(trainer: Trainer, setup: Setup, task: TrainingTask, context: TrainingContext) -> None:
@@ -234,11 +234,9 @@ def run_epochs(trainer: Trainer, setup: Setup, task: TrainingTask, context: Trai
         batch = setup.collate(samples)
         return batch.pinned() if gpu else batch
 
-    last = settled(parameters.epochs)
-    epochs = range(context.first_epoch, last + 1)
-    warm = min(MAX_WARM_UP, setup.warm_up * last) * steps
-    with closing(stream.epochs(epochs, collate, workers, ahead=max(4, 2 * workers))) as batches:
-        for epoch in epochs:
+    warm = min(setup.warm_up, MOST_WARM_UP * settled(parameters.epochs) * steps)
+    with closing(stream.epochs(context.epochs(), collate, workers, ahead=max(4, 2 * workers))) as batches:
+        for epoch in context.epochs():
             torch.manual_seed(task.seed * 100_003 + epoch)  # so that a resumed training goes on alike
             rate, done = context.learning_rate(epoch), (epoch - 1) * steps
             found: list[dict[str, float]] = []

@@ -33,11 +33,11 @@ class Form(Container[Widget]):
         on_theme_change(self.native, self._paint)
         self.native.installEventFilter(_Aligner(self))
 
-    def add(self, field: Widget, *, after: str = "") -> None:
-        """Append a field, or insert it below another."""
+    def add(self, field: Widget, *, after: str = "", first: bool = False) -> None:
+        """Append a field, or insert it below another, or above all."""
         line = Label(name=f"_reason_{field.name}", label=" ", visible=False)  # an empty label would become the name
         wrap(line.native)
-        place = self.index(self._lines[after]) + 1 if after else len(self)
+        place = 0 if first else self.index(self._lines[after]) + 1 if after else len(self)
         self._lines[field.name] = line
         self.insert(place, field)
         self.insert(place + 1, line)

@@ -66,13 +66,17 @@ class ParameterFields:
                 else:
                     _show(field, value)
 
-    def suggest(self, values: Mapping[str, JsonValue]) -> None:
-        """Show in the fields that are left empty which values they will have, where that is known."""
+    def suggest(self, values: Mapping[str, JsonValue], texts: Mapping[str, str] | None = None) -> None:
+        """Show in the fields that are left empty which values they will have, where that is known.
+
+        Where there is a text for a field, it is shown instead.
+        """
         for name, parameter in self._parameters.items():
             if not parameter.optional:
                 continue
             value, field = values.get(name), self.form.field(name)
             text = parameter.empty if value is None else f"{parameter.text(value)} (auto)"
+            text = (texts or {}).get(name, text)
             if isinstance(field, _Choice):
                 field.word_empty(text)
             else:

@@ -20,7 +20,7 @@ class RunProgress(QWidget):
     Attributes
     ----------
     epochs : int
-        How many there will be; 0 until the training begins.
+        How many there will be, at most, as far as is known; 0 until then.
     ended : int
         How many of them are over.
     """
@@ -46,6 +46,7 @@ class RunProgress(QWidget):
     def clear(self) -> None:
         """Show that nothing has begun."""
         self.epochs = self.ended = 0
+        self._has_begun = self._is_limit = False
         self._fraction = 0.0
         self._end: float | None = None
         self._tell("starting…", 0.0)
@@ -56,10 +57,14 @@ class RunProgress(QWidget):
         for event in events:
             self._follow_time(event)
             if isinstance(event, Started):
-                self.epochs, self.ended, self._fraction = event.epochs, event.epoch - 1, 0.0
+                self.epochs, self.ended, self._fraction = event.epochs or 0, event.epoch - 1, 0.0
+                self._has_begun, self._is_limit = True, event.is_limit
                 stage, part = f"on {event.device}", 0.0
             elif isinstance(event, EpochEnded):
                 self.ended, self._fraction, part = event.epoch, 0.0, 1.0
+                if event.epochs is not None:
+                    self._is_limit = self._is_limit and event.epochs == self.epochs
+                    self.epochs = event.epochs
             elif isinstance(event, Progress):
                 part = event.done / event.total if event.total else 0.0
                 stage = stage_text(event)
@@ -72,10 +77,11 @@ class RunProgress(QWidget):
         self.stage_line.setText(stage)
         self.part.setValue(round(part * _FINE))
         if self.epochs:
-            self.epoch_line.setText(f"epoch {min(self.ended + 1, self.epochs)} of {self.epochs}")
+            of = "of at most" if self._is_limit else "of"
+            self.epoch_line.setText(f"epoch {min(self.ended + 1, self.epochs)} {of} {self.epochs}")
             self.whole.setValue(round((self.ended + self._fraction) / self.epochs * _FINE))
         else:
-            self.epoch_line.setText("preparing")
+            self.epoch_line.setText(f"epoch {self.ended + 1}" if self._has_begun else "preparing")
             self.whole.setValue(0)
         self._tell_time()
         self.setUpdatesEnabled(True)
@@ -89,7 +95,7 @@ class RunProgress(QWidget):
 
     def _tell_time(self) -> None:
         left = None if self._end is None else max(0.0, self._end - time.time())
-        if not self.epochs or self.ended >= self.epochs:
+        if not self._has_begun or (self.epochs and self.ended >= self.epochs):
             self.time_line.setText("")
         else:
             self.time_line.setText("measuring…" if left is None else f"{clock(left)} left")

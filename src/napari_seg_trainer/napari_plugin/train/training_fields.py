@@ -12,6 +12,7 @@ from napari_seg_trainer.engines.registry import parse_parameters
 from napari_seg_trainer.napari_plugin.parts.parameter_fields import ParameterFields
 from napari_seg_trainer.napari_plugin.parts.widgets import Section, tab_through
 from napari_seg_trainer.napari_plugin.train.folder_list import FolderList
+from napari_seg_trainer.napari_plugin.train.length_choice import LengthChoice
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingFacts, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
 from napari_seg_trainer.schema.parameters import Parameter, parameters_of, problems
@@ -65,6 +66,7 @@ class TrainingFields(QWidget):
         for layout in (self._column, self._more_column, self.more_section.layout()):
             assert layout is not None
             layout.setContentsMargins(0, 0, 0, 0)
+        self._enable()
 
     def hyperparameters(self) -> dict[str, JsonValue]:
         """Return what differs from the engine's defaults, or was given by a job; also what is wrong."""
@@ -93,10 +95,14 @@ class TrainingFields(QWidget):
             fields.form.native.hide()
             fields.form.native.deleteLater()
         self._build(spec)
-        for fields, end in zip((self.basic, self.more), self._ends, strict=True):
-            tab_through(fields.stops(), before=end)
+        for stops, end in zip((self.stops(), self.more.stops()), self._ends, strict=True):
+            tab_through(stops, before=end)
         now = parameters_of(spec.parameters)
         self._load({n: value for n, value in values.items() if n.startswith(_JOB) or now.get(n) == before.get(n)})
+
+    def stops(self) -> list[QWidget]:
+        """Return what the Tab key stops at among the basic fields."""
+        return [self.length.native, *self.basic.stops()]
 
     def start_from(self, card: ModelCard | None) -> None:
         """Lock the parameters that make the network's shape, if there is a pretrained model."""
@@ -125,12 +131,14 @@ class TrainingFields(QWidget):
             parameters = parse_parameters(self._spec, self.hyperparameters())
             self._chosen = parameters.completed(facts).model_dump(mode="json")
         for fields in (self.basic, self.more):
-            fields.suggest(self._chosen)
+            fields.suggest(self._chosen, self.length.words(self._chosen.get("epochs")))
 
     def problems(self) -> dict[str, str]:
         """Return which values no job can have, by the field's name."""
         own = self.job_fields()
         wrong = {name: text for name, text in problems(TrainingJob, own).items() if name in own}
+        if self.length.value == "minutes" and self.basic.value("minutes") is None:
+            wrong["minutes"] = "Say how many minutes the training may take."
         return wrong | problems(self._spec.parameters, self.hyperparameters())
 
     def reasons(self) -> dict[str, str]:
@@ -145,9 +153,9 @@ class TrainingFields(QWidget):
 
     def summary(self) -> str:
         """Return the two numbers that matter most."""
-        epochs = self.basic.value("epochs") or self._chosen.get("epochs")
-        length = f"{epochs} epochs" if epochs else "as long as suits the images"
-        return f"{length}, batch size {self.basic.value('batch_size')}"
+        value = self.basic.value
+        length = self.length.summary(value("epochs"), value("minutes"), self._chosen.get("epochs"))
+        return f"{length}, batch size {value('batch_size')}"
 
     def _shape(self) -> dict[str, str]:
         """Return which parameters contradict the pretrained model."""
@@ -168,6 +176,9 @@ class TrainingFields(QWidget):
         more = [known[name] for name in known if name not in shared]
         self.basic = ParameterFields([*basic, _own("validation_split"), _own("learning_curve")], self._edited)
         self.more = ParameterFields([*more, _own("seed")], self._edited)
+        self.length = LengthChoice()
+        self.basic.form.add(self.length, first=True)
+        self.length.changed.connect(self._length_chosen)
         self._column.insertWidget(0, self.basic.form.native)
         self._more_column.insertWidget(0, self.more.form.native)
 
@@ -177,8 +188,18 @@ class TrainingFields(QWidget):
     def _load(self, values: Values) -> None:
         self.basic.load(values)
         self.more.load(values)
+        self.length.follow(values.get("epochs"), values.get("minutes"))
+        self._enable()
+
+    def _length_chosen(self) -> None:
+        chosen = self.length.chosen(self.hyperparameters(), self._chosen.get("epochs"))
+        self._load({name: value for name, value in self._values().items() if name.startswith(_JOB)} | chosen)
+        self.changed.emit()
 
     def _edited(self) -> None:
+        epochs, minutes = self.basic.value("epochs"), self.basic.value("minutes")
+        if epochs is not None or self.length.value == "epochs":
+            self.length.follow(epochs, minutes)
         self._enable()
         self.changed.emit()
 
@@ -187,6 +208,8 @@ class TrainingFields(QWidget):
         for fields in (self.basic, self.more):
             fields.lock(self._spec.architecture if self._card else (), why)
         self.basic.form.field(f"{_JOB}validation_split").enabled = not self.validation.folders()
+        self.basic.form.field("minutes").visible = self.length.value == "minutes"
+        self.basic.form.field("epochs").enabled = self.length.value != "minutes"
 
 
 def _own(name: str) -> Parameter:

@@ -19,7 +19,6 @@ from napari_seg_trainer.engines.stardist.targets import Batch, make_batch
 from napari_seg_trainer.engines.stardist.tensorflow.network import Trainer, set_tile_overlap, use_device
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, MAX_CANDIDATES
 from napari_seg_trainer.engines.stardist.weights import read_arrays
-from napari_seg_trainer.schema.job import settled
 
 TILE = 1024
 
@@ -42,7 +41,7 @@ def train(task: TrainingTask, data: TrainingData, context: TrainingContext) -> N
     elif start is None:
         trainer.expect_distances(validation)
     context.start(parameters, steps_per_epoch=stream.batches_per_epoch, device=device)
-    for epoch in range(context.first_epoch, settled(parameters.epochs) + 1):
+    for epoch in context.epochs():
         metrics = _train_epoch(trainer, stream.epoch(epoch, make), stream.batches_per_epoch, epoch, context)
         metrics |= trainer.validate(validation)
         if not context.end_epoch(epoch, metrics, trainer.save, partial(_predicting, trainer)):
