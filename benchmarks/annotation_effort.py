@@ -25,7 +25,7 @@ from common import machine, train_ours
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
 from napari_seg_trainer.api import evaluate, suggest
 from napari_seg_trainer.cli.quiet import frameworks_logged
-from napari_seg_trainer.library.library import open_model
+from napari_seg_trainer.library.pretrained import open_model
 
 SETTINGS: dict[str, Any] = {"batch_size": 8, "patch_size": 64, "grid": 2, "learning_rate": 1e-3}
 STEPS, EPOCHS, MORE_EPOCHS = 30, 20, 8

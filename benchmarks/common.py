@@ -1,5 +1,6 @@
 """What the benchmarks share: running both sides in processes of their own, and telling about the machine."""
 
+import argparse
 import json
 import os
 import platform
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from napari_seg_trainer.annotations.folder import AnnotationFolder
-from napari_seg_trainer.api import make_job, wait_for
+from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
+from napari_seg_trainer.api import compare, make_job, wait_for
 from napari_seg_trainer.evaluation.scores import Scores, score_image
+from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.runs.checkpoint import epoch_folder
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
@@ -27,6 +29,7 @@ from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Started
 
 HERE = Path(__file__).parent
 CELLPOSE3 = "cellpose==3.1.1.3"
+APS = ("ap50", "ap70", "ap90")
 _PACKAGES = ("stardist", "tensorflow", "cellpose", "torch", "numpy")
 
 
@@ -62,7 +65,7 @@ def train_ours(
     kept : Path, optional
         Folder for the weights of all epochs, each in a folder that is called after the seconds since the first step.
     fields
-        Of the job.
+        Of the job; it starts from scratch unless they say otherwise.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def train_ours(
     """
     os.environ["NAPARI_SEG_TRAINER_HOME"] = str(home)
     began = time.perf_counter()
-    run = launch(make_job(name=name, engine=engine, **fields))
+    run = launch(make_job(name=name, engine=engine, **({"pretrained": None} | fields)))
     if kept is not None:
         keep_epochs(run, kept)
     wait_for(run)
@@ -133,11 +136,29 @@ def plain_cellpose(python: Path, arguments: Sequence[str]) -> dict[str, Any]:
 
 def scores_of(folder: Path, truth: Path) -> dict[str, float]:
     """Return AP, pooled over all images of an annotation folder, of the label files that lie in another folder."""
-    scores = [
+    return told(scores_of_labels(folder, truth))["scores"]
+
+
+def scores_of_labels(folder: Path, truth: Path) -> Scores:
+    """Return the scores of label files (``STEM.npy``) against the annotation folder with the same images."""
+    return Scores.of(
         score_image(pair.stem, pair.read().labels, np.load(folder / f"{pair.stem}.npy").astype(np.int32))
         for pair in AnnotationFolder.open(truth)
-    ]
-    return {name: value for name, value in Scores.of(scores).pooled.items() if name in ("ap50", "ap70", "ap90")}
+    )
+
+
+def scores_of_model(model: LibraryModel, truth: Path) -> Scores:
+    """Return the scores of a model on an annotation folder, computed in a process of its own."""
+    (scores,) = compare([model], truth).values()
+    return scores
+
+
+def told(scores: Scores) -> dict[str, dict[str, float]]:
+    """Return AP as results keep it: ``scores``, pooled over all images, and ``mean``, of the images' own."""
+    return {
+        "scores": {name: scores.pooled[name] for name in APS},
+        "mean": {name: scores.mean[name] for name in APS},
+    }
 
 
 def train_plain(arguments: Sequence[str]) -> dict[str, Any]:
@@ -146,3 +167,108 @@ def train_plain(arguments: Sequence[str]) -> dict[str, Any]:
     began = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1]) | {"total_seconds": time.perf_counter() - began}
+
+
+def copy_images(pairs: Iterable[AnnotatedPair], folder: Path) -> Path:
+    """Make an annotation folder of some images of another one."""
+    folder.mkdir(parents=True)
+    for pair in pairs:
+        for path in filter(None, (pair.image, pair.labels, pair.sidecar)):
+            shutil.copy(path, folder)
+    return folder
+
+
+def draw_images(pairs: Sequence[AnnotatedPair], count: int, seed: int) -> list[AnnotatedPair]:
+    """Draw some images; with the same seed, more images include those of fewer."""
+    if count > len(pairs):
+        raise ValueError(f"{count} images are wanted, and there are {len(pairs)}")
+    return [pairs[place] for place in np.random.default_rng(seed).permutation(len(pairs))[:count]]
+
+
+class Results:
+    """The results of a benchmark that is run in parts: a file with one JSON object a line.
+
+    What is in it already need not be computed again; a line that was not finished is passed over.
+
+    Parameters
+    ----------
+    path : Path
+        Made with the first result.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: dict[tuple[str, str, int], dict[str, Any]] = {}
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        for line in text.splitlines():
+            with suppress(json.JSONDecodeError):
+                result = json.loads(line)
+                self._found[result["case"], result["side"], result["seed"]] = result
+        self._begins_line = not text or text.endswith("\n")
+
+    def find(self, case: str, side: str, seed: int) -> dict[str, Any] | None:
+        """Return a result; None where there is none yet."""
+        return self._found.get((case, side, seed))
+
+    def by_seed(self, case: str, side: str) -> dict[int, dict[str, Any]]:
+        """Return the results of a side, by seed."""
+        return {seed: found for (*where, seed), found in sorted(self._found.items()) if where == [case, side]}
+
+    def add(self, case: str, side: str, seed: int, found: dict[str, Any]) -> dict[str, Any]:
+        """Write a result down, with the machine, and return it."""
+        result = {"case": case, "side": side, "seed": seed, **found, "machine": machine()}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(("" if self._begins_line else "\n") + json.dumps(result) + "\n")
+        self._begins_line = True
+        self._found[case, side, seed] = result
+        return result
+
+
+def parts_parser(
+    description: str | None, name: str, cases: Sequence[str], sides: Sequence[str]
+) -> argparse.ArgumentParser:
+    """Return the command line of a benchmark that is run in parts.
+
+    Parameters
+    ----------
+    description : str, optional
+    name : str
+        Of the benchmark, for its file of results.
+    cases, sides : sequence of str
+        All there are.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    file = HERE.parent / "build" / f"benchmarks-{name}.jsonl"
+    parser.add_argument("data", type=Path, nargs="?", help="folder that holds dsb2018 and bacteria")
+    parser.add_argument("--results", type=Path, default=file, metavar="FILE", help="where results are kept")
+    for what, known in (("cases", cases), ("sides", sides)):
+        told_as = f"separated by commas, of {', '.join(known)}"
+        parser.add_argument(f"--{what}", type=_words_of(known), default=tuple(known), metavar="NAMES", help=told_as)
+    parser.add_argument("--table", action="store_true", help="compute nothing, and print what there is")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the command line of a benchmark that is run in parts."""
+    options = parser.parse_args()
+    if options.data is None and not options.table:
+        parser.error("the folder of the data is missing")
+    return options
+
+
+def _words_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def words(text: str) -> tuple[str, ...]:
+        given = text.split(",")
+        unknown = [word for word in given if word not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"there is no {unknown[0]!r}; choose of {', '.join(known)}")
+        return tuple(word for word in known if word in given)
+
+    return words
+
+
+def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table in Markdown."""
+    for row in (heads, ["---"] * len(heads), *rows):
+        sys.stdout.write(f"| {' | '.join(row)} |\n")

@@ -56,7 +56,7 @@ def plain(folder: Path) -> Segment:
 
 def segmenter(folder: Path) -> Segment:
     """This project, in this process."""
-    from napari_seg_trainer.library.library import open_model
+    from napari_seg_trainer.library.pretrained import open_model
     from napari_seg_trainer.segmentation.request import SegmentRequest
     from napari_seg_trainer.segmentation.segment import Segmenter
 
@@ -66,7 +66,7 @@ def segmenter(folder: Path) -> Segment:
 
 def service(folder: Path) -> Segment:
     """This project, in its prediction process."""
-    from napari_seg_trainer.library.library import open_model
+    from napari_seg_trainer.library.pretrained import open_model
     from napari_seg_trainer.segmentation.request import SegmentRequest
     from napari_seg_trainer.segmentation.service import SegmentationService
 

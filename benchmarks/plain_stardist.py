@@ -1,7 +1,9 @@
 """Train plain StarDist on two annotation folders: the peer of the StarDist benchmarks, in a process of its own.
 
 It uses `StarDist2D.train` as StarDist's own examples do (flips, right-angle rotations, intensity changes), prints one
-JSON object with the seconds that `train` took, and with ``--test`` the scores on a third folder.
+JSON object with the seconds that `train` took, and with ``--test`` the scores on a third folder, or with ``--output``
+as well the labels that it finds there. What is not given is StarDist's default; ``--seconds`` ends the training in the
+middle of an epoch, which then counts as one.
 """
 
 import argparse
@@ -24,6 +26,9 @@ from stardist.models import Config2D, StarDist2D
 from napari_seg_trainer.annotations.folder import open_folders
 
 Images = list[NDArray[Any]]
+SIDE = 256
+DIVISIBLE = 8
+"""Patches of StarDist's default, in pixels, and by what times the grid its network needs them divisible."""
 
 
 def main() -> None:
@@ -32,19 +37,28 @@ def main() -> None:
     images, labels = read(options.data)
     validation = read([options.validation])
     with TemporaryDirectory() as folder:
-        model = StarDist2D(make_config(options), name="plain", basedir=folder)
+        model = StarDist2D(make_config(options, [*images, *validation[0]]), name="plain", basedir=folder)
         np.random.seed(options.seed)
-        if options.kept:
+        if options.kept or options.seconds:
             model.prepare_for_training()
+        if options.kept:
             model.callbacks.append(KeepEpochs(options.kept))
+        if options.seconds:
+            model.callbacks.append(StopAfter(options.seconds))
         began = time.perf_counter()
         model.train(images, labels, validation_data=validation, augmenter=augment, seed=options.seed)
         result: dict[str, Any] = {"train_seconds": time.perf_counter() - began}
+        result["steps"] = int(model.keras_model.optimizer.iterations)
         if options.test:
             model.load_weights("weights_best.h5")
             model.optimize_thresholds(*validation, optimize_kwargs={"verbose": 0})
+            finished = time.perf_counter()
             test = read([options.test])
-            result["scores"] = score(model, *test)
+            if options.output:
+                write_labels(model, options.test, test[0], options.output)
+            else:
+                result["scores"] = score(model, *test)
+            result["aside_seconds"] = time.perf_counter() - finished
             if options.kept:
                 reached = first_that_has(options.until, options.kept, lambda path: ap50_of(model, path, *test))
                 result["seconds_until"] = reached
@@ -57,28 +71,55 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--validation", type=Path, required=True)
     parser.add_argument("--test", type=Path)
+    parser.add_argument("--output", type=Path, help="folder for the labels of the test images, in place of scores")
     parser.add_argument("--until", type=float, help="AP50 on the test images; with it, --kept")
     parser.add_argument("--kept", type=Path, help="folder for the weights of all epochs")
-    parser.add_argument("--epochs", type=int, required=True)
-    parser.add_argument("--steps", type=int, required=True, help="steps an epoch")
-    parser.add_argument("--patch", type=int, required=True)
-    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--seconds", type=float, help="end the training after these")
+    parser.add_argument("--epochs", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=100, help="steps an epoch")
+    parser.add_argument("--patch", type=int, help=f"{SIDE}, or what the smallest image has, if not given")
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--grid", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
-def make_config(options: argparse.Namespace) -> Config2D:
+def make_config(options: argparse.Namespace, images: Images) -> Config2D:
     """Return StarDist's defaults but for what the benchmark fixes."""
+    patch = options.patch or usual_patch(images, options.grid)
     return Config2D(
         n_rays=32,
+        n_channel_in=1 if images[0].ndim == 2 else images[0].shape[-1],
         grid=(options.grid, options.grid),
-        train_patch_size=(options.patch, options.patch),
+        train_patch_size=(patch, patch),
         train_batch_size=options.batch,
         train_epochs=options.epochs,
         train_steps_per_epoch=options.steps,
         train_tensorboard=False,
     )
+
+
+def usual_patch(images: Images, grid: int) -> int:
+    """Return the side of the default patches, or what fits into the smallest image."""
+    smallest = min(min(image.shape[:2]) for image in images)
+    return min(SIDE, smallest) // (DIVISIBLE * grid) * DIVISIBLE * grid
+
+
+class StopAfter(Callback):
+    """Ends the training once the seconds are over, counted from its first step."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds, self._began = seconds, 0.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Take the time."""
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """End the epoch here, which is validated as any other, and the training with it."""
+        if time.perf_counter() - self._began >= self._seconds:
+            self.model.stop_training = True
 
 
 class KeepEpochs(Callback):
@@ -99,9 +140,10 @@ class KeepEpochs(Callback):
 
 
 def read(folders: Sequence[Path]) -> tuple[Images, Images]:
-    """Return normalized images and labels, both YX."""
+    """Return normalized images, YX or YXC, and labels, YX; each channel is normalized by itself."""
     annotated = [pair.read() for pair in open_folders(folders)]
-    return [normalize(each.image[0], 1, 99.8) for each in annotated], [each.labels for each in annotated]
+    images = [each.image[0] if len(each.image) == 1 else np.moveaxis(each.image, 0, -1) for each in annotated]
+    return [normalize(image, 1, 99.8, axis=(0, 1)) for image in images], [each.labels for each in annotated]
 
 
 def augment(image: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -117,6 +159,13 @@ def ap50_of(model: StarDist2D, weights: Path, images: Images, labels: Images) ->
     """Return the pooled AP at IoU 0.5 with the weights of an epoch."""
     model.keras_model.load_weights(weights)
     return score(model, images, labels)["ap50"]
+
+
+def write_labels(model: StarDist2D, folder: Path, images: Images, output: Path) -> None:
+    """Write what the model finds in the images of a folder."""
+    output.mkdir(parents=True)
+    for pair, image in zip(open_folders([folder]), images, strict=True):
+        np.save(output / f"{pair.stem}.npy", model.predict_instances(image, show_tile_progress=False)[0])
 
 
 def score(model: StarDist2D, images: Images, labels: Images) -> dict[str, float]:

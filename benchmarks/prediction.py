@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.folder import open_folders
-from napari_seg_trainer.library.library import ModelLibrary, open_model
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.pretrained import open_model
 
 SIDES = ("plain", "segmenter", "service")
 SIZES = {"small": 512, "large": 4096}

@@ -115,7 +115,7 @@ def train_one(dock: Any, data: Path, name: str) -> None:
     from napari_seg_trainer.api import make_job
 
     dock.show_form()
-    job = make_job(name=name, engine="stardist", data=(data,), hyperparameters=TRAINING)
+    job = make_job(name=name, engine="stardist", pretrained=None, data=(data,), hyperparameters=TRAINING)
     dock.job_form.set_value(job)
     wait(lambda: dock.job_form.data.survey is not None and not dock.job_form.reasons(), "the form is ready")
     wait(dock.form_page.button.isEnabled, "the training can begin")

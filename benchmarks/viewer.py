@@ -152,7 +152,9 @@ def train_and_watch() -> dict[str, float]:
     viewer.open_sample(docks.PLUGIN, "nuclei")
     dock = docks.open_dock(viewer, docks.TRAIN)
     dock.job_form.set_value(
-        make_job(name="watched", engine="stardist", builtin=("nuclei_dsb2018",), hyperparameters=TRAINING)
+        make_job(
+            name="watched", engine="stardist", pretrained=None, builtin=("nuclei_dsb2018",), hyperparameters=TRAINING
+        )
     )
     until(dock.form_page.button.isEnabled, 60)
     until(lambda: dock.job_form.data.survey is not None, 60)

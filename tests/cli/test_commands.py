@@ -464,6 +464,18 @@ def test_the_demonstration_trains_segments_and_reports(home, toy, undrawn, cli, 
     assert (tmp_path / "out" / "report.html").is_file()
     assert len(list((tmp_path / "out").glob("*_labelled.tif"))) == 8
     assert ModelLibrary().names() == ["demo-nuclei"]
+    assert "1. Segmenting" not in shown.out  # this engine has no starter
+
+
+def test_the_demonstration_begins_with_a_starter_and_compares(home, undrawn, cli, tmp_path):
+    shown = cli("demo", "--epochs", 1, "--output", tmp_path / "out")
+    assert (shown.status, shown.err) == (0, "")
+    steps = [line for line in shown.out.splitlines() if line[:3] in ("1. ", "2. ", "3. ", "4. ")]
+    assert steps[0].startswith("1. Segmenting images of nuclei with nuclei_fluorescence")
+    assert [step[:2] for step in steps] == ["1.", "2.", "3.", "4."]
+    assert "Note: Starts from nuclei_fluorescence, which finds " in shown.out
+    assert "the starter 'nuclei_fluorescence'" in shown.out.replace("\n", " ")
+    assert ModelLibrary().get("demo-nuclei").card.parent == "nuclei_fluorescence"
 
 
 def test_a_stardist_model_segments_from_the_command(stardist_training, command, tmp_path):

@@ -21,12 +21,13 @@ def sizes(*values):
     return np.array(values, np.float64)
 
 
-def facts(*diameters, shapes=SHAPES, pretrained=False):
-    return TrainingFacts(shapes, sizes(*diameters), sizes(*diameters), pretrained)
+def facts(*diameters, shapes=SHAPES, pretrained=False, found=None):
+    return TrainingFacts(shapes, sizes(*diameters), sizes(*diameters), pretrained, found)
 
 
 def test_what_the_user_chose_stays():
-    given = StarDistParameters(rays=96, grid=1, depth=2, patch_size=128, filters=16, epochs=3, learning_rate=0.01)
+    shape = {"rays": 96, "grid": 1, "depth": 2, "filters": 16}
+    given = StarDistParameters(**shape, patch_size=128, epochs=3, learning_rate=0.01, keep=0.2)
     assert given.completed(facts(200.0)) == given
 
 
@@ -91,6 +92,29 @@ def test_a_model_that_is_trained_on_learns_slower_and_keeps_its_shape():
 @pytest.mark.parametrize(("images", "epochs"), [(3, 500), (24, 191), (96, 191), (200, 100), (5000, 100)])
 def test_few_images_are_seen_more_often(images, epochs):
     assert StarDistParameters().completed(facts(20.0, shapes=images * [(256, 256)])).epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("images", "found", "keep"), [(2, 0.9, 0.75), (10, 0.9, 0.45), (90, 0.9, 0.09), (2, 0.1, 0.08), (2, 0.0, 0.0)]
+)
+def test_of_a_model_that_finds_the_objects_more_stays_where_there_are_few_images(images, found, keep):
+    known = facts(20.0, shapes=images * [(256, 256)], pretrained=True, found=found)
+    assert StarDistParameters().completed(known).keep == keep
+    assert StarDistParameters(keep=0.3).completed(known).keep == 0.3
+
+
+def test_what_was_not_looked_at_is_not_known():
+    assert StarDistParameters().completed(facts(20.0, pretrained=True)).keep is None
+    assert StarDistParameters().completed(facts(20.0)).keep == 0
+
+
+def test_a_training_from_what_finds_the_objects_is_shorter():
+    shapes = 24 * [(256, 256)]
+    length = {
+        found: StarDistParameters().completed(facts(20.0, shapes=shapes, pretrained=True, found=found)).epochs
+        for found in (0.0, 0.5, 1.0)
+    }
+    assert length[0.0] > length[0.5] > length[1.0] == 100
 
 
 def test_a_pretrained_network_keeps_its_shape():

@@ -10,6 +10,8 @@ pytest.importorskip("torch")
 
 import torch
 
+from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.annotations.patches import PatchPlan, draw_patch
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.engines.protocol import TrainingData, TrainingTask
@@ -20,9 +22,11 @@ from napari_seg_trainer.engines.stardist.losses import batch_of, expect_distance
 from napari_seg_trainer.engines.stardist.spec import SPEC
 from napari_seg_trainer.engines.stardist.targets import make_batch
 from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet
+from napari_seg_trainer.engines.stardist.weights import read_arrays
 from napari_seg_trainer.engines.tiles import TellsTiles
 from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 from napari_seg_trainer.evaluation.matching import match
+from napari_seg_trainer.library.pretrained import fetch
 from napari_seg_trainer.schema.job import Hyperparameters
 from napari_seg_trainer.testing.discs import disc_image
 from napari_seg_trainer.testing.engine_suite import EngineSuite
@@ -142,6 +146,38 @@ def test_a_training_goes_on_with_the_network_that_it_began_with(way, tmp_path, m
     gone_on = train(given, data, tmp_path / "gone on", checkpoint=begun.epoch_folder(1), first_epoch=2)
     told = [json.loads((each / "config.json").read_text()) for each in (begun.epoch_folder(1), gone_on.epoch_folder(2))]
     assert [config["unet_batch_norm"] for config in told] == [False, False]
+
+
+def exported(context, epoch, data, folder):
+    """The weights of the model that an epoch becomes."""
+    folder.mkdir()
+    load_engine(SPEC).export(context.epoch_folder(epoch), data, folder, context)
+    return [array for layer in read_arrays(folder / "weights_best.h5") for array in layer]
+
+
+@pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
+def test_of_a_pretrained_model_as_much_stays_as_is_wanted(way, tmp_path):
+    data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))
+    begun = train(task(computes_with=way), data, tmp_path / "begun")
+    old = exported(begun, 1, data, tmp_path / "old")
+    new = {}
+    for keep in (0.0, 0.25, 1.0):
+        given = task(tmp_path / "old", computes_with=way, keep=keep)
+        new[keep] = exported(train(given, data, tmp_path / f"tuned {keep}"), 1, data, tmp_path / f"new {keep}")
+    assert any(not np.allclose(a, b) for a, b in zip(new[0.0], old, strict=True))
+    for trained, mixed, kept, before in zip(new[0.0], new[0.25], new[1.0], old, strict=True):
+        np.testing.assert_allclose(kept, before, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(mixed, 0.75 * trained + 0.25 * before, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
+def test_a_training_that_keeps_some_of_its_start_goes_on_alike(way, tmp_path):
+    data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))
+    exported(train(task(computes_with=way), data, tmp_path / "begun"), 1, data, tmp_path / "old")
+    given = task(tmp_path / "old", computes_with=way, keep=0.5, epochs=2)
+    whole = train(given, data, tmp_path / "whole")
+    gone_on = train(given, data, tmp_path / "gone on", checkpoint=whole.epoch_folder(1), first_epoch=2)
+    assert gone_on.losses(2) == pytest.approx(whole.losses(2), rel=1e-3)
 
 
 def test_an_epoch_of_a_network_of_any_size_takes_no_memory(tmp_path):
@@ -344,3 +380,15 @@ def test_the_network_looks_as_far_as_the_design_says(depth, grid):
         changed = (np.asarray(network([lit])[1]) != np.asarray(network([dark])[1])).any(axis=(0, 2, 3))
         farthest = max(farthest, int(np.abs(np.flatnonzero(changed) * grid - place).max()))
     assert farthest == farthest_pixel(depth, grid)
+
+
+@pytest.mark.parametrize("starter", [model for model in SPEC.pretrained if model.is_starter], ids=lambda it: it.name)
+def test_plain_stardist_finds_the_same_with_a_starter(starter, tmp_path):
+    model = fetch(starter, SPEC, tmp_path)
+    channels = len(model.card.channels)
+    pixels = AnnotationFolder.open(builtin_folder("nuclei_dsb2018", "test")).pairs[0].read().image[0].astype(np.float32)
+    low, high = np.percentile(pixels, (1, 99.8))
+    image = np.stack([(pixels - low) / (high - low)] * channels)
+    labels, _ = plain(model.folder).predict_instances(np.moveaxis(image, 0, -1), axes="YXC")
+    np.testing.assert_array_equal(load_engine(SPEC).load(model.folder).predict(image), labels)
+    assert channels == 3 or labels.max() > 3

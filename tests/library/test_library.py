@@ -11,7 +11,8 @@ import pytest
 
 import napari_seg_trainer.errors
 from napari_seg_trainer.errors import LibraryError
-from napari_seg_trainer.library.library import ModelLibrary, open_model
+from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.pretrained import open_model
 
 SOURCES = Path(napari_seg_trainer.errors.__file__).parents[1]
 

@@ -21,6 +21,7 @@ from qtpy.QtCore import QEvent, Qt, QThreadPool
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
 from napari_seg_trainer import train
+from napari_seg_trainer.napari_plugin.train import start_look
 from napari_seg_trainer.runs.run import Run
 from testkit.patience import MILLISECONDS
 from testkit.shared_viewer import SharedViewer, fresh_settings
@@ -48,6 +49,18 @@ class PatientBot(QtBot):
 
     def waitExposed(self, widget: Any, *, timeout: int = MILLISECONDS) -> Any:
         return super().waitExposed(widget, timeout=max(timeout, MILLISECONDS))  # napari's fixture gives five seconds
+
+
+@pytest.fixture
+def real_look() -> None:
+    """Forms ask in a process of its own what a training would start from."""
+
+
+@pytest.fixture(autouse=True)
+def _looks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test does not ask for it, nobody looks: that imports a framework in another process, each time."""
+    if "real_look" not in request.fixturenames:
+        monkeypatch.setattr(start_look, "look", lambda job, running: start_look.Proposal("Not looked at."))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The form of a training, filled in as a user does it."""
 
 import json
+import sys
 from datetime import UTC, date, datetime
 from html import unescape
 from pathlib import Path
@@ -12,15 +13,18 @@ from qtpy.QtWidgets import QApplication, QComboBox
 
 from napari_seg_trainer.cli.demo import DATASET, demo_job
 from napari_seg_trainer.engines.registry import engine_spec, parse_parameters
+from napari_seg_trainer.engines.stardist.spec import RATE, TUNING_RATE
 from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.train.job_form import JobForm
-from napari_seg_trainer.napari_plugin.train.pretrained_field import FILE, FOLDER, SCRATCH
+from napari_seg_trainer.napari_plugin.train.pretrained_field import AUTOMATICALLY, FILE, FOLDER, SCRATCH
+from napari_seg_trainer.napari_plugin.train.start_look import LOOKING
 from napari_seg_trainer.paths import downloads_folder
 from napari_seg_trainer.runs.dataset import open_dataset
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.job import (
+    AUTOMATIC,
     LEAST_EPOCHS,
     MOST_EPOCHS,
     ChannelInput,
@@ -234,6 +238,34 @@ def test_a_job_shows_how_long_it_takes(form, annotation_folder, given, length):
     form.set_value(job)
     assert field(form, "length").value == length
     assert form.value().hyperparameters == given
+
+
+def test_the_starter_that_finds_the_objects_is_proposed(real_look, form, settled, qtbot):
+    box = form.pretrained.box
+    assert texts(box)[:2] == [AUTOMATICALLY, SCRATCH]
+    choose(form.data.list.builtin_box, DATASET)
+    settled()
+    assert form.pretrained._note.text() == LOOKING.reason
+    qtbot.waitUntil(lambda: box.currentText() == "nuclei_fluorescence (auto)")
+    assert form.pretrained._note.text().startswith("Starts from nuclei_fluorescence, which finds ")
+    assert form.value().pretrained == AUTOMATIC
+    assert field(form, "learning_rate").native.placeholderText() == f"{TUNING_RATE:g} (auto)"
+    field(form, "rays").native.setText("64")
+    qtbot.waitUntil(lambda: box.currentText() == "from scratch (auto)")
+    assert form.pretrained._note.text() == "Starts from scratch, as the shape of the network is given."
+    assert field(form, "learning_rate").native.placeholderText() == f"{RATE:g} (auto)"
+    choose(box, SCRATCH)
+    assert form.value().pretrained is None
+    assert form.pretrained._note.text() == ""
+
+
+def test_a_look_that_fails_leaves_it_to_the_training(real_look, form, settled, qtbot, annotation_folder, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    form.add_data(annotation_folder(images=3))
+    settled()
+    qtbot.waitUntil(lambda: form.pretrained._note.text().startswith("What it starts from is settled when"))
+    assert form.pretrained.box.currentText() == AUTOMATICALLY
+    assert form.reasons() == {}
 
 
 def test_the_demonstration_trains_as_the_form_does(form, settled):
@@ -649,7 +681,7 @@ def test_a_built_in_model_that_was_fetched_before_is_taken_over(form, settled, a
 
 
 def test_models_that_come_and_go_are_offered(form, stardist_model, qtbot):
-    assert texts(form.pretrained.box)[0] == SCRATCH
+    assert texts(form.pretrained.box)[:2] == [AUTOMATICALLY, SCRATCH]
     assert texts(form.pretrained.box)[-1] == FOLDER
     stardist_model("later")
     qtbot.waitUntil(lambda: "later" in texts(form.pretrained.box))
@@ -724,7 +756,7 @@ def test_cellpose_has_fields_and_defaults_of_its_own(
     assert form.pretrained.box.currentText() == start
     assert [row.key[0] for row in form.inputs.channels.rows] == ["a", "b", "c"][:most]
     job = form.value()
-    assert (job.engine, job.pretrained, job.hyperparameters) == (engine, None, {})
+    assert (job.engine, job.pretrained, job.hyperparameters) == (engine, AUTOMATIC, {})
 
 
 def test_the_second_channel_of_cellpose_may_be_none(form, annotation_folder, settled):

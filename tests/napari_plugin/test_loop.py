@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, SEGMENT, TRAIN, open_dock, opened
+from napari_seg_trainer.schema.job import AUTOMATIC
 
 LEFT = Qt.MouseButton.LeftButton
 SIZE = 96
@@ -54,7 +55,7 @@ class Loop:
         dock = opened(self.viewer, TRAIN)
         form = dock.job_form
         self.qtbot.waitUntil(lambda: form.data.survey is not None)
-        if form.pretrained.value() is None:
+        if form.pretrained.value() == AUTOMATIC:
             self.qtbot.mouseClick(form.engine.buttons["toy"], LEFT)
         form.name.value = name
         self.qtbot.waitUntil(lambda: form.reasons() == {} and dock.form_page.button.isEnabled())

@@ -115,6 +115,7 @@ def test_a_training_is_followed_to_its_model(view, viewer, begin, qtbot, tmp_pat
 def test_stop_keeps_the_best(view, viewer, begin, qtbot, click):
     view.show_run(begin(epochs=1000, seconds=0.1))
     wait_for_epochs(qtbot, view, 2)
+    qtbot.waitUntil(lambda: bool(progress._all_instances))
     (bar,) = progress._all_instances
     assert (bar.desc, bar.total) == ("Training nuclei", 1000)
     click(view.button)

@@ -19,9 +19,11 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QMessageBox
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
+from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.layers.planes import PROVENANCE
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, TRAIN, open_dock, opened
+from napari_seg_trainer.napari_plugin.segment import widget as segment_widget
 from napari_seg_trainer.napari_plugin.segment.frames import ALL, FOLDER
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 from testkit import processes
@@ -112,7 +114,7 @@ def test_the_newest_model_is_chosen_with_its_card(segment, toy_model):
     toy_model("old")
     toy_model("new", ("dapi", "actin"), pixel_size=0.325, scores={"ap50": 0.914})
     widget = segment("new")
-    assert list(widget.form.model.choices) == ["new", "old"]
+    assert list(widget.form.model.choices) == ["new", "old", "nuclei_fluorescence", "nuclei_tissue"]
     assert widget.form.card.value.replace("\u00a0", " ") == "Toy · 2 channels · 0.325 µm · AP50 0.91"
     assert "Open an image" in widget.reason
 
@@ -132,13 +134,26 @@ def test_a_finished_training_selects_its_model(segment, toy_model, qtbot):
     qtbot.waitUntil(lambda: widget.model_name == "third")
 
 
-def test_without_a_model_there_is_a_way_to_the_training(viewer, home, qtbot):
+def test_without_a_model_there_is_a_way_to_the_training(viewer, home, qtbot, monkeypatch):
+    monkeypatch.setattr(segment_widget, "list_starters", list)  # as where no engine is installed
     widget = open_dock(viewer, SEGMENT)
     qtbot.waitUntil(widget.no_model.isVisible)
     assert not widget.button.isEnabled()
     assert widget.form.isHidden()
     qtbot.mouseClick(widget.no_model.button, LEFT)
     assert opened(viewer, TRAIN) is not None
+
+
+def test_before_anything_is_trained_a_starter_segments(viewer, home, qtbot):
+    image = builtin_folder("nuclei_dsb2018", "test") / "1609b1b8480e.tif"
+    viewer.open(image, plugin="napari")
+    widget = open_dock(viewer, SEGMENT)
+    qtbot.waitUntil(widget.button.isEnabled)
+    assert widget.model_name == "nuclei_fluorescence"
+    before = len(viewer.layers)
+    qtbot.mouseClick(widget.button, LEFT)
+    qtbot.waitUntil(lambda: len(viewer.layers) > before)
+    assert viewer.layers[-1].data.max() > 3
 
 
 def test_an_engine_that_is_not_installed_tells_its_command(segment, wilful_model, viewer, qtbot):

@@ -51,12 +51,13 @@ def test_the_channel_that_shows_the_objects_is_taken(train, annotation_folder):
 def test_a_pretrained_model_is_scored_on_the_same_images(train):
     train("old")
     run = train("new", pretrained="old")
-    (first,) = told(run, Baseline)
-    assert first.name == "the model 'old'"
+    first, second = told(run, Baseline)
+    assert (first.name, second.name) == ("the model 'old'", "Otsu and watershed")
     assert first.scores == told(run, Evaluated)[-1].scores
     (verdict,) = told(run, Verdict)
     assert verdict.sentences[0] == "Finds 100 of 100 objects; 0 of 100 that it finds are not real."
-    assert "too few to tell which is better" in verdict.sentences[1]
+    assert "of the model 'old', but 1 image is too few to tell which is better" in verdict.sentences[1]
+    assert "of Otsu and watershed, but 1 image is too few to tell which is better" in verdict.sentences[2]
     model = ModelLibrary().get("new")
     assert model.card.verdict == verdict.sentences
     assert {"ap50", "missed", "extra", "merged", "split"} <= model.card.scores.keys()

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from napari_seg_trainer.library.library import open_model
 from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.library.pretrained import open_model
 
 StrPath = str | PathLike[str]
 OnImages = Callable[[float, int], object]

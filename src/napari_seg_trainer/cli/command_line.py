@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from napari_seg_trainer.annotations.channels import unnamed
 from napari_seg_trainer.cli.options import join_names, parse_value
 from napari_seg_trainer.engines.registry import DEFAULT_ENGINE
-from napari_seg_trainer.schema.job import ChannelInput, Normalization, TrainingJob
+from napari_seg_trainer.schema.job import SCRATCH, ChannelInput, Normalization, TrainingJob
 
 # hyperparameters with an option of their own, and what the option takes
 _OPTIONS: dict[str, type[int] | type[float]] = {
@@ -67,7 +67,7 @@ def _options(job: TrainingJob) -> Iterator[tuple[str, str]]:
     for field in ("pixel_size", "validation_split", "pretrained", "seed"):
         value = getattr(job, field)
         if value != TrainingJob.model_fields[field].default:
-            yield field.replace("_", "-"), str(value)
+            yield field.replace("_", "-"), SCRATCH if value is None else str(value)
     for name, setting in job.hyperparameters.items():
         yield _hyperparameter(name, setting)
 

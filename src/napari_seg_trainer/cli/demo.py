@@ -8,16 +8,19 @@ import typer
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.api import make_job, scored
+from napari_seg_trainer.api.scoring import Scored
 from napari_seg_trainer.cli.console import AsJson, print_json, print_scores, say
 from napari_seg_trainer.cli.counting import counting
 from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.engines.registry import DEFAULT_ENGINE, engine_spec
 from napari_seg_trainer.errors import DataError, RunError
+from napari_seg_trainer.evaluation.comparison import compare_scores, tell_difference
 from napari_seg_trainer.evaluation.report import Example, write_report
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.library.pretrained import fetch
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
@@ -34,27 +37,39 @@ def demo(
     epochs: Annotated[int | None, typer.Option(help="Fewer for a quicker look, more for a better model.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Train on built-in images of real nuclei, segment images the model has not seen, and write a report."""
-    spec, job = engine_spec(engine), demo_job(engine, epochs)
-    if not json:
-        say(f"Training {spec.title} on built-in images of nuclei (2018 Data Science Bowl). This takes a few minutes.")
-    run = launch(job)
+    """Segment real nuclei with a starter, train on built-in images, segment with that, compare, and write a report."""
+    spec, test = engine_spec(engine), builtin_folder(DATASET, "test")
+    tell = (lambda _text: None) if json else say
+    found: dict[str, list[Scored]] = {}
+    starter = next((fetch(model, spec) for model in spec.pretrained if model.is_starter), None)
+    if starter is not None:
+        tell(f"1. Segmenting images of nuclei with {starter.name}, a model that comes with this program.")
+        found[starter.name] = _segmented(starter, test)
+    tell(f"2. Training {spec.title} on other images of nuclei (2018 Data Science Bowl). This takes a few minutes.")
+    run = launch(demo_job(engine, epochs))
     status = watch(run, json)
     if status:
         raise typer.Exit(status)
     model = _model_of(run)
-    test = builtin_folder(DATASET, "test")
-    with frameworks_logged(), counting("segmenting images that the model has not seen") as progress:
-        results = list(scored(model, [test], progress=progress))
-    found = [done.result for done in results if done.result]
-    scores = Scores.of(one.score for one in found)
+    tell("3. Segmenting with the new model, which has not seen these images either.")
+    own = found[model.name] = _segmented(model, test)
+    scores = {name: Scores.of(one.score for one in several) for name, several in found.items()}
     with explained(output, DataError):
         output.mkdir(parents=True, exist_ok=True)
-        for one in found:
+        for one in own:
             write_labels(output / f"{one.image.stem}_labelled.tif", one.labels)
-        examples = [Example(one.image.stem, one.image.image[0], one.image.labels, one.labels) for one in found]
-        report = write_report(output, model.card, run.events(), examples[:6], scores, citations=spec.citations)
-    _conclude(json, scores, report, test, found[0].image.stem, output)
+        examples = [Example(one.image.stem, one.image.image[0], one.image.labels, one.labels) for one in own]
+        cited = spec.citations
+        report = write_report(output, model.card, run.events(), examples[:6], scores[model.name], citations=cited)
+    if json:
+        print_json({"pooled": scores[model.name].pooled, "mean": scores[model.name].mean, "report": report})
+    else:
+        _conclude(scores, model.name, report, test / f"{own[0].image.stem}.tif", output)
+
+
+def _segmented(model: LibraryModel, test: Path) -> list[Scored]:
+    with frameworks_logged(), counting("segmenting") as progress:
+        return [done.result for done in scored(model, [test], progress=progress) if done.result]
 
 
 def demo_job(engine: str, epochs: int | None = None) -> TrainingJob:
@@ -71,16 +86,19 @@ def _model_of(run: Run) -> LibraryModel:
     return ModelLibrary().get(last.model)
 
 
-def _conclude(json: bool, scores: Scores, report: Path, test: Path, stem: str, output: Path) -> None:
-    if json:
-        print_json({"pooled": scores.pooled, "mean": scores.mean, "report": report})
-        return
+def _conclude(scores: dict[str, Scores], model: str, report: Path, image: Path, output: Path) -> None:
+    """Compare, and say how to look at what was found."""
+    own = scores[model]
     say("")
-    say(f"Scores on {len(scores.images)} images that the model has not seen:")
-    print_scores(scores)
+    say(f"4. Scores on {len(own.images)} images that the model has not seen:")
+    print_scores(own)
+    for name, other in scores.items():
+        if name != model:
+            difference = tell_difference(compare_scores(own.images, other.images), f"the starter {name!r}")
+            say(f"On these images: {difference}")
     napari = Path(sys.executable).with_name("napari")
     command = napari if napari.exists() else "napari"
     say("")
     say(f"Report: {report}")
     say("To look at an image with the objects found in it, open napari with:")
-    say(f"  {command} {test / f'{stem}.tif'} {output / f'{stem}_labelled.tif'}")
+    say(f"  {command} {image} {output / f'{image.stem}_labelled.tif'}")

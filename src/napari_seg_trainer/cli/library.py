@@ -12,6 +12,7 @@ from napari_seg_trainer.library.archive import SUFFIX
 from napari_seg_trainer.library.archive import export_model as write_archive
 from napari_seg_trainer.library.archive import import_model as read_archive
 from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.pretrained import starters
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the library.")]
 
@@ -45,6 +46,9 @@ def models(json: AsJson = False) -> None:
                 for model in found
             ],
         )
+    along = ", ".join(model.name for _, model in starters())
+    if along:
+        say(f"Beside them, these come along and can be used by their names: {along}.")
     for reason in broken.values():
         err.print(f"[yellow]Warning:[/] {escape(reason)}")
 

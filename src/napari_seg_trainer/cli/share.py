@@ -14,7 +14,7 @@ from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.cli.use import Channels, Model
 from napari_seg_trainer.library.bioimageio.export import export_bioimageio as write_package
 from napari_seg_trainer.library.bioimageio.process import LICENSES
-from napari_seg_trainer.library.library import open_model
+from napari_seg_trainer.library.pretrained import open_model
 from napari_seg_trainer.schema.model_card import ModelCard
 from napari_seg_trainer.segmentation.request import SegmentRequest, fit
 

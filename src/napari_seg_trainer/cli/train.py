@@ -55,7 +55,11 @@ TestData = Annotated[
     list[Path] | None, typer.Option(help="Annotation folder to score the finished model on, once; it chooses nothing.")
 ]
 Pretrained = Annotated[
-    str | None, typer.Option(help="Model to start from: in the library, a folder, or built-in (2D_versatile_fluo).")
+    str | None,
+    typer.Option(
+        help="Model to start from: in the library, a folder, or built-in (2D_versatile_fluo); or 'scratch'. By default "
+        "the starter that finds most of the drawn objects, if it finds some."
+    ),
 ]
 Seed = Annotated[
     int | None, typer.Option(help="The same seed gives the same split and the same training; 0 by default.")

@@ -15,7 +15,7 @@ from napari_seg_trainer.cli.quiet import frameworks_logged
 from napari_seg_trainer.errors import DataError, LibraryError
 from napari_seg_trainer.evaluation.comparison import compare_scores, tell_difference
 from napari_seg_trainer.evaluation.scores import Scores
-from napari_seg_trainer.library.library import open_model
+from napari_seg_trainer.library.pretrained import open_model
 from napari_seg_trainer.segmentation.files import SegmentedFile, segment_files, without_labels
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.suggest import rank

@@ -21,20 +21,17 @@ class PretrainedModel(FrozenModel):
     checksum : str
         Of that file, such as ``"sha256:..."``; None where neither its makers nor others tell one.
     channels : tuple of str
-        Names of its inputs.
+        Names of its inputs; of a model of this project, its card tells them.
+    is_starter : bool
+        Whether trainings start from it by themselves where it suits the images.
     """
 
     name: str
     title: str
     url: str
     checksum: str | None
-    channels: tuple[str, ...]
-
-    @property
-    def folder_name(self) -> str:
-        """What its folder is called once it is there; another one for another version that comes along."""
-        comes_along = self.url.startswith("package:")
-        return f"{self.name}-{self.checksum[-8:]}" if comes_along and self.checksum else self.name
+    channels: tuple[str, ...] = ()
+    is_starter: bool = False
 
     @property
     def is_archive(self) -> bool:

@@ -121,10 +121,10 @@ class TrainingData:
     object_extents: NDArray[np.float64]
     axes: Axes = PLANE
 
-    def facts(self, *, pretrained: bool) -> TrainingFacts:
+    def facts(self, *, pretrained: bool, found: float | None = None) -> TrainingFacts:
         """Return what parameters are chosen by."""
         shapes = [prepared.labels.shape for prepared in self.training]
-        return TrainingFacts(shapes, self.object_diameters, self.object_extents, pretrained)
+        return TrainingFacts(shapes, self.object_diameters, self.object_extents, pretrained, found)
 
 
 class Predictor(Protocol):

@@ -36,6 +36,7 @@ def give_verdict(
     tested: Scores | None = None,
     reasons: Mapping[str, Reason] | None = None,
     curve: LearningCurve | None = None,
+    also: Mapping[str, Scores] | None = None,
 ) -> tuple[str, ...]:
     """Return what is to be said of a model, the most important first.
 
@@ -55,6 +56,8 @@ def give_verdict(
         Why the worst images may be so, by name.
     curve : LearningCurve, optional
         How models of some of the images do; what more images would bring is then told by it alone.
+    also : mapping of str to Scores, optional
+        How others did on these images, by what they are called.
     """
     finds_some = any(image.half.true_positive for image in scores.images)
     # of a model that finds nothing, every image is as bad as the others
@@ -64,6 +67,7 @@ def give_verdict(
         _how_good(scores, finds_some),
         _test(tested),
         _against(scores, baseline, other, learning, curve is not None),
+        *(_against(scores, name, scored, learning, curve is not None) for name, scored in (also or {}).items()),
         tell_course(epochs, is_asked=curve is not None),
         tell_learning_curve(curve, scores) if curve else "",
         tell_kinds(scores.mistakes),

@@ -24,6 +24,7 @@ from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.celldetective import remove_companions, write_companions
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model, write_card
 from napari_seg_trainer.library.problems import disk_problem, explained
+from napari_seg_trainer.schema.job import AUTOMATIC, SCRATCH
 from napari_seg_trainer.schema.model_card import ModelCard
 from napari_seg_trainer.schema.names import MAX_NAME_LENGTH, check_model_name
 
@@ -31,7 +32,7 @@ FORGOTTEN_SECONDS = 24 * 3600.0
 _UNFINISHED = (".incoming-", ".importing-", ".deleted-")
 _TAKEN = {errno.EEXIST, errno.ENOTEMPTY}
 _log = logging.getLogger(__name__)
-__all__ = ["LibraryModel", "ModelLibrary", "open_model"]
+__all__ = ["LibraryModel", "ModelLibrary"]
 
 
 class ModelLibrary:
@@ -113,6 +114,8 @@ class ModelLibrary:
             check_model_name(name)
         except ValueError as error:
             raise LibraryError(str(error)) from error
+        if name.lower() in (AUTOMATIC, SCRATCH):
+            raise LibraryError(f"Model name '{name}' cannot be used: it says how a training starts. Choose another.")
         taken = {entry.lower(): entry for entry in self._all_entries()}.get(name.lower())
         if taken is not None:
             same = "" if taken == name else f" as '{taken}'"
@@ -273,28 +276,6 @@ def numbered(name: str) -> Iterator[str]:
     yield name
     for number in itertools.count(2):
         yield f"{name[: MAX_NAME_LENGTH - len(str(number)) - 1]}-{number}"
-
-
-def open_model(name_or_path: str | Path, library: ModelLibrary | None = None) -> LibraryModel:
-    """Return a model by its name in the library, or by its folder.
-
-    Parameters
-    ----------
-    name_or_path : str or Path
-        A text that is a name in the library means that model.
-    library : ModelLibrary, optional
-        The user's library if not given.
-
-    Raises
-    ------
-    LibraryError
-        If it is neither, or the model is broken.
-    """
-    library = library or ModelLibrary()
-    if isinstance(name_or_path, str) and name_or_path in library:
-        return library.get(name_or_path)
-    folder = Path(os.path.expanduser(name_or_path))
-    return read_model(folder) if os.path.isdir(folder) else library.get(str(name_or_path))
 
 
 def _renamed(card: ModelCard, name: str) -> ModelCard:

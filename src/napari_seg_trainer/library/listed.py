@@ -11,6 +11,7 @@ from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.engines.registry import engine_specs, missing
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
+from napari_seg_trainer.library.pretrained import fetch, starters
 from napari_seg_trainer.schema.job import Normalization
 from napari_seg_trainer.schema.model_card import ModelCard
 from napari_seg_trainer.schema.parameters import parameters_of
@@ -88,6 +89,17 @@ def list_models(library: ModelLibrary) -> list[ListedModel]:
     lacks = {name: missing(spec) for name, spec in specs.items()}
     models = sorted(library, key=lambda model: model.card.created, reverse=True)
     return [ListedModel(model, specs.get(model.card.engine), lacks.get(model.card.engine, ())) for model in models]
+
+
+def list_starters() -> list[ListedModel]:
+    """Return the models that come along, of the engines that are installed.
+
+    Raises
+    ------
+    LibraryError
+        If one cannot be unpacked.
+    """
+    return [ListedModel(fetch(model, spec), spec) for spec, model in starters()]
 
 
 def day(moment: datetime, now: datetime) -> str:

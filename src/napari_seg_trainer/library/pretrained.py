@@ -1,5 +1,6 @@
 """Models to start from: from the library, from a folder, or built in and fetched on first use."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from napari_seg_trainer import paths
 from napari_seg_trainer.engines.foreign import ForeignReader
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec
-from napari_seg_trainer.engines.registry import engine_specs, foreign_reader
+from napari_seg_trainer.engines.registry import engine_specs, foreign_reader, missing
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.download import OnBytes, download
 from napari_seg_trainer.library.foreign import read_foreign
@@ -68,6 +69,37 @@ def resolve_pretrained(
     return found
 
 
+def starters() -> list[tuple[EngineSpec, PretrainedModel]]:
+    """Return the models that come along, of all engines that are installed."""
+    specs = [spec for spec in engine_specs().values() if not missing(spec)]
+    return [(spec, model) for spec in specs for model in spec.pretrained if model.is_starter]
+
+
+def open_model(name_or_path: str | Path, library: ModelLibrary | None = None) -> LibraryModel:
+    """Return a model by its name in the library, by its folder, or a starter by its name.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A text that is a name in the library means that model.
+    library : ModelLibrary, optional
+        The user's library if not given.
+
+    Raises
+    ------
+    LibraryError
+        If it is none of them, or the model is broken.
+    """
+    library = library or ModelLibrary()
+    if isinstance(name_or_path, str) and name_or_path in library:
+        return library.get(name_or_path)
+    folder = _path(str(name_or_path))
+    if os.path.isdir(folder):
+        return read_model(folder)
+    found = next((fetch(model, spec) for spec, model in starters() if model.name == name_or_path), None)
+    return found or library.get(str(name_or_path))
+
+
 def open_folder(folder: Path) -> LibraryModel:
     """Return the model in a folder, made here, by StarDist or by Celldetective.
 
@@ -102,7 +134,7 @@ def fetch(
     DownloadError
         If it cannot be fetched.
     """
-    target = (paths.downloads_folder() if folder is None else folder) / model.folder_name
+    target = (paths.downloads_folder() if folder is None else folder) / _folder_name(model)
     if not target.is_dir():
         file = _file_of(model, target, progress)
         try:
@@ -123,15 +155,27 @@ def fetch(
     return LibraryModel(target, card.replace(name=model.name, channels=channels))
 
 
-def _file_of(model: PretrainedModel, target: Path, progress: OnBytes | None) -> Path:
-    """Return a model's file, fetched or copied to where it can be moved."""
-    place = target.with_name(f"{model.name}{'.zip' if model.is_archive else '.weights'}")
+def _folder_name(model: PretrainedModel) -> str:
+    """Return what a model's folder is called; another one for another version of a file that comes along."""
+    file = _along(model)
+    return model.name if file is None else f"{model.name}-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
+
+
+def _along(model: PretrainedModel) -> Path | None:
+    """Return a model's file where it comes along in a package."""
     try:
         there = model.file()
     except ModuleNotFoundError as error:
         raise LibraryError(f"The package of pretrained model {model.name!r} is not installed: {error}.") from error
     if there is not None and not there.is_file():
         raise LibraryError(f"Pretrained model {model.name!r} lacks its file '{there}'. Reinstall its package.")
+    return there
+
+
+def _file_of(model: PretrainedModel, target: Path, progress: OnBytes | None) -> Path:
+    """Return a model's file, fetched or copied to where it can be moved."""
+    place = target.with_name(f"{model.name}{'.zip' if model.is_archive else '.weights'}")
+    there = _along(model)
     if there is None:
         return download(model.url, place, checksum=model.checksum, progress=progress)
     with explained(target.parent):

@@ -31,10 +31,13 @@ class ScoredBaseline(FrozenModel):
     name : str
     scores : Scores
         Of some or all of the validation images.
+    also : tuple of ScoredBaseline
+        What the model is compared with as well: where a pretrained model is to be beaten, the classical method.
     """
 
     name: str
     scores: Scores
+    also: "tuple[ScoredBaseline, ...]" = ()
 
 
 def settle_baseline(
@@ -47,8 +50,8 @@ def settle_baseline(
     run : Run
     engine : Engine
     parent : LibraryModel, optional
-        The model that the training starts from. Without one it is Otsu's threshold and a watershed, on the channel on
-        which they do best.
+        The model that the training starts from. Without one, and beside it, it is Otsu's threshold and a watershed, on
+        the channel on which they do best.
     data : TrainingData
     progress : callable
         Told the stage, how many images are done, and how many there are.
@@ -61,9 +64,12 @@ def settle_baseline(
     # among those that the model will be scored on
     scored = scored_images(data.validation)
     images = evenly(scored, len(scored), MOST_PIXELS)
-    found = _of_parent(engine, parent, images, progress) if parent else _classical(data, images, progress)
+    found = _classical(data, images, progress)
+    if parent:
+        found = _of_parent(engine, parent, images, progress).replace(also=(found,))
     write_text(file, found.model_dump_json())
-    run.append(events.Baseline(name=found.name, images=len(images), scores=found.scores.told))
+    for one in (found, *found.also):
+        run.append(events.Baseline(name=one.name, images=len(images), scores=one.scores.told))
     return found
 
 

@@ -228,7 +228,7 @@ class RunContext(RunReporter):
         plan, is_open = self._plan, self._plan.epochs is None
         said = plan.end_epoch(event, None if scores is None else mean_ap(scores.told))
         if said and is_open:
-            self._run.keep_epochs(settled(plan.epochs))
+            self._run.keep(hyperparameters={"epochs": plan.epochs})
         if said and self._scoring is not None:
             self._scoring.settle(settled(plan.epochs), self._pixels if is_open else None)
         if said:

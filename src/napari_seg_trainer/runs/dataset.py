@@ -32,10 +32,11 @@ from napari_seg_trainer.annotations.prepare import (
     resize_labels,
     scale_factor,
 )
+from napari_seg_trainer.annotations.selection import spread
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.schema.axes import PLANE, Axes
-from napari_seg_trainer.schema.job import ChannelInput, TrainingFacts, TrainingJob
+from napari_seg_trainer.schema.job import AUTOMATIC, ChannelInput, TrainingFacts, TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 
 OnStage = Callable[[str, int, int], None]
@@ -137,6 +138,11 @@ class Dataset:
     def object_sizes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return diameters and extents of the training objects, one number an object, in the model's pixels."""
         return _object_sizes([image.facts for image in self.side(self.split.training)], self.pixel_size)
+
+    def samples(self, most: int) -> Iterator[PreparedImage]:
+        """Yield a few of the images to learn from, evenly among them, as the network takes them."""
+        names = self.split.training
+        yield from self._prepared(self.side([names[place] for place in spread(len(names), most)]))
 
     def prepare(self, names: Sequence[str], folder: Path, progress: OnStage) -> PreparedImages:
         """Write one side of the split as the network takes it."""
@@ -240,7 +246,9 @@ def _spelt(given: ChannelInput, name: str) -> ChannelInput:
     return given.replace(name=name) if is_own else given
 
 
-def expected_facts(job: TrainingJob, survey: Survey, parent: ModelCard | None) -> TrainingFacts | None:
+def expected_facts(
+    job: TrainingJob, survey: Survey, parent: ModelCard | None, found: float | None = None
+) -> TrainingFacts | None:
     """Return what the parameters of a training will be chosen by, as far as a look at its folders tells.
 
     Parameters
@@ -250,6 +258,8 @@ def expected_facts(job: TrainingJob, survey: Survey, parent: ModelCard | None) -
         Of the folders to train on and to validate on.
     parent : ModelCard, optional
         Of the pretrained model, where it is known.
+    found : float, optional
+        Which part of the drawn objects that finds.
 
     Returns
     -------
@@ -271,7 +281,8 @@ def expected_facts(job: TrainingJob, survey: Survey, parent: ModelCard | None) -
     if not any(facts.areas.size for facts in chosen):
         return None
     shapes = [rescaled_shape(facts.shape[1:], scale_factor(facts.pixel_size, size)) for facts in chosen]
-    return TrainingFacts(shapes, *_object_sizes(chosen, size), pretrained=job.pretrained is not None)
+    is_pretrained = parent is not None or job.pretrained not in (None, AUTOMATIC)
+    return TrainingFacts(shapes, *_object_sizes(chosen, size), is_pretrained, found)
 
 
 def _object_sizes(

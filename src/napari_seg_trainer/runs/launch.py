@@ -11,7 +11,7 @@ from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.runs import event_file
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, list_runs
-from napari_seg_trainer.schema.job import TrainingJob
+from napari_seg_trainer.schema.job import AUTOMATIC, TrainingJob
 
 # glibc hands large blocks back to the system after each step and takes them again; the page faults slow down a
 # training on a CPU. With these it keeps them.
@@ -58,7 +58,7 @@ def check_no_rival(model: str) -> None:
 def _absolute(job: TrainingJob, library: ModelLibrary) -> TrainingJob:
     """Return the job with paths that hold in any folder."""
     pretrained = job.pretrained
-    if pretrained and pretrained not in library and os.path.exists(pretrained):
+    if pretrained and pretrained != AUTOMATIC and pretrained not in library and os.path.exists(pretrained):
         pretrained = str(Path(pretrained).absolute())
     return job.replace(
         data=[folder.absolute() for folder in job.data],

@@ -13,7 +13,7 @@ from napari_seg_trainer.schema.job import Hyperparameters, Length, settled
 
 FALL = 0.4
 """Part of the epochs, the last ones, in which the learning rate falls to 0."""
-LEAST_PART = 0.2
+LEAST_PART = 0.4
 """Of the most epochs that there may be: before, nobody asks whether the training still improves."""
 PATIENCE = 0.3
 """Part of what was done so far in which nothing must have become better, for a training to count as at its end."""

@@ -113,7 +113,8 @@ class ModelMaking:
             lambda done, total: self.context.progress("comparing the worst images with the others", done, total),
         )
         course = course_of(self.run.events())
-        verdict = give_verdict(scores, course, self.baseline.name, self.baseline.scores, tested, reasons, self.curve)
+        baseline, also = self.baseline, {other.name: other.scores for other in self.baseline.also}
+        verdict = give_verdict(scores, course, baseline.name, baseline.scores, tested, reasons, self.curve, also)
         self.run.append(Verdict(sentences=verdict, worst=worst))
         return verdict
 

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import ValidationError
 
@@ -126,8 +126,13 @@ class Run:
         except (OSError, ValidationError) as error:
             raise RunError(f"Run {self.id!r} cannot be read: {str(path)!r} is missing or broken.") from error
 
-    def keep_epochs(self, epochs: int) -> None:
-        """Write into the job how many epochs the time that it gives came to: the same job then gives the same model.
+    def keep(self, **settled: Any) -> None:
+        """Write into the job what it left open and is settled now: the same job then gives the same model.
+
+        Parameters
+        ----------
+        settled
+            Of the job's fields; ``hyperparameters`` are added to those there are.
 
         Raises
         ------
@@ -136,9 +141,10 @@ class Run:
         """
         path, job = self.folder / "job.json", self.job
         begun = path.stat()
-        settled = job.replace(hyperparameters=job.hyperparameters | {"epochs": epochs})
+        more = settled.pop("hyperparameters", {})
+        job = job.replace(hyperparameters=job.hyperparameters | more, **settled)
         with explained(self.folder, RunError):
-            write_text(path, settled.model_dump_json(indent=2))
+            write_text(path, job.model_dump_json(indent=2))
             os.utime(path, ns=(begun.st_atime_ns, begun.st_mtime_ns))  # it tells when the run began
 
     def makes(self, model: str) -> bool:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from napari_seg_trainer.annotations.patches import samples_per_epoch
-from napari_seg_trainer.engines.protocol import EngineSpec, TrainingData, TrainingTask
+from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
 from napari_seg_trainer.errors import JobError, SegTrainerError
 from napari_seg_trainer.files import write_text
@@ -24,9 +24,10 @@ from napari_seg_trainer.runs.model_making import ModelMaking
 from napari_seg_trainer.runs.previews import PreviewWriter
 from napari_seg_trainer.runs.run import OwnRun, Run
 from napari_seg_trainer.runs.scoring import Scoring
+from napari_seg_trainer.runs.start import Start, choose_start, look_at_start
 from napari_seg_trainer.runs.turn import wait_for_turn
 from napari_seg_trainer.schema.events import Event, Failed, Stopped
-from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
+from napari_seg_trainer.schema.job import AUTOMATIC, Hyperparameters, TrainingJob
 
 _log = logging.getLogger(__name__)
 
@@ -80,9 +81,9 @@ class _Training:
         if wait_for_turn(self.run, early) and early.last_epoch == 0:
             return Stopped(reason="stopped while it waited for another training", model=None, best_epoch=None)
         plan = Plan(parse_parameters(self.spec, self.job.hyperparameters).length)
-        parent = self._parent(early)
-        dataset = open_dataset(self.job, parent.card if parent else None, early.progress, self._free_channels())
-        self._check_channels(dataset)
+        engine = load_engine(self.spec)
+        start, dataset = self._begin(engine, early)
+        parent = start.model
         self._check_axes(dataset)
         self._check_split(dataset)
         warnings = sum(image.warnings() for image in dataset.images)
@@ -90,16 +91,14 @@ class _Training:
             early.log(f"The data check has {warnings} warning(s); 'napari-seg-trainer check' lists them.", "warning")
         write_text(self.run.folder / "split.json", dataset.split.model_dump_json(indent=2))
         parameters = self._parameters(dataset, early)
-        engine = load_engine(self.spec)
         data = self._prepare(dataset, early)
-        parameters = parameters.completed(data.facts(pretrained=parent is not None))
+        parameters = parameters.completed(data.facts(pretrained=parent is not None, found=start.found))
         baseline = settle_baseline(self.run, engine, parent, data, early.progress)
         names = [channel.name for channel in dataset.channels]
         previews = PreviewWriter(self.run, names, dataset.pixel_size, partial(early.log, level="warning"))
         scoring = Scoring(data.validation, baseline, previews)
         context = RunContext(self.run, len(data.training), len(data.validation), scoring, plan)
-        start = parent.folder if parent else None
-        task = TrainingTask(len(dataset.channels), parameters, self.job.seed, start)
+        task = TrainingTask(len(dataset.channels), parameters, self.job.seed, parent.folder if parent else None)
         # a run that is to keep what it has, trains no further
         if not (context.obey() and context.last_epoch):
             engine.train(task, data, context)
@@ -111,8 +110,28 @@ class _Training:
         )
         return making.make()
 
+    def _begin(self, engine: Engine, context: RunReporter) -> tuple[Start, Dataset]:
+        """Return the model to start from, which may have to be chosen, and the images as it takes them."""
+        looks = any(model.is_starter for model in self.spec.pretrained)
+        if self.job.pretrained == AUTOMATIC and looks:
+            dataset = open_dataset(self.job, None, context.progress, self._free_channels())
+            self._check_channels(dataset)
+            start = choose_start(self.job, self.spec, dataset, engine, context.progress)
+            context.log(start.reason)
+            self.run.keep(pretrained=start.model.name if start.model else None)
+            self.job = self.run.job
+            if start.model is None:
+                return start, dataset
+        parent = self._parent(context)
+        dataset = open_dataset(self.job, parent.card if parent else None, context.progress, self._free_channels())
+        self._check_channels(dataset)
+        # whoever goes on has settled what follows from it
+        if parent is None or not looks or context.last_epoch or len(parent.card.channels) != len(dataset.channels):
+            return Start(parent, ""), dataset
+        return look_at_start(parent, dataset, engine), dataset
+
     def _parent(self, context: RunReporter) -> LibraryModel | None:
-        chosen = self.job.pretrained
+        chosen = None if self.job.pretrained == AUTOMATIC else self.job.pretrained
         if chosen is None and not self.spec.base:
             return None
         return resolve_pretrained(

@@ -94,17 +94,22 @@ class TrainingFacts:
         Of each of their objects, in pixels: diameter of the circle with its area, and longer side of its box.
     pretrained : bool
         Whether the training starts from a model, whose network stays as it is.
+    found : float, optional
+        Which part of the objects drawn in some of the images that model finds, where that was looked at.
     """
 
     shapes: Sequence[tuple[int, int]]
     diameters: NDArray[np.float64]
     extents: NDArray[np.float64]
     pretrained: bool = False
+    found: float | None = None
 
 
 PIXELS_PER_IMAGE = 6_250_000
 """How many pixels a network is shown in all for each image that it learns from, where nobody says how long it takes."""
 LEAST_PIXELS, MOST_PIXELS = 150_000_000, 600_000_000
+KNOWN = 0.6
+"""By which part a training is shorter that starts from a model that finds all objects."""
 LEAST_EPOCHS, MOST_EPOCHS = 100, 500
 Length = Literal["improving", "minutes", "epochs"]
 """What ends a training: that it no longer improves, the time, or the number of epochs."""
@@ -186,9 +191,14 @@ class Hyperparameters(FrozenModel):
         """
         images = max(1, len(facts.shapes))
         wanted = min(MOST_PIXELS, max(LEAST_PIXELS, images * PIXELS_PER_IMAGE))
-        epochs = math.ceil(wanted / (images * self.augmentation * self.patch_side**2))
+        known = KNOWN * (facts.found or 0.0)
+        epochs = math.ceil((1.0 - known) * wanted / (images * self.augmentation * self.patch_side**2))
         epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, epochs))
         return self.replace(epochs=self.epochs or epochs, learning_rate=self.learning_rate or RATE)
+
+
+AUTOMATIC, SCRATCH = "auto", "scratch"
+"""What a job may say instead of a model to start from."""
 
 
 class TrainingJob(FrozenModel):
@@ -219,7 +229,9 @@ class TrainingJob(FrozenModel):
     seed : int
         Seed of the split, the patches, the augmentation and the network's first weights.
     pretrained : str, optional
-        A model in the library, a model folder, or a built-in name, to start from.
+        A model in the library, a model folder, or a built-in name, to start from; None, or ``"scratch"``, for a start
+        from scratch, and ``"auto"`` for the built-in model that finds most of the drawn objects, or none where it finds
+        too few.
     learning_curve : bool
         Whether to train anew on a half and a quarter of the images in the end, to tell whether more would help. Each
         takes about as long as the training.
@@ -238,7 +250,7 @@ class TrainingJob(FrozenModel):
     pixel_size: PositiveFloat | None = None
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
     seed: NonNegativeInt = 0
-    pretrained: str | None = None
+    pretrained: str | None = AUTOMATIC
     learning_curve: bool = Field(False, title="Would more images help?")
     hyperparameters: dict[str, JsonValue] = {}
 
@@ -247,6 +259,11 @@ class TrainingJob(FrozenModel):
         if not self.data and not self.builtin:
             raise ValueError("the job names no data: give an annotation folder or a built-in dataset")
         return self
+
+    @field_validator("pretrained")
+    @classmethod
+    def _from_scratch(cls, pretrained: str | None) -> str | None:
+        return None if pretrained == SCRATCH else pretrained
 
     @field_validator("data", "validation_data", "test_data")
     @classmethod

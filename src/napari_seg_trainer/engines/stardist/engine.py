@@ -60,7 +60,8 @@ class StarDistEngine:
         computing = fastest(device, stardist_probe, MEASURED, context.checkpoint)
         computing.place(network)
         optimizer = torch.optim.Adam(network.parameters(), eps=EPSILON, fused=computing.fused)
-        trainer = Trainer(network, losses, optimizer, computing, context, notes={CONFIG: json.dumps(config)})
+        notes, keep = {CONFIG: json.dumps(config)}, parameters.keep or 0.0
+        trainer = Trainer(network, losses, optimizer, computing, context, keep=keep if start else 0.0, notes=notes)
         stream = PatchStream(data.training, plan)
         setup = Setup(stream, collate, validation, partial(_predicting, trainer), WARM_UP)
         run_epochs(trainer, setup, TrainingTask(task.channels, parameters, task.seed, task.pretrained), context)

@@ -18,7 +18,7 @@ from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.schema.job import PositiveFloat
 
 CONFIG, THRESHOLDS, WEIGHTS = "config.json", "thresholds.json", "weights_best.h5"
-KERAS_MEANS = "means.npz"
+KERAS_MEANS, LEARNED_MEANS = "means.npz", "learned.npz"
 """What an epoch's folder has that TensorFlow computed."""
 WEIGHTS_SUFFIXES = (".h5", ".hdf5")
 MAX_TEXT_BYTES = 1 << 20

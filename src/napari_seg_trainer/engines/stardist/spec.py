@@ -13,6 +13,8 @@ from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat, Traini
 
 RATE, TUNING_RATE = 1e-3, 3e-4
 """Learning rates from scratch, and from a pretrained model, which is not to forget what it knows."""
+FEW_IMAGES = 10
+"""With so many, half of what a model knows that finds all objects is kept."""
 ZeroToOne = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
@@ -46,6 +48,13 @@ class StarDistParameters(Hyperparameters):
         description="How far each step changes the network. Smaller is slower and steadier. By itself, "
         f"{RATE:g}, and {TUNING_RATE:g} from a pretrained model.",
     )
+    keep: ZeroToOne | None = Field(
+        None,
+        title="Keep of the start",
+        description="How much of the model that the training starts from stays in the new one, from 0 to 1. More "
+        "forgets less, less learns more. By itself, the more, the better that model finds your objects and the fewer "
+        "images there are.",
+    )
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         0.9, title="Patches with objects", description="How often a patch must hold an object, from 0 to 1."
     )
@@ -68,8 +77,21 @@ class StarDistParameters(Hyperparameters):
         from napari_seg_trainer.engines.stardist.design import chosen
 
         rate = self.learning_rate or (TUNING_RATE if facts.pretrained else RATE)
-        filled = self.replace(learning_rate=rate, **chosen(self, facts))
+        keep = kept_by_itself(facts) if self.keep is None else self.keep
+        filled = self.replace(learning_rate=rate, keep=keep, **chosen(self, facts))
         return super(StarDistParameters, filled).completed(facts)
+
+
+def kept_by_itself(facts: TrainingFacts) -> float | None:
+    """Return how much of a pretrained model stays in what is made of it; None where it was not looked at.
+
+    What it gets right already need not be learned from few images, and would be forgotten with them.
+    """
+    if not facts.pretrained:
+        return 0.0
+    if facts.found is None:
+        return None
+    return round(facts.found * FEW_IMAGES / (FEW_IMAGES + len(facts.shapes)), 2)
 
 
 class StarDistSettings(PredictionSettings):
@@ -103,6 +125,20 @@ class StarDistSettings(PredictionSettings):
 
 _MODELS = "https://github.com/stardist/stardist-models/releases/download/v0.1"
 _PRETRAINED = (
+    PretrainedModel(
+        name="nuclei_fluorescence",
+        title="Starter: fluorescent nuclei, comes with this program",
+        url="package:napari_seg_trainer/starters/nuclei_fluorescence.zip",
+        checksum=None,
+        is_starter=True,
+    ),
+    PretrainedModel(
+        name="nuclei_tissue",
+        title="Starter: nuclei in stained tissue (RGB images), comes with this program",
+        url="package:napari_seg_trainer/starters/nuclei_tissue.zip",
+        checksum=None,
+        is_starter=True,
+    ),
     PretrainedModel(
         name="2D_versatile_fluo",
         title="Fluorescent nuclei of many kinds",

@@ -75,7 +75,7 @@ class Curves(QWidget):
             elif isinstance(event, Evaluated) and event.dataset == "validation":
                 self._add_scores(event)
             elif isinstance(event, Baseline):
-                self._baseline = event
+                self._baseline = self._baseline or event  # others are for the verdict
         self._draw()
 
     def _add_scores(self, event: Evaluated) -> None:

@@ -11,8 +11,8 @@ from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.file_names import stem_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct, named
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel, job_of
+from napari_seg_trainer.library.pretrained import open_model
 from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, match_offers
 from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, Origin
 from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, Source, model_of
@@ -129,7 +129,7 @@ def read_correction(model: str, image: Path) -> Correction:
     SegTrainerError
         If the model or the image cannot be used.
     """
-    opened = ModelLibrary().get(model)
+    opened = open_model(model)
     return _unannotated(opened, image, _taught_by(opened))
 
 
@@ -148,7 +148,7 @@ def read_validated(model: str, name: str) -> Correction:
     SegTrainerError
         If the model, its job, or the image cannot be used any more.
     """
-    opened = ModelLibrary().get(model)
+    opened = open_model(model)
     job = job_of(opened)
     if job is None:
         raise DataError(f"Model '{model}' does not tell which images it was trained on. Open '{name}' yourself.")

@@ -11,7 +11,7 @@ from napari.layers import Labels, Layer
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.library.listed import ListedModel, list_models
+from napari_seg_trainer.library.listed import ListedModel, list_models, list_starters
 from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatcher
 from napari_seg_trainer.napari_plugin.models.no_model import NoModel
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
@@ -117,7 +117,7 @@ class SegmentWidget(Panel):
 
     def refresh(self) -> None:
         """Read the library again, in the background."""
-        in_background(self, lambda: list_models(ModelLibrary()), self._show_models, self.refuse)
+        in_background(self, lambda: [*list_models(ModelLibrary()), *list_starters()], self._show_models, self.refuse)
 
     def _show_models(self, models: list[ListedModel]) -> None:
         self.form.show_models(models, self._wanted)

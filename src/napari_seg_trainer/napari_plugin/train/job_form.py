@@ -24,6 +24,7 @@ from napari_seg_trainer.napari_plugin.train.engine_choice import EngineChoice
 from napari_seg_trainer.napari_plugin.train.input_fields import InputFields
 from napari_seg_trainer.napari_plugin.train.job_names import name_problem, proposed_name
 from napari_seg_trainer.napari_plugin.train.pretrained_field import PretrainedField
+from napari_seg_trainer.napari_plugin.train.start_look import Proposal, StartLook
 from napari_seg_trainer.napari_plugin.train.training_fields import TrainingFields
 from napari_seg_trainer.runs.dataset import expected_facts
 from napari_seg_trainer.schema.job import TrainingFacts, TrainingJob
@@ -62,6 +63,7 @@ class JobForm(QWidget):
         self.pretrained = PretrainedField(spec)
         self.inputs = InputFields(spec)
         self.training = TrainingFields(spec)
+        self._look = StartLook(self)
         self._named = self._loading = False
         self._before: dict[str, JsonValue] | None = None
         self._arrange()
@@ -190,6 +192,7 @@ class JobForm(QWidget):
         self.pretrained.loaded.connect(self._pretrained_loaded)
         self.inputs.changed.connect(self._refresh)
         self.training.changed.connect(self._edited)
+        self._look.found.connect(self._proposed)
         watcher = LibraryWatcher(self)
         watcher.changed.connect(self.pretrained.list_models)
         watcher.changed.connect(self._library_changed)
@@ -265,19 +268,37 @@ class JobForm(QWidget):
             self._paint()
             self.changed.emit()
 
-    def _facts(self) -> TrainingFacts | None:
-        """Return what is known of the images to learn from; None before they were looked at."""
-        survey = self.data.survey
-        if survey is None:
+    def _job(self) -> TrainingJob | None:
+        """Return the job as far as the images for it were looked at; None if they were not."""
+        if self.data.survey is None:
             return None
         try:
-            job = self.value()
+            return self.value()
         except JobError:
             return None
-        return expected_facts(job, survey, self.pretrained.card)
+
+    def _facts(self, job: TrainingJob | None) -> TrainingFacts | None:
+        """Return what is known of the images to learn from."""
+        survey, proposal = self.data.survey, self.pretrained.proposal
+        if job is None or survey is None:
+            return None
+        if proposal is None or not self.pretrained.is_automatic:
+            return expected_facts(job, survey, self.pretrained.card)
+        return expected_facts(job, survey, proposal.card, proposal.found)
+
+    def _ask_what_to_start_from(self, job: TrainingJob | None) -> None:
+        is_open = self.pretrained.is_automatic and not self.data.reason() and not self.engine.reason()
+        survey = self.data.survey
+        self._look.follow(job if is_open else None, len(survey.images) if survey else 0)
+
+    def _proposed(self, proposal: Proposal) -> None:
+        self.pretrained.propose(proposal)
+        self._refresh()
 
     def _paint(self) -> None:
-        self.training.suggest(self._facts())
+        job = self._job()
+        self._ask_what_to_start_from(job)
+        self.training.suggest(self._facts(job))
         reasons = self.reasons()
         shown = {name: text for name, text in reasons.items() if name != "data" or not self.data.is_empty()}
         self.form.show_reasons(shown)

@@ -17,9 +17,11 @@ from napari_seg_trainer.library.pretrained import builtin_models, resolve_pretra
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.widgets import in_column, narrow
+from napari_seg_trainer.napari_plugin.train.start_look import Proposal
+from napari_seg_trainer.schema.job import AUTOMATIC
 from napari_seg_trainer.schema.model_card import ModelCard
 
-SCRATCH, FOLDER, FILE = "from scratch", "a folder…", "a file of weights…"
+AUTOMATICALLY, SCRATCH, FOLDER, FILE = "automatic", "from scratch", "a folder…", "a file of weights…"
 PAUSE = 300
 """Milliseconds without a change after which a model is read."""
 
@@ -46,6 +48,8 @@ class PretrainedField(QWidget):
         Of the chosen model, once it is read.
     by_user : bool
         Whether a user chose it, rather than a job.
+    proposal : Proposal, optional
+        What is started from by itself, where that is the choice and known.
     """
 
     changed = Signal()
@@ -56,6 +60,7 @@ class PretrainedField(QWidget):
         self._spec = spec
         self.card: ModelCard | None = None
         self.by_user = False
+        self.proposal: Proposal | None = None
         self._problem = ""
         self._reading = 0
         self._is_reading = False
@@ -69,22 +74,40 @@ class PretrainedField(QWidget):
         self._clock = QTimer(self)
         self._clock.setInterval(PAUSE)
         self._arrange()
-        self._offer(SCRATCH)
+        self._offer(self._default())
         self._connect()
         self.list_models()
 
     def value(self) -> str | None:
-        """Return a name in the library, a path, a built-in name, or None for a start from the beginning."""
+        """Return a name in the library, a path, a built-in name, "auto", or None for a start from the beginning."""
         chosen: str = self.box.currentData()
         if chosen in _PATHS:
             return str(self.folder.line_edit.native.text().strip())
+        if chosen == self._default():  # without starters, both are the same
+            return AUTOMATIC
         return None if chosen == SCRATCH else chosen
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether one of the starters may be chosen by itself."""
+        return bool(self.box.currentData() == AUTOMATICALLY)
+
+    def propose(self, proposal: Proposal | None) -> None:
+        """Say what is started from by itself; None as long as that is not known."""
+        self.proposal = proposal
+        if self.is_automatic:
+            name = proposal.card.name if proposal and proposal.card else SCRATCH
+            is_known = proposal is not None and proposal.is_known
+            self.box.setItemText(0, f"{name} (auto)" if is_known else AUTOMATICALLY)
+            self._say(proposal.reason if proposal else "")
 
     def set_value(self, pretrained: str | None, *, by_user: bool = False) -> None:
         """Choose what to start from."""
         known = pretrained in builtin_models() or pretrained in ModelLibrary()
-        if pretrained is None or known:
-            self._offer(pretrained or SCRATCH)
+        if pretrained is None or pretrained == AUTOMATIC:
+            self._offer(self._default() if pretrained else SCRATCH)
+        elif known:
+            self._offer(pretrained)
         else:
             self._offer(FILE if os.path.isfile(pretrained) and self._spec.single_files else FOLDER)
             with self.folder.line_edit.changed.blocked():
@@ -92,10 +115,11 @@ class PretrainedField(QWidget):
         self._read(by_user)
 
     def set_engine(self, spec: EngineSpec) -> None:
-        """Offer models of another engine, and start from scratch."""
+        """Offer models of another engine, and start as is best for it."""
         self._spec = spec
         self._names = ()
-        self.set_value(None)
+        self.proposal = None
+        self.set_value(AUTOMATIC)
         self.list_models()
 
     def list_models(self) -> None:
@@ -145,6 +169,8 @@ class PretrainedField(QWidget):
         """Fill the drop-down, with this choice."""
         builtin = [model for model in self._spec.pretrained if model.name not in self._names]
         self.box.clear()
+        if self._default() == AUTOMATICALLY:
+            self.box.addItem(AUTOMATICALLY, AUTOMATICALLY)
         self.box.addItem(f"from {self._spec.base}" if self._spec.base else SCRATCH, SCRATCH)
         for name in self._names:
             self.box.addItem(name, name)
@@ -157,6 +183,10 @@ class PretrainedField(QWidget):
             self.box.addItem(path, path)
         self.box.setCurrentIndex(self.box.findData(chosen))
         self._show_path()
+        self.propose(self.proposal)
+
+    def _default(self) -> str:
+        return AUTOMATICALLY if any(model.is_starter for model in self._spec.pretrained) else SCRATCH
 
     def _what(self) -> str:
         return "file" if self.box.currentData() == FILE else "folder"
@@ -185,7 +215,8 @@ class PretrainedField(QWidget):
         self.by_user = by_user
         self._show_path()
         text = self.value()
-        if not text:
+        if not text or text == AUTOMATIC:
+            self.propose(self.proposal)
             self.loaded.emit()
             return
         self._is_reading = True

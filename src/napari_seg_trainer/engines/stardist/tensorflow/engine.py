@@ -31,6 +31,7 @@ def train(task: TrainingTask, data: TrainingData, context: TrainingContext) -> N
     trainer = Trainer(StarDist2D(Config2D(**config), name=None, basedir=None))
     if start is not None:
         trainer.set_weights(start.keras_model.get_weights())
+        trainer.keep(parameters.keep or 0.0)
     set_tile_overlap(trainer.model)
     make: Callable[[Any], Batch] = partial(make_batch, rays=config["n_rays"], grid=config["grid"][0])
     plan = patch_plan(task, parameters)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stardist.models import StarDist2D
 
 from napari_seg_trainer.engines.stardist.design import farthest_pixel
-from napari_seg_trainer.engines.stardist.files import CONFIG, KERAS_MEANS, load_arrays
+from napari_seg_trainer.engines.stardist.files import CONFIG, KERAS_MEANS, LEARNED_MEANS, load_arrays
 from napari_seg_trainer.engines.stardist.targets import BACKGROUND_WEIGHT, DISTANCE_WEIGHT, EPSILON, Batch
 
 BATCH_MEMORY = 0.9
@@ -67,6 +67,7 @@ class Trainer:
         self._weights = [variable.value for variable in self.network.weights]
         self._means = [tf.Variable(weight, trainable=False) for weight in self._weights]
         self._mean_decay = mean_decay
+        self._keep, self._start = 0.0, self._means
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._train = tf.function(self._train_step, reduce_retracing=True)
         self._test = tf.function(self._test_step, reduce_retracing=True)
@@ -86,11 +87,16 @@ class Trainer:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Have the running means as the network's weights."""
-        self._swap()
+        learning = [tf.identity(weight) for weight in self._weights]
+        self._assign(self._shown())
         try:
             yield
         finally:
-            self._swap()
+            self._assign(learning)
+
+    def keep(self, part: float) -> None:
+        """Have a part of the weights, as they are now, stay in those that predict."""
+        self._keep, self._start = part, [tf.identity(weight) for weight in self._weights]
 
     def set_weights(self, weights: Iterable[NDArray[Any]]) -> None:
         """Start from these weights, in Keras' order and axes."""
@@ -141,28 +147,34 @@ class Trainer:
         loss = probability_loss + DISTANCE_WEIGHT * (distance_loss + BACKGROUND_WEIGHT * background)
         return loss, probability_loss, distance_loss
 
-    def _swap(self) -> None:
-        for mean, weight in zip(self._means, self._weights, strict=True):
-            kept = tf.identity(weight)
-            weight.assign(mean)
-            mean.assign(kept)
+    def _shown(self) -> list[Any]:
+        """Return the weights that predict."""
+        if not self._keep:
+            return list(self._means)
+        return [mean + self._keep * (start - mean) for mean, start in zip(self._means, self._start, strict=True)]
+
+    def _assign(self, values: Iterable[Any]) -> None:
+        for weight, value in zip(self._weights, values, strict=True):
+            weight.assign(value)
 
     def save(self, folder: Path) -> None:
         """Write the configuration, weights, their means, and the optimizer's state."""
         text = json.dumps(vars(self.model.config))
         (folder / CONFIG).write_text(text, encoding="utf-8")
         _save_arrays(folder / "weights.npz", self._weights)
-        _save_arrays(folder / KERAS_MEANS, self._means)
+        _save_arrays(folder / KERAS_MEANS, self._shown())
+        if self._keep:
+            _save_arrays(folder / LEARNED_MEANS, self._means)
         _save_arrays(folder / "optimizer.npz", [*self.optimizer.variables, self._steps])
 
     def restore(self, folder: Path) -> None:
         """Read what `save` wrote."""
         for name, variables in (
-            ("weights", self._weights),
-            ("means", self._means),
-            ("optimizer", [*self.optimizer.variables, self._steps]),
+            ("weights.npz", self._weights),
+            (LEARNED_MEANS if self._keep else KERAS_MEANS, self._means),
+            ("optimizer.npz", [*self.optimizer.variables, self._steps]),
         ):
-            for variable, value in zip(variables, load_arrays(folder / f"{name}.npz"), strict=True):
+            for variable, value in zip(variables, load_arrays(folder / name), strict=True):
                 variable.assign(value)
 
 
