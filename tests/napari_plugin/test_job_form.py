@@ -154,7 +154,7 @@ def test_a_biologist_chooses_a_folder_and_may_train(form, settled, annotation_fo
     assert form.value() == TrainingJob(name=f"nuclei-{date.today()}", engine="stardist", data=(folder,))
     assert form.data.status.text().startswith("5 images of 96 × 96 pixels; 80 objects; layout: Celldetective; dapi (")
     assert form.input_section.text() == "Channels and normalization (dapi, actin)"
-    assert form.training_section.text() == "Training (at most 500 epochs, batch size 8)"
+    assert form.training_section.text() == "Training (≤ 500 epochs, batch size 8)"
     assert field(form, "pixel_size").native.placeholderText() == "0.5 from the images"
     assert not form.input_section.isExpanded()
 
@@ -162,7 +162,7 @@ def test_a_biologist_chooses_a_folder_and_may_train(form, settled, annotation_fo
 def test_what_is_automatic_is_shown_as_the_training_will_take_it(form, settled, annotation_folder):
     shown = {name: field(form, name).native for name in ("epochs", "learning_rate", "patch_size", "rays", "depth")}
     assert {line.placeholderText() for line in shown.values()} == {"automatic"}
-    assert form.training_section.text() == "Training (while it improves, batch size 8)"
+    assert form.training_section.text() == "Training (until it no longer improves, batch size 8)"
     form.add_data(annotation_folder("annotations_nuclei", images=7, shape=(200, 200)))
     settled()
     field(form, "augmentation").native.setText("10")
@@ -176,7 +176,7 @@ def test_what_is_automatic_is_shown_as_the_training_will_take_it(form, settled, 
     assert LEAST_EPOCHS < taken.epochs < MOST_EPOCHS
     told = {name: line.placeholderText() for name, line in shown.items()}
     texts = {name: f"{getattr(taken, name):g} (auto)" for name in shown}
-    assert told == texts | {"epochs": f"{taken.epochs} at most (auto)"}
+    assert told == texts | {"epochs": f"≤ {taken.epochs} (auto)"}
     assert field(form, "grid").native.itemText(0) == f"{taken.grid} (auto)"
     form.training_section.expand(animate=False)
     form.training.more_section.expand(animate=False)
@@ -197,19 +197,19 @@ def test_how_long_it_takes_is_chosen(form, settled, annotation_folder):
     settled()
     length, epochs, minutes = (field(form, name) for name in ("length", "epochs", "minutes"))
     form.training_section.expand(animate=False)
-    assert length.native.currentText() == "while it improves"
+    assert length.native.currentText() == "until best"
     assert not minutes.visible
-    choose(length, "for some minutes")
+    choose(length, "minutes")
     assert form.value().hyperparameters == {"minutes": 10}
     assert minutes.visible
-    assert (epochs.enabled, epochs.native.placeholderText()) == (False, "as the time allows")
+    assert (epochs.enabled, epochs.native.placeholderText()) == (False, "measured")
     assert form.training_section.text() == "Training (about 10 minutes, batch size 8)"
     minutes.native.setText("")
     assert red(form)["minutes"] == "Say how many minutes the training may take."
     assert minutes.visible
     minutes.native.setText("2.5")
     assert form.value().hyperparameters == {"minutes": 2.5}
-    choose(length, "for some epochs")
+    choose(length, "epochs")
     assert form.value().hyperparameters == {"epochs": 500}
     assert (epochs.enabled, minutes.visible) == (True, False)
     epochs.native.setText("20")
@@ -218,9 +218,9 @@ def test_how_long_it_takes_is_chosen(form, settled, annotation_folder):
     assert (form.value().hyperparameters, length.value) == ({}, "improving")
     epochs.native.setText("3")
     assert (form.value().hyperparameters, length.value) == ({"epochs": 3}, "epochs")
-    choose(length, "while it improves")
+    choose(length, "until best")
     assert form.value().hyperparameters == {}
-    assert epochs.native.placeholderText() == "500 at most (auto)"
+    assert epochs.native.placeholderText() == "≤ 500 (auto)"
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from napari_seg_trainer.schema.job import Length
 MINUTES, EPOCHS = 10, 100
 """What stands in the field that is chosen, where nothing better is known."""
 _TEXTS: Mapping[Length, str] = {
-    "improving": "while it improves",
-    "minutes": "for some minutes",
-    "epochs": "for some epochs",
+    "improving": "until best",
+    "minutes": "minutes",
+    "epochs": "epochs",
 }
 _TOOLTIP = (
     "How long the training takes: until it no longer improves, as many minutes as you have, or as often through all "
@@ -27,7 +27,7 @@ class LengthChoice(ComboBox):
 
     def __init__(self) -> None:
         choices = [(_TEXTS[length], length) for length in get_args(Length)]
-        super().__init__(choices=choices, name="length", label="Length", tooltip=_TOOLTIP)
+        super().__init__(choices=choices, name="length", label="How long", tooltip=_TOOLTIP)
         narrow(self.native)
 
     def follow(self, epochs: JsonValue, minutes: JsonValue) -> None:
@@ -54,8 +54,8 @@ class LengthChoice(ComboBox):
     def words(self, epochs: JsonValue) -> dict[str, str]:
         """Return what stands in the field for epochs where it is empty, and would be `epochs` by itself."""
         if self.value == "minutes":
-            return {"epochs": "as the time allows"}
-        return {} if epochs is None or self.value == "epochs" else {"epochs": f"{epochs} at most (auto)"}
+            return {"epochs": "measured"}
+        return {} if epochs is None or self.value == "epochs" else {"epochs": f"≤ {epochs} (auto)"}
 
     def summary(self, epochs: JsonValue, minutes: JsonValue, automatic: JsonValue) -> str:
         """Return in a few words how long it takes."""
@@ -63,4 +63,4 @@ class LengthChoice(ComboBox):
             return f"about {minutes} minutes"
         if self.value == "epochs":
             return f"{epochs} epochs"
-        return f"at most {automatic} epochs" if automatic else "while it improves"
+        return f"≤ {automatic} epochs" if automatic else "until it no longer improves"
