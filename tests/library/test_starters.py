@@ -75,6 +75,23 @@ def test_another_version_has_a_folder_of_its_own(tmp_path, monkeypatch):
     assert first.folder.is_dir()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "config.json").write_text("x"),
+        lambda folder: (folder / "weights_best.h5").unlink(),
+        lambda folder: (folder / "model_card.json").unlink(),
+        lambda folder: (folder / "model_card.json").write_bytes(b""),
+    ],
+    ids=["changed", "weights gone", "card gone", "card empty"],
+)
+def test_a_damaged_copy_is_put_aside_and_unpacked_anew(tmp_path, damage):
+    (given, *_) = STARTERS
+    damage(fetch(given, STARDIST, tmp_path).folder)
+    fetch(given, STARDIST, tmp_path).verify()
+    assert sorted(path.name.count(".damaged-") for path in tmp_path.iterdir()) == [0, 1]
+
+
 def test_it_can_be_used_by_its_name(home):
     assert [listed.name for listed in list_starters()] == [model.name for model in STARTERS]
     assert open_model("nuclei_tissue").card.channels[0].name == "red"

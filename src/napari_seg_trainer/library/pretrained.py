@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -135,6 +136,8 @@ def fetch(
         If it cannot be fetched.
     """
     target = (paths.downloads_folder() if folder is None else folder) / _folder_name(model)
+    if _along(model) is not None and target.is_dir():
+        _put_damaged_aside(target)
     if not target.is_dir():
         file = _file_of(model, target, progress)
         try:
@@ -153,6 +156,15 @@ def fetch(
     scaling = card.channels[0].normalization
     channels = tuple(ModelChannel(name=name, normalization=scaling) for name in model.channels)
     return LibraryModel(target, card.replace(name=model.name, channels=channels))
+
+
+def _put_damaged_aside(target: Path) -> None:
+    """Rename the folder of a model that comes along, if it is not as it was unpacked: it can be unpacked anew."""
+    try:
+        read_model(target).verify()
+    except LibraryError:
+        with explained(target.parent), suppress(FileNotFoundError):  # another process was faster
+            target.rename(target.with_name(f"{target.name}.damaged-{uuid4().hex[:8]}"))
 
 
 def _folder_name(model: PretrainedModel) -> str:
