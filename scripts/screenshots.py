@@ -28,7 +28,7 @@ from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 WIDTH = 320
-SHOWN_EPOCHS = 160
+SHOWN_EPOCHS = 50
 DATASET = "nuclei_dsb2018"
 
 
@@ -80,9 +80,9 @@ def train(viewer: napari.Viewer) -> None:
     form.training_section.collapse(animate=False)
     job = make_job(name="nuclei", engine="stardist", builtin=(DATASET,))
     dock.job_form.set_value(job)
-    until(lambda: dock.job_form.data.survey is not None and dock.form_page.button.isEnabled())
-    take(dock, "train", 460)
-    take(dock, "train-light", 460, light=True)
+    until(lambda: "(auto)" in form.pretrained.box.currentText() and dock.form_page.button.isEnabled())
+    take(dock, "train", 500)
+    take(dock, "train-light", 500, light=True)
     dock.form_page.button.click()
     until(lambda: dock.run_view is not None and len(dock.run_view.curves.points().get("loss", ())) >= SHOWN_EPOCHS)
     docks.open_dock(viewer, docks.TRAIN)
