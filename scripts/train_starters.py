@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from napari_seg_trainer.annotations.builtin import builtin_folder, builtin_names
@@ -31,6 +30,7 @@ from napari_seg_trainer.annotations.kept_facts import look_through
 from napari_seg_trainer.api import make_job
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.engines.registry import engine_spec, load_engine
+from napari_seg_trainer.engines.stardist.state import open_network, write_keras
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, write_card
 from napari_seg_trainer.paths import HOME_VARIABLE
@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", choices=STARTERS)
-    parser.add_argument("--epochs", type=int, help="how long; also of a training that has begun and is not over")
+    parser.add_argument("--epochs", type=int, help="how long, where the training has not begun")
     options = parser.parse_args()
     os.environ[HOME_VARIABLE] = str(WORK / "home")
     for name, starter in STARTERS.items():
@@ -132,7 +132,8 @@ def trained(name: str, folder: Path, starter: Starter, epochs: int) -> LibraryMo
         return found
     run = next((run for run in list_runs() if run.makes(name)), None)
     values = starter.more | {"epochs": epochs}
-    job = make_job(name=name, engine="stardist", data=(folder,), validation_split=0.1, hyperparameters=values)
+    given = {"data": (folder,), "pretrained": None, "validation_split": 0.1, "hyperparameters": values}
+    job = make_job(name=name, engine="stardist", **given)
     if run is None:
         run = launch(job)
     elif run.state() not in (RunState.STARTING, RunState.RUNNING):
@@ -149,7 +150,7 @@ def pack(model: LibraryModel) -> None:
         folder.mkdir()
         for name in PACKED:
             shutil.copyfile(model.folder / name, folder / name)
-        halve(folder / "weights_best.h5")
+        write_keras(open_network(folder).network.half(), folder / "weights_best.h5")
         shutil.copyfile(TARGET / "NOTICE", folder / "LICENSE.txt")
         card = model.card.replace(run=None, files=hash_files(folder))
         write_card(folder, card)
@@ -165,24 +166,6 @@ def pack(model: LibraryModel) -> None:
             f"{target}: {target.stat().st_size:,} bytes, {difference(model.folder, folder):.2%} of the "
             "pixels of the built-in images are labelled otherwise than with 32 bits\n"
         )
-
-
-def halve(path: Path) -> None:
-    """Have all weights in a file take 16 bits."""
-    with h5py.File(path, "r+") as file:
-        names: list[str] = []
-        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        values = {name: np.asarray(file[name]).astype(np.float16) for name in names}
-        if not all(np.isfinite(value).all() for value in values.values()):
-            sys.exit("A weight is too large for 16 bits.")
-    rewritten = path.with_suffix(".new")
-    with h5py.File(path, "r") as old, h5py.File(rewritten, "w") as new:
-        new.attrs.update(old.attrs)
-        for layer in old:
-            new.create_group(layer).attrs.update(old[layer].attrs)
-        for name, value in values.items():
-            new.create_dataset(name, data=value)
-    rewritten.replace(path)
 
 
 def difference(one: Path, other: Path) -> float:

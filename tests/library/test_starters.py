@@ -33,6 +33,7 @@ def test_it_is_small_and_what_its_card_says(starter):
     assert model.card.training_images > 20
     assert len(model.card.data) == model.card.training_images + model.card.validation_images
     assert model.card.object_diameter is not None
+    assert model.card.parent is None  # else each would begin with the one before
 
 
 def test_it_knows_no_image_that_the_demonstration_shows(starter):

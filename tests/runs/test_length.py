@@ -12,7 +12,7 @@ from napari_seg_trainer.runs.context import RunContext
 from napari_seg_trainer.runs.length import Plan
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.trainer import train_run
-from napari_seg_trainer.schema.events import EpochEnded, Finished, Log, Started
+from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Finished, Log, Started
 from napari_seg_trainer.schema.job import Hyperparameters
 from testkit.clock import Clock
 
@@ -127,6 +127,17 @@ def test_rising_scores_are_an_improvement(make_run, clock):
     assert plan.epochs == math.ceil(epoch / 0.6)
 
 
+def test_an_epoch_that_was_scored_twice_counts_once(make_run):
+    events = [
+        Evaluated(dataset="validation", images=1, scores=dict.fromkeys(("ap50", "ap70", "ap90"), value), epoch=epoch)
+        for epoch, value in ((1, 0.1), (2, 0.2), (2, 0.3))
+    ]
+    plan = Plan("improving")
+    plan.begin(Hyperparameters(epochs=MOST), events)
+    assert list(plan._scores) == [1, 2]
+    assert plan._scores[2] == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize("stop", [10, 39, 40, 41, 60])
 def test_a_run_that_goes_on_ends_with_the_same_epoch(make_run, clock, stop):
     run = make_run()
@@ -147,7 +158,7 @@ def test_minutes_become_epochs(make_run, clock):
     assert len(rates) == 285
     assert rates.count(1.0) == 171
     assert context.has_all_epochs
-    assert told(run) == ["10 minutes are 285 epochs."]
+    assert told(run) == ["285 epochs fit into 10 minutes."]
     assert [event.epochs for event in ended(run)][:17] == [None] * 15 + [285] * 2
     assert run.job.hyperparameters == {"epochs": 285}
     assert context.hyperparameters["epochs"] == 285

@@ -48,7 +48,7 @@ def models(json: AsJson = False) -> None:
         )
     along = ", ".join(model.name for _, model in starters())
     if along:
-        say(f"Beside them, these come along and can be used by their names: {along}.")
+        say(f"Models that come with this program, to be used by name: {along}.")
     for reason in broken.values():
         err.print(f"[yellow]Warning:[/] {escape(reason)}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_seg_trainer.engines.protocol import Predicting
-from napari_seg_trainer.evaluation.scores import mean_ap
+from napari_seg_trainer.evaluation.scores import Scores, mean_ap
 from napari_seg_trainer.runs.checkpoint import Checkpoints, epoch_folder
 from napari_seg_trainer.runs.length import Plan
 from napari_seg_trainer.runs.run import DISCARD, Run
@@ -16,8 +16,7 @@ from napari_seg_trainer.runs.time_left import TimeLeft
 from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Log, Progress, Started
 from napari_seg_trainer.schema.job import Hyperparameters, settled
 
-if TYPE_CHECKING:  # docks read what is here, and need no scores
-    from napari_seg_trainer.evaluation.scores import Scores
+if TYPE_CHECKING:  # a training need not be scored
     from napari_seg_trainer.runs.scoring import Scoring
 
 PROGRESS_SECONDS = 0.5
@@ -223,7 +222,7 @@ class RunContext(RunReporter):
         epochs = self.hyperparameters.get("epochs")
         return isinstance(epochs, int) and self.last_epoch >= epochs
 
-    def _settle(self, event: EpochEnded, scores: "Scores | None") -> None:
+    def _settle(self, event: EpochEnded, scores: Scores | None) -> None:
         """Settle the number of epochs, if it is time to."""
         plan, is_open = self._plan, self._plan.epochs is None
         said = plan.end_epoch(event, None if scores is None else mean_ap(scores.told))
@@ -253,7 +252,7 @@ class RunContext(RunReporter):
         patience = self._parameters.early_stopping
         return patience is not None and epoch - self._checkpoints.lowest_epoch >= patience
 
-    def _score(self, epoch: int, predicting: Predicting | None) -> "Scores | None":
+    def _score(self, epoch: int, predicting: Predicting | None) -> Scores | None:
         scoring = self._scoring
         if scoring is None or predicting is None or not scoring.is_due(epoch):
             return None

@@ -22,7 +22,7 @@ LOWER, HIGHER = 0.01, 0.005
 FEWEST_ROUNDS = 4
 """With fewer rounds, scores tell nothing."""
 MEASURED_SECONDS, MEASURED_PART = 10.0, 0.05
-"""How long epochs are measured before their number is settled: so many seconds, and such a part of the time given."""
+"""The number of epochs is settled after at least so many seconds, and such a part of the time given."""
 MODEL_PART = 0.05
 """Of the time given, what is left to making the model."""
 _MANY = 1_000_000
@@ -55,14 +55,14 @@ class Plan:
         self._allowed = 0.0
         self._seconds: list[float] = []
         self._course: list[EpochEnded] = []
-        self._scores: list[float] = []
+        self._scores: dict[int, float] = {}
 
     def begin(self, parameters: Hyperparameters, before: Sequence[Event] = ()) -> None:
         """Begin a training with completed parameters; `before` is what happened until now, where it goes on."""
         self._most = settled(parameters.epochs)
         self.epochs = None if self._length == "minutes" else self._most
         self._allowed = 60.0 * (parameters.minutes or 0.0)
-        self._course, self._scores = course_of(before), list(_rounds(before))
+        self._course, self._scores = course_of(before), dict(_rounds(before))
         if self._course and self._falls_after(len(self._course)):
             self._length = "epochs"
 
@@ -102,7 +102,7 @@ class Plan:
         self._course.append(event)
         self._seconds.append(event.seconds)
         if scores is not None:
-            self._scores.append(scores)
+            self._scores[event.epoch] = scores
         if self._length == "minutes":
             return self._measure(event.epoch)
         return self._look_back(event.epoch) if self._length == "improving" else ""
@@ -115,7 +115,7 @@ class Plan:
             return ""
         self.epochs = epoch + max(0, math.floor(left / max(1e-6, statistics.fmean(known))))
         self._length = "epochs"
-        return f"{self._allowed / 60:g} minutes are {counted(self.epochs, 'epoch')}."
+        return f"{counted(self.epochs, 'epoch')} fit into {self._allowed / 60:g} minutes."
 
     def _look_back(self, epoch: int) -> str:
         if epoch < LEAST_PART * self._most or self._falls_after(epoch):
@@ -140,9 +140,9 @@ class Plan:
 
     def _rises(self) -> bool:
         """Return whether a score was higher lately than ever before."""
-        last = _lately(self._scores)
-        enough = len(self._scores) >= FEWEST_ROUNDS
-        return enough and max(self._scores[-last:]) > max(self._scores[:-last]) + HIGHER
+        scores = list(self._scores.values())
+        last = _lately(scores)
+        return len(scores) >= FEWEST_ROUNDS and max(scores[-last:]) > max(scores[:-last]) + HIGHER
 
 
 def _lately(values: Sequence[float]) -> int:
@@ -150,7 +150,8 @@ def _lately(values: Sequence[float]) -> int:
     return max(1, math.ceil(PATIENCE * len(values)))
 
 
-def _rounds(events: Iterable[Event]) -> Iterator[float]:
+def _rounds(events: Iterable[Event]) -> Iterator[tuple[int, float]]:
+    """Yield epochs and their scores; one that was killed before it was kept comes twice."""
     for event in events:
         if isinstance(event, Evaluated) and event.epoch is not None:
-            yield mean_ap(event.scores)
+            yield event.epoch, mean_ap(event.scores)

@@ -6,11 +6,13 @@ docks ask so, as they import no framework.
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.findings import counted
 from napari_seg_trainer.annotations.selection import within_budget
@@ -29,6 +31,7 @@ MOST_RATIO = 3.0
 """How many times larger or smaller than what a model knows objects may be."""
 LEAST_FOUND = 0.1
 """Part of the drawn objects that a model must find at IoU 0.5."""
+_Seen = tuple[NDArray[np.float32], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,11 @@ def choose_start(job: TrainingJob, spec: EngineSpec, dataset: Dataset, engine: E
     fit = [model for model in starters if len(model.card.channels) == channels and _is_alike(model, size)]
     if not fit:
         return Start(None, f"Starts from scratch: no built-in model knows {_kind(channels)} like these.")
-    found: list[int] = []
+    images, found = _images(dataset), list[int]()
+    drawn, where = _drawn(images)
     for model in fit:
         progress("looking for a model to start from", len(found), len(fit))
-        number, drawn, where = _look(engine, model, dataset)
-        found.append(number)
+        found.append(_found(engine, model, images))
     progress("looking for a model to start from", len(found), len(fit))
     best = int(np.argmax(found))
     if found[best] < max(1, LEAST_FOUND * drawn):
@@ -84,7 +87,9 @@ def choose_start(job: TrainingJob, spec: EngineSpec, dataset: Dataset, engine: E
 
 def look_at_start(model: LibraryModel, dataset: Dataset, engine: Engine) -> Start:
     """Return a model that was chosen to start from, with what it finds; the images are as it takes them."""
-    found, drawn, where = _look(engine, model, dataset)
+    images = _images(dataset)
+    drawn, where = _drawn(images)
+    found = _found(engine, model, images)
     return Start(model, f"Starts from {model.name}, which finds {found} {where}.", found / max(1, drawn))
 
 
@@ -97,14 +102,21 @@ def _kind(channels: int) -> str:
     return "images" if channels == 1 else f"images of {channels} channels"
 
 
-def _look(engine: Engine, model: LibraryModel, dataset: Dataset) -> tuple[int, int, str]:
-    """Return how many of the drawn objects a model finds, how many there are, and where."""
-    images = within_budget(list(dataset.samples(MOST_IMAGES)), MOST_PIXELS)
+def _images(dataset: Dataset) -> list[_Seen]:
+    return within_budget(list(dataset.samples(MOST_IMAGES)), MOST_PIXELS)
+
+
+def _drawn(images: Sequence[_Seen]) -> tuple[int, str]:
+    """Return how many objects are drawn, and that in words."""
+    drawn = sum(int(np.count_nonzero(np.unique(labels))) for _, labels in images)
+    return drawn, f"of {counted(drawn, 'object')} drawn in {counted(len(images), 'training image')}"
+
+
+def _found(engine: Engine, model: LibraryModel, images: Sequence[_Seen]) -> int:
+    """Return how many of the drawn objects a model finds."""
     predictor = engine.load(model.folder)
     scores = [score_image("", labels, predictor.predict(pixels)) for pixels, labels in images]
-    drawn = sum(score.half.true_objects for score in scores)
-    where = f"of {counted(drawn, 'object')} drawn in {counted(len(images), 'training image')}"
-    return sum(score.half.true_positive for score in scores), drawn, where
+    return sum(score.half.true_positive for score in scores)
 
 
 def main() -> None:

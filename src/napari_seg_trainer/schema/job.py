@@ -118,6 +118,13 @@ RATE = 3e-4
 _T = TypeVar("_T")
 
 
+def length_of(epochs: JsonValue, minutes: JsonValue) -> Length:
+    """Return what ends a training with these parameters, as a job gives them."""
+    if epochs is not None:
+        return "epochs"
+    return "improving" if minutes is None else "minutes"
+
+
 def settled(value: _T | None) -> _T:
     """Return what was automatic and has been chosen meanwhile.
 
@@ -175,9 +182,7 @@ class Hyperparameters(FrozenModel):
     @property
     def length(self) -> Length:
         """What ends the training, as long as nothing automatic is filled in."""
-        if self.epochs is not None:
-            return "epochs"
-        return "improving" if self.minutes is None else "minutes"
+        return length_of(self.epochs, self.minutes)
 
     @property
     def patch_side(self) -> int:

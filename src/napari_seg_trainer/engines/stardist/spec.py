@@ -14,7 +14,7 @@ from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat, Traini
 RATE, TUNING_RATE = 1e-3, 3e-4
 """Learning rates from scratch, and from a pretrained model, which is not to forget what it knows."""
 FEW_IMAGES = 10
-"""With so many, half of what a model knows that finds all objects is kept."""
+"""Where a pretrained model finds all objects, half of it is kept with so many images, and less with more."""
 ZeroToOne = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 

@@ -7,7 +7,7 @@ from magicgui.widgets import ComboBox
 from pydantic import JsonValue
 
 from napari_seg_trainer.napari_plugin.parts.widgets import narrow
-from napari_seg_trainer.schema.job import Length
+from napari_seg_trainer.schema.job import Length, length_of
 
 MINUTES, EPOCHS = 10, 100
 """What stands in the field that is chosen, where nothing better is known."""
@@ -32,9 +32,8 @@ class LengthChoice(ComboBox):
 
     def follow(self, epochs: JsonValue, minutes: JsonValue) -> None:
         """Show what these values mean, as a job has them."""
-        length = "epochs" if epochs is not None else "improving" if minutes is None else "minutes"
         with self.changed.blocked():
-            self.value = length
+            self.value = length_of(epochs, minutes)
 
     def chosen(self, values: Mapping[str, JsonValue], automatic: JsonValue) -> dict[str, JsonValue]:
         """Return hyperparameters with what the choice needs, and without what it leaves out.
