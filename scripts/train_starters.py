@@ -64,7 +64,9 @@ class Starter:
     ----------
     folder : str
         Name of the annotation folder.
-    epochs : int
+    epochs : tuple of int
+        How long each round is. In a round, the learning rate is high first and falls at its end; each begins with the
+        model of the one before (warm restarts, Loshchilov and Hutter 2017, arXiv:1608.03983).
     stems : tuple of str
         Of its images; all where there are none.
     more : dict
@@ -72,15 +74,15 @@ class Starter:
     """
 
     folder: str
-    epochs: int
+    epochs: tuple[int, ...]
     stems: tuple[str, ...] = ()
     more: dict[str, Any] = field(default_factory=dict)
 
 
-COMMON = {"augmentation": 4.0, "patch_size": 128}
+COMMON = {"augmentation": 4.0, "patch_size": 128, "learning_rate": 0.001, "keep": 0.0}
 STARTERS = {
-    "nuclei_fluorescence": Starter("annotations_nuclei_more", 100, more=COMMON),
-    "nuclei_tissue": Starter("annotations_histology_train", 200, TISSUE_IMAGES, COMMON | {"augmentation": 8.0}),
+    "nuclei_fluorescence": Starter("annotations_nuclei_more", (100, 100), more=COMMON),
+    "nuclei_tissue": Starter("annotations_histology_train", (200,), TISSUE_IMAGES, COMMON | {"augmentation": 8.0}),
 }
 
 
@@ -89,14 +91,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", choices=STARTERS)
-    parser.add_argument("--epochs", type=int, help="how long, where the training has not begun")
+    parser.add_argument("--epochs", type=int, help="how long each round is that has not begun")
     options = parser.parse_args()
     os.environ[HOME_VARIABLE] = str(WORK / "home")
     for name, starter in STARTERS.items():
         if options.only in (None, name):
             folder = chosen(options.data / starter.folder, starter.stems, WORK / name)
             refuse_known(folder)
-            pack(trained(name, folder, starter, options.epochs or starter.epochs))
+            rounds = [options.epochs or epochs for epochs in starter.epochs]
+            model = None
+            for number, epochs in enumerate(rounds, start=1):
+                called = name if number == len(rounds) else f"{name}-round-{number}"
+                model = trained(called, folder, starter.more | {"epochs": epochs}, model)
+            if model is not None:
+                pack(model)
 
 
 def chosen(source: Path, stems: tuple[str, ...], target: Path) -> Path:
@@ -125,15 +133,14 @@ def contents(name: str, part: Any) -> Iterator[str]:
         yield looked.facts.content
 
 
-def trained(name: str, folder: Path, starter: Starter, epochs: int) -> LibraryModel:
+def trained(name: str, folder: Path, values: dict[str, Any], start: LibraryModel | None) -> LibraryModel:
     """Train, go on with a training, or find the model of one that is over."""
     found = ModelLibrary().find(name)
     if found is not None:
         return found
     run = next((run for run in list_runs() if run.makes(name)), None)
-    values = starter.more | {"epochs": epochs}
-    given = {"data": (folder,), "pretrained": None, "validation_split": 0.1, "hyperparameters": values}
-    job = make_job(name=name, engine="stardist", **given)
+    given = {"data": (folder,), "validation_split": 0.1, "hyperparameters": values}
+    job = make_job(name=name, engine="stardist", pretrained=None if start is None else str(start.folder), **given)
     if run is None:
         run = launch(job)
     elif run.state() not in (RunState.STARTING, RunState.RUNNING):
@@ -152,7 +159,7 @@ def pack(model: LibraryModel) -> None:
             shutil.copyfile(model.folder / name, folder / name)
         write_keras(open_network(folder).network.half(), folder / "weights_best.h5")
         shutil.copyfile(TARGET / "NOTICE", folder / "LICENSE.txt")
-        card = model.card.replace(run=None, files=hash_files(folder))
+        card = model.card.replace(run=None, parent=None, files=hash_files(folder))
         write_card(folder, card)
         target = TARGET / f"{model.name}.zip"
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:

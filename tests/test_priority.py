@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from napari_seg_trainer.priority import NICENESS, NICENESS_VARIABLE, niceness
+from napari_seg_trainer.priority import NICENESS, NICENESS_VARIABLE, VARIABLES, environment, niceness, set_variables
 
 
 @pytest.mark.parametrize(
@@ -14,3 +16,14 @@ def test_how_far_to_step_back_can_be_chosen(monkeypatch, chosen, step):
 def test_without_a_choice_others_go_first(monkeypatch):
     monkeypatch.delenv(NICENESS_VARIABLE)
     assert niceness() == NICENESS
+
+
+def test_what_the_user_has_set_stays(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert VARIABLES.items() <= environment().items()
+    set_variables()
+    assert {name: os.environ[name] for name in VARIABLES} == VARIABLES
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    set_variables()
+    assert os.environ["GOMP_SPINCOUNT"] == environment()["GOMP_SPINCOUNT"] == "7"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,12 +10,31 @@ import psutil
 
 NICENESS_VARIABLE = "NAPARI_SEG_TRAINER_NICENESS"
 NICENESS = 10
+VARIABLES: Mapping[str, str] = {"GOMP_SPINCOUNT": "2000"}
+"""Variables of processes that compute, where the user has not set them.
+
+Threads of OpenMP that wait for others do so asleep after a moment. By themselves they stay awake for long, and take the
+processor from the very one that they wait for wherever another program computes as well: beside two busy processes on
+two cores a step takes eight times as long then, and is no faster on idle ones. See GOMP_SPINCOUNT in the manual of
+GCC's libgomp.
+"""
 
 
 def niceness() -> int:
     """By how much trainings and predictions step back: ``NAPARI_SEG_TRAINER_NICENESS``, from 0 to 19, or 10."""
     chosen = os.environ.get(NICENESS_VARIABLE, "")
     return min(int(chosen), 19) if chosen.isdecimal() else NICENESS
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment with `VARIABLES`, for a new process."""
+    return {**VARIABLES, **os.environ}
+
+
+def set_variables() -> None:
+    """Have `VARIABLES` in this process, before it imports a framework."""
+    for name, value in VARIABLES.items():
+        os.environ.setdefault(name, value)
 
 
 def yield_to_others() -> None:

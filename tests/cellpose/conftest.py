@@ -22,7 +22,7 @@ from napari_seg_trainer.testing.discs import disc_image
 def _known_way():
     """Trainings in this process do not measure for seconds how it is fastest computed; test_computing.py does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(computing, "_measured", lambda *_: Way(channels_last=True))
+        patch.setattr(computing, "_measured", lambda *_: (Way(channels_last=True), True))
         yield
 
 

@@ -27,7 +27,7 @@ def facts(*diameters, shapes=SHAPES, pretrained=False, found=None):
 
 def test_what_the_user_chose_stays():
     shape = {"rays": 96, "grid": 1, "depth": 2, "filters": 16}
-    given = StarDistParameters(**shape, patch_size=128, epochs=3, learning_rate=0.01, keep=0.2)
+    given = StarDistParameters(**shape, patch_size=128, epochs=3, learning_rate=0.01, keep=0.2, inverted=False)
     assert given.completed(facts(200.0)) == given
 
 

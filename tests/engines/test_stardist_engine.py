@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,6 +179,27 @@ def test_a_training_that_keeps_some_of_its_start_goes_on_alike(way, tmp_path):
     whole = train(given, data, tmp_path / "whole")
     gone_on = train(given, data, tmp_path / "gone on", checkpoint=whole.epoch_folder(1), first_epoch=2)
     assert gone_on.losses(2) == pytest.approx(whole.losses(2), rel=1e-3)
+
+
+@pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
+def test_a_training_from_the_negative_of_a_model_begins_where_that_ends(way, tmp_path):
+    """With the negatives of the same images, all that differs is what the network sees beyond the border."""
+    starter = fetch(SPEC.pretrained[0], SPEC, tmp_path / "starters")
+    annotated = AnnotationFolder.open(builtin_folder("nuclei_dsb2018")).pairs[0].read()
+    pixels = annotated.image.astype(np.float32)
+    low, high = np.percentile(pixels, (1, 99.8))
+    bright = PreparedImage("bright", (pixels - low) / (high - low), annotated.labels)
+    dark = replace(bright, image=1 - bright.image)
+    parameters = parse_parameters(SPEC, {"epochs": 1, "batch_size": 2, "learning_rate": 1e-12, "computes_with": way})
+
+    def loss(image, inverted):
+        data = TrainingData([image], [image], np.array([20.0]), np.array([20.0]))
+        given = TrainingTask(1, parameters.replace(inverted=inverted, patch_size=256), 0, starter.folder)
+        return train(given, data, tmp_path / f"{image.name} {inverted} {len(list(tmp_path.iterdir()))}").losses(1)[1]
+
+    as_it_was = loss(bright, False)
+    assert loss(dark, True) < 1.2 * as_it_was
+    assert loss(dark, False) > 2 * as_it_was
 
 
 def test_an_epoch_of_a_network_of_any_size_takes_no_memory(tmp_path):

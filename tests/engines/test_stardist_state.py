@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 import torch
 
 from napari_seg_trainer.engines.stardist.prediction import StarDistPredictor
-from napari_seg_trainer.engines.stardist.state import open_network, write_keras
+from napari_seg_trainer.engines.stardist.state import invert, open_network, write_keras
 from napari_seg_trainer.engines.torch.computing import Computing
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.testing.discs import disc_image
@@ -84,6 +84,19 @@ def test_the_same_weights_give_the_same_answer(plain):
     steps = plain._axes_div_by("YX")
     image = np.random.default_rng(1).random((1, 4 * steps[0], 4 * steps[1], plain.config.n_channel_in), np.float32)
     assert_alike(answers(network, image), plain.keras_model.predict(image, verbose=0))
+
+
+def test_the_negative_of_a_network_answers_to_negatives(plain):
+    """Its first layer, that is, and off the border, beyond which both see zeros."""
+    network = open_network(plain.logdir).network
+    _, first = next(network.weighted())
+    image = torch.rand(1, network.shape.n_channel_in, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        answer = first(image)
+        invert(network)
+        of_negative = first(1 - image)
+    torch.testing.assert_close(of_negative[..., 4:-4, 4:-4], answer[..., 4:-4, 4:-4], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(of_negative, answer)
 
 
 def test_keras_reads_what_is_written(plain, tmp_path):

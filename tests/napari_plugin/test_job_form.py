@@ -257,6 +257,22 @@ def test_the_starter_that_finds_the_objects_is_proposed(real_look, form, settled
     choose(box, SCRATCH)
     assert form.value().pretrained is None
     assert form.pretrained._note.text() == ""
+    assert field(form, "inverted").native.itemText(0) == "no (auto)"
+
+
+def test_of_a_model_that_is_chosen_is_shown_what_it_finds(real_look, form, settled, qtbot):
+    choose(form.data.list.builtin_box, DATASET)
+    choose(form.pretrained.box, "nuclei_fluorescence (built in)")
+    settled()
+    assert field(form, "keep").native.placeholderText() == "automatic"
+    qtbot.waitUntil(lambda: "Starts from nuclei_fluorescence, which finds" in form.pretrained._note.text())
+    assert form.pretrained._note.text().startswith("StarDist")
+    kept = field(form, "keep").native.placeholderText()
+    assert 0.2 < float(kept.removesuffix(" (auto)")) < 0.35
+    assert form.value().pretrained == "nuclei_fluorescence"
+    choose(form.pretrained.box, SCRATCH)
+    assert field(form, "keep").native.placeholderText() == "0 (auto)"
+    assert form.pretrained._note.text() == ""
 
 
 def test_a_look_that_fails_leaves_it_to_the_training(real_look, form, settled, qtbot, annotation_folder, monkeypatch):

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 
 from napari_seg_trainer import ModelLibrary
+from napari_seg_trainer.annotations.builtin import builtin_folder
+from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.api import make_job
 from napari_seg_trainer.engines.registry import engine_spec, load_engine
 from napari_seg_trainer.runs.dataset import open_dataset
@@ -51,6 +54,37 @@ def test_where_it_finds_none_the_training_starts_from_scratch(home, annotation_f
     assert chosen.reason.startswith("Starts from scratch: nuclei_fluorescence finds only ")
 
 
+@pytest.fixture
+def negatives(tmp_path):
+    """A folder with the negatives of some images of nuclei."""
+    for pair in AnnotationFolder.open(builtin_folder("nuclei_dsb2018")).pairs[:6]:
+        annotated = pair.read()
+        replace(annotated, image=annotated.image.max() - annotated.image).write(tmp_path / "annotations_dark")
+    return tmp_path / "annotations_dark"
+
+
+def test_dark_objects_are_found_where_the_contrast_is_inverted(home, negatives):
+    chosen, _ = start(data=(negatives,))
+    assert (chosen.model.name, chosen.inverted) == ("nuclei_fluorescence", True)
+    assert chosen.reason.endswith(" objects drawn in 4 training images, once their contrast is inverted.")
+    assert chosen.found > 0.7
+    as_they_are, _ = start(data=(negatives,), hyperparameters={"inverted": False})
+    assert as_they_are.model is None
+    bright, _ = start(builtin=("nuclei_dsb2018",), hyperparameters={"inverted": True})
+    assert bright.model is None
+
+
+def test_a_training_begins_with_the_negative_of_a_model_and_keeps_most_of_it(trained, negatives):
+    run = trained(data=(negatives,), builtin=())
+    card = ModelLibrary().get("new").card
+    assert (card.parent, card.hyperparameters["inverted"]) == ("nuclei_fluorescence", True)
+    assert card.hyperparameters["keep"] > 0.3
+    assert card.scores["ap50"] > 0.6
+    again = trained("again", data=(negatives,), builtin=(), pretrained="nuclei_fluorescence")
+    assert ModelLibrary().get("again").card.hyperparameters == card.hyperparameters
+    assert run.job.pretrained == again.job.pretrained
+
+
 @pytest.mark.parametrize(
     ("fields", "given", "reason"),
     [
@@ -86,17 +120,20 @@ def test_docks_ask_a_process(home, annotation_folder):
     assert answer["reason"].startswith("Starts from nuclei_fluorescence")
     nowhere = TrainingJob(name="new", engine="stardist", data=(annotation_folder().parent / "none",))
     assert "none" in ask(nowhere)["reason"]
+    chosen = ask(job.replace(pretrained="nuclei_fluorescence"))
+    assert {name: chosen[name] for name in answer} == answer
+    assert chosen["found"] > 0.7
+    tissue = ask(job.replace(pretrained="nuclei_tissue"))
+    assert tissue.get("found") is None
 
 
 @pytest.fixture
 def trained(home, undrawn):
     """Train real StarDist in this process, for a moment."""
 
-    def work(name="new", **fields):
-        hyperparameters = {"epochs": 2, "augmentation": 1}
-        job = make_job(
-            name=name, engine="stardist", builtin=("nuclei_dsb2018",), hyperparameters=hyperparameters, **fields
-        )
+    def work(name="new", builtin=("nuclei_dsb2018",), **fields):
+        hyperparameters = {"epochs": 2, "augmentation": 2, "batch_size": 4}
+        job = make_job(name=name, engine="stardist", builtin=builtin, hyperparameters=hyperparameters, **fields)
         run = Run.create(job)
         assert isinstance(train_run(run), Finished | Stopped)
         return run

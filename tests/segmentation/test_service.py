@@ -15,7 +15,7 @@ import pytest
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.errors import DataError, EngineError, JobError, LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.priority import NICENESS, NICENESS_VARIABLE
+from napari_seg_trainer.priority import NICENESS, NICENESS_VARIABLE, VARIABLES
 from napari_seg_trainer.segmentation.files import segment_files
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.segment import Segmenter
@@ -104,6 +104,7 @@ def test_a_viewer_goes_first(wilful_model, service, image, monkeypatch):
     service.segment(wilful_model(), image, SegmentRequest(["dapi"]))
     (worker,) = workers()
     assert worker.nice() == min(psutil.Process().nice() + NICENESS, LOWEST_PRIORITY)
+    assert VARIABLES.items() <= worker.environ().items()
 
 
 def test_no_model_is_taken_for_another(wilful_model, service, image, loads):

@@ -17,6 +17,7 @@ from napari_seg_trainer.cli.train import train
 from napari_seg_trainer.cli.use import compare, evaluate, report, segment, suggest
 from napari_seg_trainer.errors import SegTrainerError
 from napari_seg_trainer.paths import home
+from napari_seg_trainer.priority import set_variables
 
 app = typer.Typer(
     name="napari-seg-trainer",
@@ -39,6 +40,7 @@ for panel, commands in COMMANDS.items():
 
 def main() -> NoReturn:
     """Run a command and exit with 0, with 1 where data or a model cannot be used, with 2 for wrong usage."""
+    set_variables()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         app()

@@ -77,6 +77,9 @@ class EngineSpec:
         Names of the distributions whose versions the card of a model tells.
     citations : tuple of str
         What is to be cited where a model is used.
+    inverts : bool
+        Whether a training can start from a model that knows the negatives of the images: then `parameters` has
+        ``inverted``, yes or no, or None for what the look at the model has told.
     """
 
     id: str
@@ -97,6 +100,7 @@ class EngineSpec:
     foreign: str = ""
     packages: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
+    inverts: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +125,10 @@ class TrainingData:
     object_extents: NDArray[np.float64]
     axes: Axes = PLANE
 
-    def facts(self, *, pretrained: bool, found: float | None = None) -> TrainingFacts:
+    def facts(self, *, pretrained: bool, found: float | None = None, inverted: bool = False) -> TrainingFacts:
         """Return what parameters are chosen by."""
         shapes = [prepared.labels.shape for prepared in self.training]
-        return TrainingFacts(shapes, self.object_diameters, self.object_extents, pretrained, found)
+        return TrainingFacts(shapes, self.object_diameters, self.object_extents, pretrained, found, inverted)
 
 
 class Predictor(Protocol):

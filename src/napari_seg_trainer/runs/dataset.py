@@ -247,7 +247,11 @@ def _spelt(given: ChannelInput, name: str) -> ChannelInput:
 
 
 def expected_facts(
-    job: TrainingJob, survey: Survey, parent: ModelCard | None, found: float | None = None
+    job: TrainingJob,
+    survey: Survey,
+    parent: ModelCard | None,
+    found: float | None = None,
+    inverted: bool = False,
 ) -> TrainingFacts | None:
     """Return what the parameters of a training will be chosen by, as far as a look at its folders tells.
 
@@ -260,6 +264,8 @@ def expected_facts(
         Of the pretrained model, where it is known.
     found : float, optional
         Which part of the drawn objects that finds.
+    inverted : bool
+        Whether it finds them where the images' contrast is inverted.
 
     Returns
     -------
@@ -282,7 +288,7 @@ def expected_facts(
         return None
     shapes = [rescaled_shape(facts.shape[1:], scale_factor(facts.pixel_size, size)) for facts in chosen]
     is_pretrained = parent is not None or job.pretrained not in (None, AUTOMATIC)
-    return TrainingFacts(shapes, *_object_sizes(chosen, size), is_pretrained, found)
+    return TrainingFacts(shapes, *_object_sizes(chosen, size), is_pretrained, found, inverted)
 
 
 def _object_sizes(

@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.priority import environment
 from napari_seg_trainer.runs import event_file
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, list_runs
 from napari_seg_trainer.schema.job import AUTOMATIC, TrainingJob
@@ -84,7 +85,7 @@ def start_process(run: Run) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_ALLOCATOR | dict(os.environ) | {"PYTHONUNBUFFERED": "1"},
+                env=_ALLOCATOR | environment() | {"PYTHONUNBUFFERED": "1"},
                 cwd=Path.home() if Path.home().is_dir() else None,
                 start_new_session=True,
                 creationflags=flags,

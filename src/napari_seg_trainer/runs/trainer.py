@@ -92,7 +92,7 @@ class _Training:
         write_text(self.run.folder / "split.json", dataset.split.model_dump_json(indent=2))
         parameters = self._parameters(dataset, early)
         data = self._prepare(dataset, early)
-        parameters = parameters.completed(data.facts(pretrained=parent is not None, found=start.found))
+        parameters = parameters.completed(start.facts(data))
         baseline = settle_baseline(self.run, engine, parent, data, early.progress)
         names = [channel.name for channel in dataset.channels]
         previews = PreviewWriter(self.run, names, dataset.pixel_size, partial(early.log, level="warning"))
@@ -126,9 +126,9 @@ class _Training:
         dataset = open_dataset(self.job, parent.card if parent else None, context.progress, self._free_channels())
         self._check_channels(dataset)
         # whoever goes on has settled what follows from it
-        if parent is None or not looks or context.last_epoch or len(parent.card.channels) != len(dataset.channels):
+        if parent is None or not looks or context.last_epoch:
             return Start(parent, ""), dataset
-        return look_at_start(parent, dataset, engine), dataset
+        return look_at_start(parent, self.job, self.spec, dataset, engine), dataset
 
     def _parent(self, context: RunReporter) -> LibraryModel | None:
         chosen = None if self.job.pretrained == AUTOMATIC else self.job.pretrained

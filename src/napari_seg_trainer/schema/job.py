@@ -96,6 +96,8 @@ class TrainingFacts:
         Whether the training starts from a model, whose network stays as it is.
     found : float, optional
         Which part of the objects drawn in some of the images that model finds, where that was looked at.
+    inverted : bool
+        Whether it finds them where the images' contrast is inverted.
     """
 
     shapes: Sequence[tuple[int, int]]
@@ -103,6 +105,7 @@ class TrainingFacts:
     extents: NDArray[np.float64]
     pretrained: bool = False
     found: float | None = None
+    inverted: bool = False
 
 
 PIXELS_PER_IMAGE = 6_250_000

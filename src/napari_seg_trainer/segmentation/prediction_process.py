@@ -16,6 +16,7 @@ from appose import NDArray as SharedArray
 from appose.service import Service, TaskEvent, TaskStatus
 
 from napari_seg_trainer.files import make_temporary_folder, temporary_variables
+from napari_seg_trainer.priority import VARIABLES
 
 _MAIN = "from napari_seg_trainer.segmentation.worker import main; main()"
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
         command = (sys.executable, "-P", "-c", _MAIN, str(log), str(os.getpid()), self._temporary)
         variables = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
         variables |= temporary_variables(self._temporary)
+        variables |= {name: value for name, value in VARIABLES.items() if name not in os.environ}
         super().__init__(Path.home(), variables, *command)
         self.log = log
 

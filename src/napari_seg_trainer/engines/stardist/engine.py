@@ -19,7 +19,7 @@ from napari_seg_trainer.engines.stardist.plan import begin, patch_plan, validati
 from napari_seg_trainer.engines.stardist.portable import write_network
 from napari_seg_trainer.engines.stardist.prediction import LearningPredictor, StarDistPredictor, instances
 from napari_seg_trainer.engines.stardist.spec import StarDistParameters
-from napari_seg_trainer.engines.stardist.state import folded, open_epoch, open_network, write_keras
+from napari_seg_trainer.engines.stardist.state import folded, invert, open_epoch, open_network, write_keras
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, optimize_thresholds
 from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet, initialize
 from napari_seg_trainer.engines.torch.computing import Computing, Way, choose_device, fastest
@@ -57,6 +57,8 @@ class StarDistEngine:
             expect_distances(network, validation)
         else:
             network.load_state_dict(start.network.state_dict())
+            if parameters.inverted:
+                invert(network)
         computing = fastest(device, stardist_probe, MEASURED, context.checkpoint)
         computing.place(network)
         optimizer = torch.optim.Adam(network.parameters(), eps=EPSILON, fused=computing.fused)

@@ -55,6 +55,13 @@ class StarDistParameters(Hyperparameters):
         "forgets less, less learns more. By itself, the more, the better that model finds your objects and the fewer "
         "images there are.",
     )
+    inverted: bool | None = Field(
+        None,
+        title="Inverted start",
+        description="Yes, if the model that the training starts from knows bright objects and yours are dark, or the "
+        "other way round: it is altered to take your images for their negatives. By itself, if it finds more of your "
+        "objects so.",
+    )
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         0.9, title="Patches with objects", description="How often a patch must hold an object, from 0 to 1."
     )
@@ -78,7 +85,8 @@ class StarDistParameters(Hyperparameters):
 
         rate = self.learning_rate or (TUNING_RATE if facts.pretrained else RATE)
         keep = kept_by_itself(facts) if self.keep is None else self.keep
-        filled = self.replace(learning_rate=rate, keep=keep, **chosen(self, facts))
+        inverted = facts.pretrained and (facts.inverted if self.inverted is None else self.inverted)
+        filled = self.replace(learning_rate=rate, keep=keep, inverted=inverted, **chosen(self, facts))
         return super(StarDistParameters, filled).completed(facts)
 
 
@@ -183,4 +191,5 @@ SPEC = EngineSpec(
     foreign="napari_seg_trainer.engines.stardist.foreign:READER",
     packages=("stardist", "csbdeep", "torch", "tensorflow", "keras"),
     citations=_CITATIONS,
+    inverts=True,
 )

@@ -95,6 +95,28 @@ def folded(network: StarDistNet) -> StarDistNet:
     return network
 
 
+def invert(network: StarDistNet) -> None:
+    """Have a network answer to an image (0 to 1) as it answers to its negative now, but for a pixel at the border.
+
+    Its first layer is linear: of the negative, 1 - x, it makes the sum of its weights less what it makes of x.
+    """
+    first = next(module for _, module in network.weighted())
+    with torch.no_grad():
+        weight, bias = _negative(first.weight, first.bias, (1, 2, 3))
+        first.weight.copy_(weight)
+        first.bias.copy_(bias)
+
+
+def inverted_arrays(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Do the same for weights in Keras' order and axes."""
+    weight, bias, *rest = arrays
+    return [*_negative(weight, bias, (0, 1, 2)), *rest]
+
+
+def _negative(weight: Any, bias: Any, inputs: tuple[int, ...]) -> tuple[Any, Any]:
+    return -weight, bias + weight.sum(inputs)
+
+
 def _empty(config: StarDistConfig) -> StarDistNet:
     """Return a network that takes no memory: what stands in a file may be one of any size."""
     with torch.device("meta"):

@@ -75,7 +75,8 @@ class ParameterFields:
             if not parameter.optional:
                 continue
             value, field = values.get(name), self.form.field(name)
-            text = parameter.empty if value is None else f"{parameter.text(value)} (auto)"
+            words = _worded(value) if parameter.kind == "choice" else parameter.text(value)
+            text = parameter.empty if value is None else f"{words} (auto)"
             text = (texts or {}).get(name, text)
             if isinstance(field, _Choice):
                 field.word_empty(text)

@@ -282,12 +282,12 @@ class JobForm(QWidget):
         survey, proposal = self.data.survey, self.pretrained.proposal
         if job is None or survey is None:
             return None
-        if proposal is None or not self.pretrained.is_automatic:
+        if proposal is None:
             return expected_facts(job, survey, self.pretrained.card)
-        return expected_facts(job, survey, proposal.card, proposal.found)
+        return expected_facts(job, survey, proposal.card or self.pretrained.card, proposal.found, proposal.inverted)
 
     def _ask_what_to_start_from(self, job: TrainingJob | None) -> None:
-        is_open = self.pretrained.is_automatic and not self.data.reason() and not self.engine.reason()
+        is_open = self.pretrained.is_looked_at and not self.data.reason() and not self.engine.reason()
         survey = self.data.survey
         self._look.follow(job if is_open else None, len(survey.images) if survey else 0)
 

@@ -48,8 +48,6 @@ class PretrainedField(QWidget):
         Of the chosen model, once it is read.
     by_user : bool
         Whether a user chose it, rather than a job.
-    proposal : Proposal, optional
-        What is started from by itself, where that is the choice and known.
     """
 
     changed = Signal()
@@ -60,7 +58,8 @@ class PretrainedField(QWidget):
         self._spec = spec
         self.card: ModelCard | None = None
         self.by_user = False
-        self.proposal: Proposal | None = None
+        self._proposed: tuple[str | None, Proposal | None] = None, None
+        self._line = ""
         self._problem = ""
         self._reading = 0
         self._is_reading = False
@@ -92,14 +91,32 @@ class PretrainedField(QWidget):
         """Whether one of the starters may be chosen by itself."""
         return bool(self.box.currentData() == AUTOMATICALLY)
 
-    def propose(self, proposal: Proposal | None) -> None:
-        """Say what is started from by itself; None as long as that is not known."""
-        self.proposal = proposal
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether a look at some images tells more of what is started from."""
+        return self.is_automatic or (self.card is not None and self._default() == AUTOMATICALLY)
+
+    @property
+    def proposal(self) -> Proposal | None:
+        """What the choice comes to, once that is known: which model it is, and what that finds."""
+        value, proposal = self._proposed
+        return proposal if value == self.value() else None
+
+    def propose(self, proposal: Proposal) -> None:
+        """Say what the choice comes to."""
+        self._proposed = self.value(), proposal
+        self._show_proposal()
+
+    def _show_proposal(self) -> None:
+        proposal = self.proposal
         if self.is_automatic:
             name = proposal.card.name if proposal and proposal.card else SCRATCH
             is_known = proposal is not None and proposal.is_known
             self.box.setItemText(0, f"{name} (auto)" if is_known else AUTOMATICALLY)
             self._say(proposal.reason if proposal else "")
+        elif self.card is not None:
+            found = proposal.reason if proposal and proposal.found is not None else ""
+            self._say("\n".join(filter(None, (self._line, found))))
 
     def set_value(self, pretrained: str | None, *, by_user: bool = False) -> None:
         """Choose what to start from."""
@@ -118,7 +135,7 @@ class PretrainedField(QWidget):
         """Offer models of another engine, and start as is best for it."""
         self._spec = spec
         self._names = ()
-        self.proposal = None
+        self._proposed = None, None
         self.set_value(AUTOMATIC)
         self.list_models()
 
@@ -183,7 +200,7 @@ class PretrainedField(QWidget):
             self.box.addItem(path, path)
         self.box.setCurrentIndex(self.box.findData(chosen))
         self._show_path()
-        self.propose(self.proposal)
+        self._show_proposal()
 
     def _default(self) -> str:
         return AUTOMATICALLY if any(model.is_starter for model in self._spec.pretrained) else SCRATCH
@@ -216,7 +233,7 @@ class PretrainedField(QWidget):
         self._show_path()
         text = self.value()
         if not text or text == AUTOMATIC:
-            self.propose(self.proposal)
+            self._show_proposal()
             self.loaded.emit()
             return
         self._is_reading = True
@@ -235,11 +252,12 @@ class PretrainedField(QWidget):
 
         in_background(self, work, done, failed)
 
-    def _finish(self, card: ModelCard | None, problem: str, note: str) -> None:
+    def _finish(self, card: ModelCard | None, problem: str, line: str) -> None:
         self._clock.stop()
         self._is_reading = False
-        self.card, self._problem = card, problem
-        self._say(note)
+        self.card, self._problem, self._line = card, problem, line
+        self._say("")
+        self._show_proposal()
         self.loaded.emit()
 
     def _tell_progress(self) -> None:

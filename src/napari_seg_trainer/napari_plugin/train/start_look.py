@@ -1,4 +1,4 @@
-"""Asks, in a process of its own, from which built-in model a training would start, and why."""
+"""Asks, in a process of its own, from which built-in model a training would start, and what a chosen one finds."""
 
 import json
 import subprocess
@@ -14,6 +14,7 @@ from superqt.utils import qdebounced
 from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread
+from napari_seg_trainer.priority import environment
 from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
 
@@ -35,6 +36,8 @@ class Proposal:
         Of the model; None for a start from scratch.
     found : float, optional
         Which part of the objects drawn in a few images it finds.
+    inverted : bool
+        Whether it finds them where the images' contrast is inverted.
     is_known : bool
         Whether that is known already.
     """
@@ -42,6 +45,7 @@ class Proposal:
     reason: str
     card: ModelCard | None = None
     found: float | None = None
+    inverted: bool = False
     is_known: bool = True
 
 
@@ -107,6 +111,7 @@ def look(job: TrainingJob, running: list[subprocess.Popen[str]]) -> Proposal:
     """
     command = [sys.executable, "-m", "napari_seg_trainer.runs.start"]
     how: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    how["env"] = environment()
     how["creationflags"] = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     try:
         with lent_thread(), subprocess.Popen(command, text=True, encoding="utf-8", **how) as process:
@@ -118,7 +123,8 @@ def look(job: TrainingJob, running: list[subprocess.Popen[str]]) -> Proposal:
                 running.remove(process)
         answer = json.loads(told.splitlines()[-1])
         card = answer.get("card")
-        return Proposal(answer["reason"], card and ModelCard.model_validate(card), answer.get("found"))
+        found, inverted = answer.get("found"), bool(answer.get("inverted"))
+        return Proposal(answer["reason"], card and ModelCard.model_validate(card), found, inverted)
     except (subprocess.TimeoutExpired, OSError, ValueError, IndexError, KeyError) as error:
         raise JobError("What it starts from is settled when the training begins.") from error
 
@@ -130,6 +136,6 @@ def _end(running: list[subprocess.Popen[str]]) -> None:
 
 def _key(job: TrainingJob) -> dict[str, JsonValue]:
     """Return what the answer depends on."""
-    fields = {"engine", "data", "builtin", "validation_data", "channels", "pixel_size", "validation_split", "seed"}
-    shape = {name: job.hyperparameters.get(name) for name in engine_spec(job.engine).architecture}
-    return job.model_dump(mode="json", include=fields) | shape
+    images = {"data", "builtin", "validation_data", "channels", "pixel_size", "validation_split", "seed"}
+    given = {name: job.hyperparameters.get(name) for name in (*engine_spec(job.engine).architecture, "inverted")}
+    return job.model_dump(mode="json", include=images | {"engine", "pretrained"}) | given

@@ -15,6 +15,7 @@ from napari_seg_trainer.annotations.patches import PatchStream
 from napari_seg_trainer.engines.protocol import PredictionSettings, TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.engines.stardist.files import find_stardist_weights, opening, read_config
 from napari_seg_trainer.engines.stardist.plan import begin, patch_plan, validation_patches
+from napari_seg_trainer.engines.stardist.state import inverted_arrays
 from napari_seg_trainer.engines.stardist.targets import Batch, make_batch
 from napari_seg_trainer.engines.stardist.tensorflow.network import Trainer, set_tile_overlap, use_device
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS, MAX_CANDIDATES
@@ -30,7 +31,8 @@ def train(task: TrainingTask, data: TrainingData, context: TrainingContext) -> N
     parameters, config = begin(task, data, None if start is None else vars(start.config), context.checkpoint)
     trainer = Trainer(StarDist2D(Config2D(**config), name=None, basedir=None))
     if start is not None:
-        trainer.set_weights(start.keras_model.get_weights())
+        weights = start.keras_model.get_weights()
+        trainer.set_weights(inverted_arrays(weights) if parameters.inverted else weights)
         trainer.keep(parameters.keep or 0.0)
     set_tile_overlap(trainer.model)
     make: Callable[[Any], Batch] = partial(make_batch, rays=config["n_rays"], grid=config["grid"][0])
