@@ -9,7 +9,7 @@ from napari_seg_trainer.engines.stardist.design import (
     field_of_view,
     round_patch,
 )
-from napari_seg_trainer.engines.stardist.spec import TUNING_RATE, StarDistParameters
+from napari_seg_trainer.engines.stardist.spec import LOWEST_RATE, RATE, TUNING_RATE, StarDistParameters
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.schema.job import TrainingFacts
 
@@ -21,8 +21,8 @@ def sizes(*values):
     return np.array(values, np.float64)
 
 
-def facts(*diameters, shapes=SHAPES, pretrained=False, found=None):
-    return TrainingFacts(shapes, sizes(*diameters), sizes(*diameters), pretrained, found)
+def facts(*diameters, shapes=SHAPES, pretrained=False, found=None, inverted=False):
+    return TrainingFacts(shapes, sizes(*diameters), sizes(*diameters), pretrained, found, inverted)
 
 
 def test_what_the_user_chose_stays():
@@ -101,6 +101,28 @@ def test_of_a_model_that_finds_the_objects_more_stays_where_there_are_few_images
     known = facts(20.0, shapes=images * [(256, 256)], pretrained=True, found=found)
     assert StarDistParameters().completed(known).keep == keep
     assert StarDistParameters(keep=0.3).completed(known).keep == 0.3
+
+
+def test_the_more_a_model_finds_the_slower_it_is_changed():
+    found = (0.0, 0.5, 0.9, 1.0)
+    rates = [StarDistParameters().completed(facts(20.0, pretrained=True, found=part)).learning_rate for part in found]
+    assert rates == [RATE, 0.00032, 0.00013, LOWEST_RATE]
+    assert StarDistParameters().completed(facts(20.0)).learning_rate == RATE
+
+
+@pytest.mark.parametrize(
+    ("given", "pretrained", "seen", "inverted"),
+    [
+        (None, True, True, True),
+        (None, True, False, False),
+        (False, True, True, False),
+        (True, True, False, True),
+        (True, False, False, False),
+    ],
+)
+def test_whether_the_start_is_inverted_is_seen_or_said(given, pretrained, seen, inverted):
+    completed = StarDistParameters(inverted=given).completed(facts(20.0, pretrained=pretrained, inverted=seen))
+    assert completed.inverted is inverted
 
 
 def test_what_was_not_looked_at_is_not_known():

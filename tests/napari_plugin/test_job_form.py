@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QComboBox
 
 from napari_seg_trainer.cli.demo import DATASET, demo_job
 from napari_seg_trainer.engines.registry import engine_spec, parse_parameters
-from napari_seg_trainer.engines.stardist.spec import RATE, TUNING_RATE
+from napari_seg_trainer.engines.stardist.spec import LOWEST_RATE, RATE, TUNING_RATE
 from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
@@ -249,7 +249,8 @@ def test_the_starter_that_finds_the_objects_is_proposed(real_look, form, settled
     qtbot.waitUntil(lambda: box.currentText() == "nuclei_fluorescence (auto)")
     assert form.pretrained._note.text().startswith("Starts from nuclei_fluorescence, which finds ")
     assert form.value().pretrained == AUTOMATIC
-    assert field(form, "learning_rate").native.placeholderText() == f"{TUNING_RATE:g} (auto)"
+    rate = field(form, "learning_rate").native.placeholderText()
+    assert LOWEST_RATE < float(rate.removesuffix(" (auto)")) < TUNING_RATE
     field(form, "rays").native.setText("64")
     qtbot.waitUntil(lambda: box.currentText() == "from scratch (auto)")
     assert form.pretrained._note.text() == "Starts from scratch, as the shape of the network is given."

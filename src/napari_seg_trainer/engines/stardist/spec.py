@@ -10,9 +10,11 @@ from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.engines.torch.spec import Device, device_field
 from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat, TrainingFacts
+from napari_seg_trainer.schema.parameters import plain
 
-RATE, TUNING_RATE = 1e-3, 3e-4
-"""Learning rates from scratch, and from a pretrained model, which is not to forget what it knows."""
+RATE, LOWEST_RATE, TUNING_RATE = 1e-3, 1e-4, 3e-4
+"""Learning rates from scratch, from a pretrained model that finds all objects, which is not to forget what it knows,
+and from one of which it is not known how much it finds."""
 FEW_IMAGES = 10
 """Where a pretrained model finds all objects, half of it is kept with so many images, and less with more."""
 ZeroToOne = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -46,7 +48,7 @@ class StarDistParameters(Hyperparameters):
         None,
         title="Learning rate",
         description="How far each step changes the network. Smaller is slower and steadier. By itself, "
-        f"{RATE:g}, and {TUNING_RATE:g} from a pretrained model.",
+        f"{RATE:g}; from a pretrained model less, down to {plain(LOWEST_RATE)}, the more it finds of your objects.",
     )
     keep: ZeroToOne | None = Field(
         None,
@@ -83,11 +85,20 @@ class StarDistParameters(Hyperparameters):
         """Return the parameters with what is automatic filled in, but for the shape of a network that is there."""
         from napari_seg_trainer.engines.stardist.design import chosen
 
-        rate = self.learning_rate or (TUNING_RATE if facts.pretrained else RATE)
+        rate = self.learning_rate or rate_by_itself(facts)
         keep = kept_by_itself(facts) if self.keep is None else self.keep
         inverted = facts.pretrained and (facts.inverted if self.inverted is None else self.inverted)
         filled = self.replace(learning_rate=rate, keep=keep, inverted=inverted, **chosen(self, facts))
         return super(StarDistParameters, filled).completed(facts)
+
+
+def rate_by_itself(facts: TrainingFacts) -> float:
+    """Return the learning rate: between the two by how much of the objects a pretrained model finds, on a log scale."""
+    if not facts.pretrained:
+        return RATE
+    if facts.found is None:
+        return TUNING_RATE
+    return float(f"{RATE * (LOWEST_RATE / RATE) ** facts.found:.2g}")
 
 
 def kept_by_itself(facts: TrainingFacts) -> float | None:
