@@ -120,7 +120,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     for run in list_runs(folder / "runs"):
         process = run.process()
-        if process is not None and process.pid != os.getpid() and process.is_alive():
+        if process is not None and process.pid != os.getpid() and process.find() is not None:
             if run.outcome() is not None:  # it is about to end, and has its coverage to tell
                 processes.wait(process.pid, GRACE)
             processes.kill(process.pid)

@@ -112,7 +112,7 @@ STARTED = Started(epochs=3, steps_per_epoch=2, training_images=4, validation_ima
 
 def test_a_run_that_was_interrupted_after_a_failure_is_not_told_as_failed(make_past, cli):
     run = make_past(STARTED, Failed(message="The disk is full."))
-    info = run.process().replace(created=1.0, events_from=run.events_file.stat().st_size)
+    info = run.process().replace(created=1.0, ticks=1, events_from=run.events_file.stat().st_size)
     (run.folder / "process.json").write_text(info.model_dump_json())
     assert "was interrupted" in cli("follow", run.id).error
     (row,) = json.loads(cli("runs", "--json").out)["runs"]

@@ -25,7 +25,7 @@ def ended(home):
         if event is not None:
             run.append(event)
         else:
-            info = run.process().replace(created=0.0)
+            info = run.process().replace(created=0.0, ticks=0)
             (run.folder / "process.json").write_text(info.model_dump_json())
         return run
 

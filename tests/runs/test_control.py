@@ -14,6 +14,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.runs.checkpoint import read_state
 from napari_seg_trainer.runs.control import cancel, delete_run, keep, resume
 from napari_seg_trainer.runs.launch import launch
+from napari_seg_trainer.runs.life import HEART_FILE
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState, list_runs
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Log, Started, Stopped
@@ -265,7 +266,7 @@ def test_a_training_that_does_not_answer_is_killed_and_nobody_sees_it_interrupte
         assert follower.result(patience.SECONDS)[-1] == last
     assert isinstance(last, Stopped)
     assert (last.model, last.best_epoch) == (None, None)
-    assert not process.is_alive()
+    assert process.find() is None
     assert not (run.folder / "prepared").exists()
 
 
@@ -273,7 +274,7 @@ def test_a_run_that_has_just_been_started_can_be_cancelled(job):
     run = launch(job(epochs=100, seconds=1.0))
     assert isinstance(cancel(run, timeout=0), Stopped)
     assert run.state() == RunState.STOPPED
-    assert not run.process().is_alive()
+    assert run.process().find() is None
 
 
 def test_a_process_that_begins_after_the_wish_trains_nothing(job):
@@ -303,8 +304,9 @@ def test_what_is_over_cannot_be_cancelled(make_run, sleeper, end):
 def test_a_training_on_another_computer_is_asked_only(make_run, sleeper):
     run = make_run()
     run.claim(sleeper.pid)
-    there = run.process().replace(host="workstation-7")
+    there = run.process().replace(host="workstation-7", machine="another")
     (run.folder / "process.json").write_text(there.model_dump_json())
+    (run.folder / HEART_FILE).touch()
     with pytest.raises(RunError, match="'workstation-7' and has not answered"):
         cancel(run, timeout=0.1)
     assert run.stop_requested() == "discard"

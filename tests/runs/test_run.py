@@ -1,5 +1,4 @@
 import os
-import socket
 import threading
 import time
 from itertools import pairwise
@@ -91,14 +90,9 @@ def test_the_last_word_counts_whatever_the_process_does(make_run, sleeper, last,
 
 def test_a_later_process_of_the_same_number_is_another(sleeper):
     now = ProcessInfo.of(sleeper.pid)
-    assert now.is_alive()
-    assert not now.replace(created=now.created - 10).is_alive()
-
-
-def test_a_process_of_another_machine_is_taken_for_alive(sleeper):
-    there = ProcessInfo.of(sleeper.pid).replace(host=f"not-{socket.gethostname()}")
-    kill(sleeper)
-    assert there.is_alive()
+    assert now.find() is not None
+    earlier = {"created": now.created - 10, "ticks": None if now.ticks is None else now.ticks - 1000}
+    assert now.replace(**earlier).find() is None
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"name": "a/b"}', b"\xff\xfe"])

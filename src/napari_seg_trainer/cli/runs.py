@@ -15,6 +15,15 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its mod
 
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait for the training to end.")]
 
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Take a run that seems to be trained on another computer for interrupted. If it is trained there, that "
+        "ends, and what it has not kept is lost.",
+    ),
+]
+
 
 def follow(run: RunName, json: AsJson = False) -> None:
     """Watch a training, from its beginning; Ctrl-C only stops watching."""
@@ -47,10 +56,10 @@ def cancel(run: RunName, json: AsJson = False) -> None:
         say(f"Run {found.id} had {found.state()} already.")
 
 
-def resume(run: RunName, detach: Detach = False, json: AsJson = False) -> None:
+def resume(run: RunName, detach: Detach = False, force: Force = False, json: AsJson = False) -> None:
     """Go on with a training that was interrupted, stopped, cancelled or failed, after its last whole epoch."""
     found = find_run(run)
-    control.resume(found)
+    control.resume(found, force=force)
     _tell_and_watch(found, detach, json)
 
 
@@ -63,19 +72,19 @@ def _tell_and_watch(run: Run, detach: bool, json: bool) -> None:
         raise typer.Exit(watch(run, json, run.attempt_begin()))
 
 
-def keep(run: RunName, detach: Detach = False, json: AsJson = False) -> None:
+def keep(run: RunName, detach: Detach = False, force: Force = False, json: AsJson = False) -> None:
     """Make a model of the best epoch of a training that was interrupted, cancelled or failed."""
     found = find_run(run)
-    control.keep(found)
+    control.keep(found, force=force)
     _tell_and_watch(found, detach, json)
 
 
-def delete_run(run: RunName, yes: Yes = False, json: AsJson = False) -> None:
+def delete_run(run: RunName, yes: Yes = False, force: Force = False, json: AsJson = False) -> None:
     """Delete what a training has left: its curves and weights. A model that it made stays in the library."""
     found = find_run(run)
-    control.check_deletable(found)
+    control.check_deletable(found, force=force)
     confirm(f"Delete run {found.id!r} for good?", yes)
-    control.delete_run(found)
+    control.delete_run(found, force=force)
     if json:
         print_json({"deleted": found.id})
     else:

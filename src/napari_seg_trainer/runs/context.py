@@ -28,6 +28,10 @@ class Cancelled(BaseException):
     """The user wants the training to end without a model; no `Exception`, so that no engine takes it for an error."""
 
 
+class Lost(BaseException):
+    """Another process trains the run by now, as this one was taken for dead: nothing may be written any more."""
+
+
 class RunReporter:
     """Writes into a run's folder how far it is, before and while it trains, and sees whether it is to stop.
 
@@ -58,7 +62,11 @@ class RunReporter:
         ------
         Cancelled
             If the user wants it to end without a model.
+        Lost
+            If another process trains the run.
         """
+        if self._run.is_lost():
+            raise Lost
         wish = self._run.stop_requested()
         if wish == DISCARD:
             raise Cancelled

@@ -17,6 +17,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.runs.checkpoint import cancelled, read_state
 from napari_seg_trainer.runs.launch import check_no_rival, start_process
+from napari_seg_trainer.runs.life import DEAD_SECONDS
 from napari_seg_trainer.runs.process import ProcessInfo
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
 from napari_seg_trainer.schema.events import Failed, Finished, Stopped
@@ -29,7 +30,7 @@ _POLL_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
 
-def resume(run: Run) -> None:
+def resume(run: Run, *, force: bool = False) -> None:
     """Start the training process again: it goes on after the last whole epoch, or from the start without one.
 
     When this returns the run is starting, or has come to its end, and `Run.follow` shows it to that.
@@ -38,6 +39,8 @@ def resume(run: Run) -> None:
     ----------
     run : Run
         One that was interrupted, stopped or cancelled, or failed.
+    force : bool
+        Whether to take one that seems to be trained on another computer for interrupted.
 
     Raises
     ------
@@ -46,9 +49,9 @@ def resume(run: Run) -> None:
         checkpoint is broken, or the process cannot be started.
     """
     with _alone(run):
-        state = run.state()
+        state = _state(run, force)
         if state in ACTIVE_STATES:
-            raise RunError(f"Run {run.id!r} is {state} already: there is nothing to resume.")
+            raise RunError(f"Run {run.id!r} is {state} already: there is nothing to resume.{_doubt(run)}")
         if state == RunState.FINISHED:
             raise RunError(
                 f"Run {run.id!r} is finished: there is nothing to resume. Start a new training from its model."
@@ -58,7 +61,7 @@ def resume(run: Run) -> None:
             _go_on(run)
 
 
-def keep(run: Run) -> None:
+def keep(run: Run, *, force: bool = False) -> None:
     """Start the training process again to make a model of the best epoch so far, without training any further.
 
     When this returns the run is starting, or has come to its end, and `Run.follow` shows it to that.
@@ -67,6 +70,8 @@ def keep(run: Run) -> None:
     ----------
     run : Run
         One that has ended without a model, in whatever way, after an epoch at least.
+    force : bool
+        Whether to take one that seems to be trained on another computer for interrupted.
 
     Raises
     ------
@@ -74,9 +79,9 @@ def keep(run: Run) -> None:
         If the run is active or finished, no epoch had ended, or `resume` would refuse.
     """
     with _alone(run):
-        state = run.state()
+        state = _state(run, force)
         if state in ACTIVE_STATES:
-            raise RunError(f"Run {run.id!r} is {state}. Stop it instead: that keeps its best epoch.")
+            raise RunError(f"Run {run.id!r} is {state}. Stop it instead: that keeps its best epoch.{_doubt(run)}")
         if state == RunState.FINISHED:
             raise RunError(f"Run {run.id!r} is finished: its best epoch is a model already.")
         if _tell_missing_end(run, state):
@@ -86,6 +91,23 @@ def keep(run: Run) -> None:
         if kept is None or kept.best_epoch is None:
             raise RunError(f"Run {run.id!r} has no epoch to keep: none had ended. Resume it, or start a new training.")
         _go_on(run, wants_model=True)
+
+
+def _state(run: Run, force: bool) -> RunState:
+    """Return how a run stands; one that only seems to be trained counts as interrupted, where the user says so."""
+    return RunState.INTERRUPTED if force and run.is_doubtful() else run.state()
+
+
+def _doubt(run: Run) -> str:
+    """Return what can be done with a run that only seems to be trained; empty where that is sure."""
+    process = run.process()
+    if process is None or not run.is_doubtful():
+        return ""
+    return (
+        f" It is trained on the computer {process.host!r}, whose last sign of life is less than {DEAD_SECONDS:g} "
+        "seconds old. If that computer is off, wait as long, or add --force to the command. If it does train, that "
+        "training ends, and what it has not kept is lost."
+    )
 
 
 @contextmanager
@@ -196,7 +218,7 @@ def _kill(run: Run, info: ProcessInfo) -> None:
         raise RunError(
             f"Run {run.id!r} is trained by another user's process ({info.pid}). Ask them to cancel it."
         ) from error
-    _wait(lambda: not info.is_alive(), _KILL_SECONDS)
+    _wait(lambda: info.find() is None, _KILL_SECONDS)
 
 
 def _kill_processes(run: Run, info: ProcessInfo) -> None:
@@ -221,16 +243,19 @@ def _last_word(run: Run) -> Stopped:
     return last
 
 
-def check_deletable(run: Run) -> None:
-    """Raise a `RunError` if there is no such run, or it is active."""
+def check_deletable(run: Run, *, force: bool = False) -> None:
+    """Raise a `RunError` if there is no such run, or it is active.
+
+    With `force`, one that seems to be trained on another computer counts as interrupted.
+    """
     if not (run.folder / "job.json").is_file():
         raise RunError(f"'{run.folder}' is not a run: it has no job.json. 'napari-seg-trainer runs' lists the runs.")
-    state = run.state()
+    state = _state(run, force)
     if state in ACTIVE_STATES:
-        raise RunError(f"Run {run.id!r} is {state}. Stop it first, then delete it.")
+        raise RunError(f"Run {run.id!r} is {state}. Stop it first, then delete it.{_doubt(run)}")
 
 
-def delete_run(run: Run) -> None:
+def delete_run(run: Run, *, force: bool = False) -> None:
     """Delete a run's folder for good, with its checkpoint; a model that it has made stays in the library.
 
     Raises
@@ -238,7 +263,7 @@ def delete_run(run: Run) -> None:
     RunError
         If there is no such run, it is active, or it may not be deleted.
     """
-    check_deletable(run)
+    check_deletable(run, force=force)
     doomed = run.folder.with_name(f".deleted-{uuid4().hex}")
     with explained(run.folder, RunError):
         os.rename(run.folder, doomed)

@@ -3,6 +3,7 @@
 =======================  ==================================================================
 ``job.json``             what was asked for (`TrainingJob`)
 ``process.json``         which process trains, on which machine, and where its events begin
+``alive.lock``           locked by that process as long as it lives; ``heartbeat`` is touched every few seconds
 ``split.json``           which images are for training and which for validation
 ``baseline.json``        the scores of the baseline on the validation images
 ``learning_curve.json``  how well models of a half and a quarter of the images do
@@ -44,6 +45,7 @@ from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.paths import runs_folder
 from napari_seg_trainer.runs import event_file
+from napari_seg_trainer.runs.life import PROCESS_FILE, Life, beats, is_held, read_process
 from napari_seg_trainer.runs.process import ProcessInfo
 from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Event, Failed, Finished, Progress, Stopped
 from napari_seg_trainer.schema.job import TrainingJob
@@ -208,23 +210,41 @@ class Run:
     def state(self) -> RunState:
         """Return where the run stands."""
         process = self.process()
-        alive = process is not None and process.is_alive()  # asked first: what it wrote before it died is then read
+        alive = self.is_alive()  # asked first: what it wrote before it died is then read
         last = event_file.last_event(self.events_file, 0 if process is None else process.events_from)
         if isinstance(last, TERMINAL_EVENTS):
             return _LAST_STATES[type(last)]
         if not alive:
-            fresh = process is None and time.time() - modified(self.folder) < START_SECONDS
+            fresh = process is None and abs(time.time() - modified(self.folder)) < START_SECONDS
             return RunState.STARTING if fresh else RunState.INTERRUPTED
         return RunState.STARTING if last is None else RunState.RUNNING
 
     def process(self) -> ProcessInfo | None:
         """Return the process that trains, if one has begun."""
-        try:
-            return ProcessInfo.model_validate_json((self.folder / "process.json").read_bytes())
-        except (OSError, ValidationError):
-            return None
+        return read_process(self.folder)
 
-    def claim(self, pid: int | None = None, events_from: int | None = None) -> None:
+    def is_alive(self) -> bool:
+        """Whether a process trains it, as far as can be told from here."""
+        held, process = is_held(self.folder), self.process()
+        if held or process is None:
+            return bool(held)
+        if process.is_local and process.locks and held is not None:
+            return False
+        if process.find() is not None:
+            return True
+        has_begun = not process.is_local or process.locks is not None
+        return has_begun and beats(self.folder)  # another computer's locks may not reach here
+
+    def is_doubtful(self) -> bool:
+        """Whether it only seems to be trained, on another computer, as its heart has beaten lately."""
+        process = self.process()
+        return not is_held(self.folder) and process is not None and not process.is_local and self.is_alive()
+
+    def is_lost(self) -> bool:
+        """Whether it was given to another process meanwhile; asked by the one that trains."""
+        return False
+
+    def claim(self, pid: int | None = None, events_from: int | None = None, locks: bool | None = None) -> None:
         """Write down that an attempt begins.
 
         Parameters
@@ -233,10 +253,12 @@ class Run:
             The process that trains; this one by default.
         events_from : int, optional
             The byte at which its events begin; the end of those there are by default.
+        locks : bool, optional
+            Whether that process holds the run's lock; None where it is not known yet.
         """
         begin = event_file.size(self.events_file) if events_from is None else events_from
-        info = ProcessInfo.of(os.getpid() if pid is None else pid, begin)
-        write_text(self.folder / "process.json", info.model_dump_json())
+        info = ProcessInfo.of(os.getpid() if pid is None else pid, begin, locks)
+        write_text(self.folder / PROCESS_FILE, info.model_dump_json())
 
     def request_stop(self, keep: bool = True) -> None:
         """Ask the training to stop and keep its best epoch as a model, or else to make none.
@@ -292,8 +314,9 @@ class OwnRun(Run):
     Progress is not: it comes many times an epoch.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, life: Life | None = None) -> None:
         super().__init__(folder)
+        self._life = life
         self._events = [event for event in super().events() if not isinstance(event, Progress)]
 
     def append(self, event: Event) -> None:
@@ -305,6 +328,10 @@ class OwnRun(Run):
     def events(self) -> list[Event]:
         """Return all events so far, of all attempts, apart from progress."""
         return list(self._events)
+
+    def is_lost(self) -> bool:
+        """Whether it was given to another process meanwhile."""
+        return self._life is not None and self._life.is_replaced
 
 
 def modified(path: Path) -> float:

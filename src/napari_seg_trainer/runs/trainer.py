@@ -8,7 +8,7 @@ from pathlib import Path
 from napari_seg_trainer.annotations.patches import samples_per_epoch
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import engine_spec, load_engine, parse_parameters
-from napari_seg_trainer.errors import JobError, SegTrainerError
+from napari_seg_trainer.errors import JobError, RunError, SegTrainerError
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
@@ -16,10 +16,11 @@ from napari_seg_trainer.library.pretrained import resolve_pretrained
 from napari_seg_trainer.library.problems import disk_problem
 from napari_seg_trainer.runs.baseline import settle_baseline
 from napari_seg_trainer.runs.checkpoint import cancelled, read_state, tell_missing_epoch
-from napari_seg_trainer.runs.context import Cancelled, RunContext, RunReporter
+from napari_seg_trainer.runs.context import Cancelled, Lost, RunContext, RunReporter
 from napari_seg_trainer.runs.curve_training import learn_curve
 from napari_seg_trainer.runs.dataset import Dataset, open_dataset
 from napari_seg_trainer.runs.length import Plan
+from napari_seg_trainer.runs.life import Life, TakenError
 from napari_seg_trainer.runs.model_making import ModelMaking
 from napari_seg_trainer.runs.previews import PreviewWriter
 from napari_seg_trainer.runs.run import OwnRun, Run
@@ -37,11 +38,28 @@ def train_run(run: Run) -> Event:
 
     A run with a checkpoint goes on from it. Whatever goes wrong becomes a `Failed` event with one line for the user;
     tracebacks go to the log.
+
+    Raises
+    ------
+    RunError
+        If another process trains the run.
+    OSError
+        If its folder cannot be written.
     """
-    run.claim()
-    run = OwnRun(run.folder)
+    try:
+        with Life(run.folder) as life:
+            run.claim(locks=life.locks)
+            return _trained(OwnRun(run.folder, life))
+    except TakenError as error:
+        raise RunError(f"Run {run.id!r} is being trained by another process.") from error
+
+
+def _trained(run: OwnRun) -> Event:
     try:
         last: Event = _Training(run).work()
+    except Lost:
+        _log.warning("Another process trains run '%s' by now: this one leaves it.", run.id)
+        return Failed(message=f"Run {run.id!r} is trained by another process by now.")
     except Cancelled:
         shutil.rmtree(run.folder / "model", ignore_errors=True)
         last = cancelled(run)

@@ -41,7 +41,7 @@ def _earlier(run: Run) -> Run | None:
         process = other.process()
         if own is None or process is None or not process.is_local:
             continue
-        if (process.created, process.pid) < (own.created, own.pid) and other.state() in ACTIVE_STATES:
+        if process.age < own.age and other.state() in ACTIVE_STATES:
             found = process.find()
             if found is not None and _devices(found) == os.environ.get(_DEVICES):
                 return other
