@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from tempfile import mkdtemp
 
-from common import cellpose3, machine, plain_cellpose, scores_of, steps_of, train_ours, validation_scores
+from common import AS_CELLPOSE, cellpose3, machine, plain_cellpose, scores_of, steps_of, train_ours, validation_scores
 
 from napari_seg_trainer.api import evaluate
 from napari_seg_trainer.library.library import ModelLibrary
@@ -34,7 +34,7 @@ def main() -> None:
     train, validation, test = (options.data / f"annotations_nuclei_{part}" for part in ("train", "val", "test"))
     home = Path(mkdtemp(prefix="cellpose-quality-"))
     values = {"epochs": options.epochs, "batch_size": options.batch, "augmentation": 1.0}
-    values["learning_rate"] = options.learning_rate
+    values |= AS_CELLPOSE | {"learning_rate": options.learning_rate}
     run, times = train_ours(
         home,
         "quality",

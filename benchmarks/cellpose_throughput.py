@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from tempfile import mkdtemp
 
-from common import cellpose3, machine, plain_cellpose, scores_of, steps_of, train_ours
+from common import AS_CELLPOSE, cellpose3, machine, plain_cellpose, scores_of, steps_of, train_ours
 
 from napari_seg_trainer.api import evaluate
 from napari_seg_trainer.library.library import ModelLibrary
@@ -54,7 +54,7 @@ def ours(options: argparse.Namespace, home: Path) -> dict:
     """Train with this project, every sample once an epoch, as plain cellpose does."""
     train, validation, test = (options.data / f"annotations_nuclei_{part}" for part in ("train", "val", "test"))
     values = {"epochs": options.epochs, "batch_size": options.batch, "augmentation": 1.0}
-    values["learning_rate"] = options.learning_rate
+    values |= AS_CELLPOSE | {"learning_rate": options.learning_rate}
     run, times = train_ours(
         home, "speed", "cellpose", data=(train,), validation_data=(validation,), hyperparameters=values
     )

@@ -29,6 +29,8 @@ from napari_seg_trainer.schema.events import EpochEnded, Evaluated, Started
 
 HERE = Path(__file__).parent
 CELLPOSE3 = "cellpose==3.1.1.3"
+AS_CELLPOSE = {"optimizer": "SGD", "patch_size": 224, "diameter": 30.0}
+"""What Cellpose 3's own function trains with here, for comparisons of like with like."""
 APS = ("ap50", "ap70", "ap90")
 _PACKAGES = ("stardist", "tensorflow", "cellpose", "torch", "numpy")
 

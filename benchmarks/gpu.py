@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common import machine, plain_cellpose, steps_of, train_ours, train_plain
+from common import AS_CELLPOSE, machine, plain_cellpose, steps_of, train_ours, train_plain
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.schema.events import Started
@@ -74,7 +74,7 @@ def ours(home: Path, engine: str, sizes: dict[str, tuple[int, int, int]]) -> tup
     """Train with this project; return samples a second, and what computed."""
     epochs, side, batch = sizes[engine]
     values = {"epochs": epochs, "patch_size": side, "batch_size": batch, "augmentation": 4.0}
-    values |= {"grid": 2} if engine == "stardist" else {}
+    values |= {"grid": 2} if engine == "stardist" else AS_CELLPOSE | {"patch_size": side}
     folders = builtin_folder("nuclei_dsb2018", "train"), builtin_folder("nuclei_dsb2018", "test")
     run, times = train_ours(home, engine, engine, data=folders[:1], validation_data=folders[1:], hyperparameters=values)
     device = next(event.device for event in run.events() if isinstance(event, Started))

@@ -13,11 +13,18 @@ import torch
 from napari_seg_trainer.annotations.prepare import PreparedImages
 from napari_seg_trainer.engines.cellpose import sam
 from napari_seg_trainer.engines.cellpose.engine import CellposeEngine, CellposeSamEngine, _settle_memory
-from napari_seg_trainer.engines.cellpose.spec import SAM_SPEC, SPEC, CellposeSettings
+from napari_seg_trainer.engines.cellpose.spec import (
+    LEAST_DIAMETER,
+    SAM_SPEC,
+    SPEC,
+    CellposeParameters,
+    CellposeSettings,
+)
 from napari_seg_trainer.engines.protocol import TrainingData, TrainingTask
 from napari_seg_trainer.engines.registry import parse_parameters
 from napari_seg_trainer.engines.torch.computing import Computing
 from napari_seg_trainer.errors import DataError, JobError, LibraryError
+from napari_seg_trainer.schema.job import TrainingFacts
 from napari_seg_trainer.testing.discs import disc_image
 from napari_seg_trainer.testing.engine_suite import EngineSuite
 from napari_seg_trainer.testing.recording import RecordingContext
@@ -61,7 +68,7 @@ def _mean_of_medians(images):
 def test_the_weights_are_all_that_cellpose_3_needs(trained, state):
     weights = torch.load(trained.model / "weights.pth", weights_only=True)
     assert {name: value.shape for name, value in weights.items()} == {name: v.shape for name, v in state.items()}
-    assert float(weights["diam_mean"]) == 30.0
+    assert float(weights["diam_mean"]) == LEAST_DIAMETER  # the discs are smaller
     assert float(weights["diam_labels"]) == pytest.approx(_mean_of_medians(trained.data.training), rel=1e-3)
     assert CellposeSettings.of_model(trained.model) == CellposeSettings(cellprob_threshold=0.0, flow_threshold=0.4)
 
@@ -70,8 +77,53 @@ def test_the_object_size_of_the_training_is_kept_when_it_goes_on(trained, tmp_pa
     """A model that starts from another knows the size of its own objects."""
     again = train_on_discs(SPEC, task(pretrained=trained.model), ((64, 64), (96, 64)), tmp_path)
     weights = torch.load(again.model / "weights.pth", weights_only=True)
-    assert float(weights["diam_mean"]) == 30.0
+    assert float(weights["diam_mean"]) == LEAST_DIAMETER
     assert float(weights["diam_labels"]) == pytest.approx(_mean_of_medians(again.data.training), rel=1e-3)
+
+
+def facts(diameter=20.0, images=24, pretrained=False):
+    return TrainingFacts(images * [(256, 256)], np.full(9, diameter), np.full(9, diameter), pretrained)
+
+
+@pytest.mark.parametrize(("diameter", "shown"), [(8.0, 17.0), (21.04, 21.0), (200.0, 30.0)])
+def test_objects_are_shown_as_large_as_they_are_within_limits(diameter, shown):
+    assert CellposeParameters().completed(facts(diameter)).diameter == shown
+    assert CellposeParameters(diameter=12).completed(facts(diameter)).diameter == 12
+    assert CellposeParameters().completed(facts(diameter, pretrained=True)).diameter is None
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "pretrained", "rate"),
+    [("AdamW", False, 0.001), ("AdamW", True, 0.0003), ("SGD", False, 0.01), ("SGD", True, 0.01)],
+)
+def test_the_learning_rate_suits_the_optimizer(optimizer, pretrained, rate):
+    completed = CellposeParameters(optimizer=optimizer).completed(facts(pretrained=pretrained))
+    assert (completed.learning_rate, completed.patch_size) == (rate, 128)
+    assert completed.completed(facts()).replace(diameter=completed.diameter) == completed
+
+
+@pytest.mark.parametrize(("images", "epochs"), [(3, 500), (6, 268), (12, 134), (24, 100)])
+def test_a_network_that_takes_longer_for_a_pixel_is_shown_fewer(images, epochs):
+    assert CellposeParameters().completed(facts(images=images)).epochs == epochs
+
+
+def test_a_network_keeps_the_size_of_objects_that_it_was_made_for(trained, tmp_path, context):
+    with pytest.raises(JobError, match=r"shown objects of 17 pixels across, not 25\. Leave 'Shown diameter' empty"):
+        CellposeEngine().train(task(pretrained=trained.model, diameter=25), trained.data, context)
+    same = CellposeEngine()
+    same.train(task(pretrained=trained.model, diameter=17, epochs=1), trained.data, context)
+    assert context.parameters.diameter == LEAST_DIAMETER
+
+
+def test_a_training_that_goes_on_shows_objects_as_it_began(trained, tmp_path):
+    """Whatever would be chosen now, as by another version."""
+    begun = RecordingContext(tmp_path / "begun")
+    CellposeEngine().train(task(diameter=25, epochs=1), trained.data, begun)
+    again = RecordingContext(tmp_path / "again", checkpoint=begun.epoch_folder(1), first_epoch=2)
+    CellposeEngine().train(task(epochs=2), trained.data, again)
+    assert again.parameters.diameter == 25
+    weights = torch.load(again.epoch_folder(2) / "means.pth", weights_only=True)
+    assert float(weights["diam_mean"]) == 25
 
 
 def test_images_with_few_objects_can_be_left_out(tmp_path, context):

@@ -44,6 +44,15 @@ def test_flows_turn_with_the_image(disc, mirrored, angle, factor):
     np.testing.assert_allclose(sample.image[0] > 0.5, sample.target[0] > 0.5, atol=1)
 
 
+def test_an_augmented_sample_differs_in_brightness_alone(disc):
+    plain, changed = (draw_sample(disc, PLAN, np.random.default_rng(1), augmented=augmented) for augmented in (0, 1))
+    np.testing.assert_array_equal(plain.target, changed.target)
+    assert np.corrcoef(plain.image[0].ravel(), changed.image[0].ravel())[0, 1] > 0.9
+    assert np.abs(plain.image[0] - changed.image[0]).max() > 0.01
+    assert not changed.image[1].any()  # a channel that the image lacks
+    assert changed.image.dtype == np.float32
+
+
 def test_a_mirror_exchanges_the_sides(annotated):
     labels = np.zeros((64, 64), int)
     labels[10:20, 5:15] = 1

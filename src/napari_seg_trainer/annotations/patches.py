@@ -207,15 +207,20 @@ def augment(prepared: PreparedImage, plan: PatchPlan, rng: np.random.Generator) 
     """Return a patch that is turned, mirrored, scaled and changed in brightness at random.
 
     Half of the patches are turned by any angle and scaled by 0.8 to 1.25, the others by right angles only, which
-    costs no resampling. Intensities are multiplied by 0.6 to 1.6, shifted by up to 0.15, and get noise.
+    costs no resampling.
     """
     free = rng.random() < 0.5
     patch = _free_transform(prepared, plan, rng) if free else draw_patch(prepared, plan, rng)
     image, labels = _flip(patch.image, patch.labels, rng)
+    return Patch(change_brightness(image, rng), np.ascontiguousarray(labels))
+
+
+def change_brightness(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return an image (CYX) with each channel multiplied by 0.6 to 1.6, shifted by up to 0.15, and with noise."""
     channels = (len(image), 1, 1)
-    image = image * rng.uniform(0.6, 1.6, channels) + rng.uniform(-0.15, 0.15, channels)
-    image = image + rng.normal(0.0, rng.uniform(0.0, 0.04), image.shape)
-    return Patch(np.ascontiguousarray(image, np.float32), np.ascontiguousarray(labels))
+    changed = image * rng.uniform(0.6, 1.6, channels) + rng.uniform(-0.15, 0.15, channels)
+    changed = changed + rng.normal(0.0, rng.uniform(0.0, 0.04), image.shape)
+    return np.ascontiguousarray(changed, np.float32)
 
 
 def _flip(image: NDArray[Any], labels: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:

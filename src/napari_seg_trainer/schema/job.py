@@ -192,15 +192,21 @@ class Hyperparameters(FrozenModel):
         """Side, in pixels, of what a network learns from at a time; an engine that lets the user choose tells it."""
         return 256
 
+    @property
+    def part_of_pixels(self) -> float:
+        """Which part of the usual number of pixels it is shown in all: less for a network that is slower."""
+        return 1.0
+
     def completed(self, facts: TrainingFacts) -> Self:
         """Return the parameters with what is automatic filled in, as far as the images decide it.
 
         An engine whose parameters have more that is automatic fills that in, too.
         """
         images = max(1, len(facts.shapes))
-        wanted = min(MOST_PIXELS, max(LEAST_PIXELS, images * PIXELS_PER_IMAGE))
+        usual = min(MOST_PIXELS, max(LEAST_PIXELS, images * PIXELS_PER_IMAGE))
         known = KNOWN * (facts.found or 0.0)
-        epochs = math.ceil((1.0 - known) * wanted / (images * self.augmentation * self.patch_side**2))
+        wanted = (1.0 - known) * self.part_of_pixels * usual
+        epochs = math.ceil(wanted / (images * self.augmentation * self.patch_side**2))
         epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, epochs))
         return self.replace(epochs=self.epochs or epochs, learning_rate=self.learning_rate or RATE)
 

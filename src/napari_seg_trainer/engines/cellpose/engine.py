@@ -24,6 +24,7 @@ from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
 from napari_seg_trainer.engines.cellpose.predictors import cnn_predictor, open_cnn, open_sam, probe, sam_predictor
 from napari_seg_trainer.engines.cellpose.samples import SamplePlan, draw_sample, fixed_sample
 from napari_seg_trainer.engines.cellpose.spec import (
+    CNN_DIAMETER,
     SAM_BLOCK,
     SETTINGS_FILE,
     SHOWN,
@@ -45,6 +46,8 @@ CNN_PIXELS, SAM_PIXELS = 2 << 20, 1 << 19
 WARM_UP = 100
 """Steps in which the learning rate rises."""
 MOMENTUM = 0.9
+DIAMETER_TOLERANCE = 0.1
+"""Pixels by which a diameter that is given may differ from a network's own: cards round it."""
 _SPREAD = 3.0
 
 
@@ -53,10 +56,11 @@ class CellposeEngine:
 
     def train(self, task: TrainingTask, data: TrainingData, context: TrainingContext) -> None:
         """Train as `Engine.train` says."""
-        parameters = _parameters(task, CellposeParameters)
+        given = _parameters(task, CellposeParameters)
+        parameters = given.completed(data.facts(pretrained=task.pretrained is not None))
         device = choose_device(parameters.device)
         _seed(task.seed)
-        network = CellposeNet() if task.pretrained is None else load_cnn(task.pretrained)
+        network = _begun(task.pretrained, parameters.diameter, context.checkpoint)
         shape = (2, CHANNELS, parameters.patch_size, parameters.patch_size)
         computing = fastest(device, CellposeNet, shape, context.checkpoint)
         training = _teaching(with_flows(data.training, partial(context.progress, "computing flows")), task, context)
@@ -71,7 +75,8 @@ class CellposeEngine:
         trainer = Trainer(network, losses, optimizer, computing, context)
         stream = _samples(training, plan, batches)
         predictor = partial(cnn_predictor, network, computing, DEFAULTS)
-        _run(trainer, stream, _validation(validation, plan, batches), task, context, predictor)
+        told = TrainingTask(task.channels, parameters.replace(diameter=diameter), task.seed, task.pretrained)
+        _run(trainer, stream, _validation(validation, plan, batches), told, context, predictor)
 
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder whose weights `cellpose.models.CellposeModel` of cellpose 3 opens."""
@@ -135,9 +140,26 @@ class CellposeSamEngine:
         return write_sam(model, folder, channels)
 
 
+def _begun(pretrained: Path | None, diameter: float | None, checkpoint: Path | None) -> CellposeNet:
+    """Return the network to begin with, for objects of a diameter; one that was trained has its own."""
+    if checkpoint is not None:
+        weights = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
+        return CellposeNet(diameter=float(weights["diam_mean"]))
+    if pretrained is None:
+        return CellposeNet(diameter=diameter or CNN_DIAMETER)
+    network = load_cnn(pretrained)
+    own = float(network.diam_mean)
+    if diameter is not None and abs(diameter - own) > DIAMETER_TOLERANCE:
+        raise JobError(
+            f"The pretrained model is shown objects of {own:g} pixels across, not {diameter:g}. "
+            "Leave 'Shown diameter' empty, or start from scratch."
+        )
+    return network
+
+
 def _samples(annotated: Sequence[Annotated], plan: SamplePlan, batches: PatchPlan) -> PatchStream:
-    def draw(place: int, _augmented: bool, rng: np.random.Generator) -> Any:
-        return draw_sample(annotated[place], plan, rng)
+    def draw(place: int, augmented: bool, rng: np.random.Generator) -> Any:
+        return draw_sample(annotated[place], plan, rng, augmented=augmented)
 
     return PatchStream(annotated, batches, draw)
 

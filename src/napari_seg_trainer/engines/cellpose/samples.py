@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seg_trainer.annotations.patches import change_brightness
 from napari_seg_trainer.engines.cellpose.flows import Annotated
 
 
@@ -56,8 +57,10 @@ class SamplePlan:
     foreground: float
 
 
-def draw_sample(annotated: Annotated, plan: SamplePlan, rng: np.random.Generator) -> Sample:
+def draw_sample(annotated: Annotated, plan: SamplePlan, rng: np.random.Generator, *, augmented: bool = False) -> Sample:
     """Return a sample as Cellpose draws it: any angle, mirrored or not, another size, anywhere.
+
+    One that is augmented is changed in brightness as well, as no two days at a microscope are alike.
 
     Sizes differ in one more way. Cellpose brings each image's objects to the same diameter; a new image, whose objects
     nobody has measured yet, is scaled by what is typical of all images. The network meets both, and all between.
@@ -67,7 +70,11 @@ def draw_sample(annotated: Annotated, plan: SamplePlan, rng: np.random.Generator
     turned = _orthogonal(rng.uniform(0, 2 * math.pi), mirrored=bool(rng.random() < 0.5))
     needs_object = bool(rng.random() < plan.foreground)
     centre = _draw_centre(annotated, plan.size / factor, rng, needs_object)
-    return cut(annotated, plan, centre, factor, turned)
+    sample = cut(annotated, plan, centre, factor, turned)
+    if augmented:
+        channels = len(annotated.prepared.image)  # what the image lacks stays 0
+        sample.image[:channels] = change_brightness(sample.image[:channels], rng)
+    return sample
 
 
 def fixed_sample(annotated: Annotated, plan: SamplePlan, rng: np.random.Generator) -> Sample:

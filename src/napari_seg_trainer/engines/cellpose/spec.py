@@ -4,15 +4,23 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeInt, ValidationError
 
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.engines.torch.spec import Device, device_field
-from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat
+from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat, TrainingFacts
+from napari_seg_trainer.schema.parameters import plain
 
-CNN_DIAMETER = 30.0
-"""Pixels across of the objects that the residual U-Net is shown; images are scaled accordingly."""
+CNN_DIAMETER, LEAST_DIAMETER = 30.0, 17.0
+"""Pixels across of the objects that the residual U-Net is shown, at most and at least: those for which Cellpose's own
+models of cells and of nuclei were made. Images are scaled accordingly."""
+PATCH = 128
+RATES = {"AdamW": (1e-3, 3e-4), "SGD": (1e-2, 1e-2)}
+"""Learning rates from scratch, and from a pretrained model."""
+PART_OF_PIXELS = 0.35
+"""A pixel takes four times as long as with StarDist, which looks at a grid; and the flows are learned from fewer."""
 SAM_BLOCK = 256
 """Side in pixels of what Cellpose-SAM sees; fixed by its position embedding."""
 SETTINGS_FILE = "cellpose.json"
@@ -46,24 +54,46 @@ class _Parameters(Hyperparameters):
 class CellposeParameters(_Parameters):
     """Parameters of the residual U-Net of Cellpose 1 to 3; None means chosen by itself."""
 
-    learning_rate: PositiveFloat = Field(
-        0.01,
+    learning_rate: PositiveFloat | None = Field(
+        None,
         title="Learning rate",
-        description="How far each step changes the network. Smaller is slower and steadier.",
+        description="How far each step changes the network. Smaller is slower and steadier. By itself, "
+        f"{RATES['AdamW'][0]:g}; {plain(RATES['AdamW'][1])} from a pretrained model; {RATES['SGD'][0]:g} with SGD.",
     )
-    patch_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = Field(
-        224, title="Patch size", description="Side, in pixels, of the squares that the network is trained on."
+    patch_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] | None = Field(
+        None, title="Patch size", description="Side, in pixels, of the squares that the network is trained on."
     )
-    optimizer: Literal["SGD", "AdamW"] = Field(
-        "SGD",
+    diameter: Annotated[FiniteFloat, Field(ge=8, le=200)] | None = Field(
+        None,
+        title="Shown diameter",
+        description="How many pixels across objects are in what the network is shown: images are scaled to that. "
+        f"Smaller is faster. By itself, as they are in your images, but {LEAST_DIAMETER:g} to {CNN_DIAMETER:g}.",
+    )
+    optimizer: Literal["AdamW", "SGD"] = Field(
+        "AdamW",
         title="Optimizer",
-        description="How a step is made: SGD as in Cellpose 1 and 2, or AdamW as in Cellpose 3, at a lower rate.",
+        description="How a step is made: AdamW as in Cellpose 3, or SGD as in Cellpose 1 and 2, at a higher rate.",
     )
 
     @property
     def patch_side(self) -> int:
         """Side of the samples, in pixels."""
-        return self.patch_size
+        return self.patch_size or PATCH
+
+    @property
+    def part_of_pixels(self) -> float:
+        """Which part of the usual number of pixels it is shown in all."""
+        return PART_OF_PIXELS
+
+    def completed(self, facts: TrainingFacts) -> Self:
+        """Return the parameters with what is automatic filled in; a pretrained network keeps its diameter."""
+        rate = self.learning_rate or RATES[self.optimizer][facts.pretrained]
+        diameter = self.diameter
+        if diameter is None and not facts.pretrained:
+            typical = float(np.median(facts.diameters)) if facts.diameters.size else CNN_DIAMETER
+            diameter = round(min(CNN_DIAMETER, max(LEAST_DIAMETER, typical)), 1)
+        filled = self.replace(learning_rate=rate, patch_size=self.patch_side, diameter=diameter)
+        return super(CellposeParameters, filled).completed(facts)
 
 
 class CellposeSamParameters(_Parameters):
@@ -220,6 +250,7 @@ SPEC = EngineSpec(
     location="napari_seg_trainer.engines.cellpose.engine:CellposeEngine",
     requires=_REQUIRES,
     install=_INSTALL,
+    architecture=("diameter",),
     free_channels=True,
     single_files=True,
     prediction=CellposeSettings,
