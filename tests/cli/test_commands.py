@@ -1,6 +1,7 @@
 """What each command prints, and its exit status; wrong input is in `test_bad_input.py`."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.paths import HOME_VARIABLE
 from napari_seg_trainer.runs.run import Run, find_run, list_runs
-from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Failed, Finished, Started, parse_event
+from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Failed, Finished, Log, Started, parse_event
 from napari_seg_trainer.schema.job import TrainingJob
 
 COMMANDS = (
@@ -345,6 +346,45 @@ def test_segment_warns_where_pixel_sizes_are_not_known(toy_model, annotation_fol
     told = cli("segment", "bright", *images[:1], "--output", tmp_path / "json", "--json")
     assert "not known" in json.loads(told.out)["warning"]
     assert cli("segment", "bright", *images, "-o", tmp_path / "known", "--pixel-size", "0.5").err == ""
+
+
+def test_a_card_that_cannot_be_shown_hides_no_other(toy_model, cli):
+    """As one that somebody has put into the library's folder by hand."""
+    for name, changes in {
+        "bright": {},
+        "late": {"created": "9999-12-31T23:59:59+00:00"},
+        "untested": {"test_images": 3},
+        "loud": {"channels": [{"name": "\x1b[2Jgone"}]},
+    }.items():
+        path = toy_model(name).folder / "model_card.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    shown = cli("models")
+    assert shown.status == 0
+    assert all(name in shown.out for name in ("bright", "untested", "loud", "\\x1b[2Jgone"))
+    assert "late" in shown.out + shown.err
+    assert "\x1b" not in shown.out + shown.err
+    (answer,) = lines(cli("models", "--json").out)
+    assert sorted(card["name"] for card in answer["models"]) == ["bright", "loud", "untested"]
+    assert list(answer["broken"]) == ["late"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such pipes")
+def test_a_pipe_in_place_of_a_card_is_not_waited_for(toy_model, cli):
+    toy_model("bright")
+    path = toy_model("piped").folder / "model_card.json"
+    path.unlink()
+    os.mkfifo(path)
+    (answer,) = lines(cli("models", "--json").out)
+    assert ([card["name"] for card in answer["models"]], list(answer["broken"])) == (["bright"], ["piped"])
+
+
+def test_what_a_run_tells_moves_no_cursor(finished, cli):
+    finished.append(Log(message="\x1b]0;title\x07 \u202eexe"))
+    finished.append(Failed(message="\x9b2J"))
+    shown = cli("follow", finished.id)
+    assert "\\x1b]0;title\\x07 \\u202eexe" in shown.out
+    assert "\\x9b2J" in shown.err
+    assert not any(character in shown.out + shown.err for character in "\x1b\x07\x9b\u202e")
 
 
 def test_models_are_compared_on_the_same_images(toy_model, annotation_folder, cli):

@@ -231,6 +231,37 @@ def test_a_broken_archive_is_refused_and_leaves_nothing(zipped, other, tmp_path,
     assert not list(tmp_path.rglob("evil*"))
 
 
+CARDS = {
+    "of the last year": ({"created": "9999-12-31T23:59:59+00:00"}, "created"),
+    "of the first year": ({"created": "0001-01-01T00:00:00+00:00"}, "created"),
+    "of no time zone": ({"created": "2026-01-01T00:00:00"}, "created"),
+    "of fewer than no images": ({"training_images": -1}, "training_images"),
+    "of very many images": ({"test_images": 10**30}, "test_images"),
+    "of a long engine": ({"engine": "x" * 101}, "engine"),
+    "of many channels": ({"channels": 1001 * [{"name": "a"}]}, "channels"),
+    "of a long sentence": ({"verdict": ["x" * 5001]}, "verdict"),
+    "with an escape": ({"verdict": ["\x1b[2Jgone"]}, r"characters that cannot be seen, in '\\x1b\[2Jgone'"),
+    "with two lines": ({"parent": "a\nb"}, r"characters that cannot be seen, in 'a\\nb'"),
+    "that turns round": ({"versions": {"x": "\u202eexe"}}, "characters that cannot be seen"),
+    "with a hidden parameter": ({"hyperparameters": {"a\x00": 1}}, "characters that cannot be seen"),
+}
+
+
+@pytest.mark.parametrize("case", CARDS)
+def test_a_card_that_cannot_be_shown_is_refused(zipped, other, case):
+    changes, words = CARDS[case]
+    with pytest.raises(LibraryError, match=words) as error:
+        import_model(rewritten(zipped, lambda members: card_with(members, **changes)), other)
+    assert str(error.value).isprintable()
+    assert other.names() == []
+
+
+def test_names_of_images_may_have_any_characters(zipped, other):
+    """They come from the file system, and windows of it copy marks of direction along."""
+    import_model(rewritten(zipped, lambda members: card_with(members, data={"\u202aa": "0" * 64})), other)
+    assert other.names() == ["nuclei"]
+
+
 def test_a_folder_that_leads_elsewhere_is_refused(model, other, tmp_path):
     (tmp_path / "secret").write_text("secret")
     card = json.loads((model.folder / "model_card.json").read_text())

@@ -8,12 +8,32 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Task, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from napari_seg_trainer.evaluation.scores import Scores
+from napari_seg_trainer.schema.texts import visible
 
-out = Console(highlight=False, emoji=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+class _Clean(Console):
+    """Shows what cannot be seen as its code: texts may be from strangers' files, and move the cursor or worse."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make of a text what is printed; everything that is printed goes through here."""
+        return super().render_str(visible(text), **options)
+
+
+class Words(TextColumn):
+    """Words beside a bar."""
+
+    def render(self, task: Task) -> Text:
+        """Return them as they are, but for what cannot be seen."""
+        return Text(visible(self.text_format.format(task=task)))
+
+
+out = _Clean(highlight=False, emoji=False, soft_wrap=True)
+err = _Clean(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
@@ -60,7 +80,7 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{question} Nobody can answer here: add --yes.")
-    typer.confirm(question, abort=True, err=True)
+    typer.confirm(visible(question), abort=True, err=True)
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeRemainingColumn
 
-from napari_seg_trainer.cli.console import err, out
+from napari_seg_trainer.cli.console import Words, err, out
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def counting(
     callable
         To be told how many are done, parts of one included, and how many there are.
     """
-    columns = (TextColumn("{task.description}…"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+    columns = (Words("{task.description}…"), BarColumn(), Words("{task.fields[note]}"), TimeRemainingColumn())
     # lines that are printed meanwhile stand above the bar, if they go through the same console
     console = out if out.is_terminal else err
     with Progress(

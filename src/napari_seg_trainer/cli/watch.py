@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Iterable
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID
 
-from napari_seg_trainer.cli.console import duration, err, out, say, show_error
+from napari_seg_trainer.cli.console import Words, duration, err, out, say, show_error
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema import events
 from napari_seg_trainer.schema.events import Event
@@ -64,7 +64,7 @@ def _print_lines(happenings: Happenings) -> None:
 
 
 def _show_bars(happenings: Happenings) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    columns = (Words("{task.description}"), BarColumn(), Words("{task.fields[note]}"))
     epochs: int | None = None
     with Progress(*columns, console=out, transient=True) as progress:
         whole: TaskID = progress.add_task("preparing", total=None, note="")
@@ -72,7 +72,7 @@ def _show_bars(happenings: Happenings) -> None:
         for event in happenings:
             if isinstance(event, events.Started):
                 epochs = event.epochs
-                progress.console.print(_started(event))
+                progress.console.print(_started(event), markup=False)
                 progress.update(
                     whole, description="training", total=epochs, completed=event.epoch - 1, note="measuring…"
                 )

@@ -1,5 +1,6 @@
 """Models that an engine's own package made: what is read of them, and by whom. Nothing here imports a framework."""
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.files import read_bytes
 from napari_seg_trainer.schema.job import Normalization
 
 MAX_TEXT_BYTES = 16 << 20
@@ -92,13 +94,18 @@ def read_description(path: Path) -> bytes:
     Raises
     ------
     OSError
-        If it cannot be read.
+        If it cannot be read, or is a pipe or a device.
     LibraryError
         If it is too large to be one.
     """
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise LibraryError(f"'{path}' is larger than {MAX_TEXT_BYTES >> 20} MiB. Copy the model again from its origin.")
-    return path.read_bytes()
+    try:
+        return read_bytes(path, MAX_TEXT_BYTES)
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        raise LibraryError(
+            f"'{path}' is larger than {MAX_TEXT_BYTES >> 20} MiB. Copy the model again from its origin."
+        ) from error
 
 
 def load_description(path: Path, kind: type[_Model]) -> _Model:

@@ -21,6 +21,7 @@ from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.library.safe_paths import clash, is_hidden, path_problem
 from napari_seg_trainer.library.unpack import MODEL_SUFFIXES, copy_bytes, folder_in, unpack_model, visible_files
 from napari_seg_trainer.schema.model_card import ModelCard
+from napari_seg_trainer.schema.texts import hidden_in, visible
 
 SUFFIX = ".segmodel"
 """What a model's file ends in: a zip file, with a name of its own by which napari knows what to open it with."""
@@ -133,10 +134,22 @@ def import_model(
     with explained(library.folder), _staging(library) as staging:
         take = _copied if path.is_dir() else _weights if is_weights(path) else _unpacked
         copy = take(path, staging, progress)
+        _check_texts(copy.card, path)
         card = copy.card.replace(files=hash_files(copy.folder))
         if name is not None:
             return library.register(copy.folder, card.replace(name=name))
         return _same(library, card) or library.register(copy.folder, card.replace(name=library.free_name(card.name)))
+
+
+def _check_texts(card: ModelCard, origin: Path) -> None:
+    """Refuse a card with characters that nobody sees, and that do something where they are shown."""
+    text = hidden_in(card.model_dump(mode="json", exclude={"data"}))  # names of files may have any
+    if text:
+        shown = visible(text.replace("\n", "\\n"))
+        raise LibraryError(
+            f"The model card in '{origin}' has characters that cannot be seen, in '{shown[:100]}'. Ask whoever made "
+            "the model for one without them."
+        )
 
 
 @contextmanager

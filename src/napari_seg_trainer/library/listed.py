@@ -155,8 +155,9 @@ def _scores(card: ModelCard) -> Facts:
         if any(value is not None for value in values):
             told[title] = " ".join("–" if value is None else f"{value:.2f}" for value in values)
     heading = " ".join(f"{percent / 100:g}" for percent in _IOU_PERCENT)
-    if card.test_images:
-        tested = " ".join(f"{card.test_scores[f'ap{percent}']:.2f}" for percent in _IOU_PERCENT)
+    tests = [card.test_scores.get(f"ap{percent}") for percent in _IOU_PERCENT]
+    if card.test_images and any(value is not None for value in tests):
+        tested = " ".join("–" if value is None else f"{value:.2f}" for value in tests)
         told[f"AP on {card.test_images} test images"] = tested
     if "missed" in card.scores:
         told["Mistakes"] = ", ".join(f"{card.scores[kind]:.0f} {kind}" for kind in _MISTAKES if kind in card.scores)

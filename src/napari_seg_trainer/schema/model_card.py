@@ -1,20 +1,28 @@
 """What a model knows of itself."""
 
-from typing import Literal, Self
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, JsonValue, model_validator
+from pydantic import AwareDatetime, Field, JsonValue, model_validator
 
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.axes import PLANE, Axes
 from napari_seg_trainer.schema.job import Normalization, PositiveFloat
 from napari_seg_trainer.schema.names import ModelName
 
+MOST = 1_000_000_000
+"""Of what is counted: images, epochs."""
+_Count = Annotated[int, Field(ge=0, le=MOST)]
+_Name = Annotated[str, Field(max_length=1000)]
+_Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(3000, 1, 1, tzinfo=UTC))]
+"""A time that every system can show in every time zone."""
+
 
 class ModelChannel(FrozenModel):
     """One input of the network: the names that are looked for in an image, and how its intensities are scaled."""
 
-    name: str
-    other_names: tuple[str, ...] = ()
+    name: _Name
+    other_names: Annotated[tuple[_Name, ...], Field(max_length=100)] = ()
     normalization: Normalization = Normalization()
 
     @property
@@ -73,23 +81,23 @@ class ModelCard(FrozenModel):
 
     version: Literal[1] = 1
     name: ModelName
-    engine: str
-    created: AwareDatetime
-    channels: tuple[ModelChannel, ...]
+    engine: Annotated[str, Field(max_length=100)]
+    created: _Moment
+    channels: Annotated[tuple[ModelChannel, ...], Field(max_length=1000)]
     axes: Axes = PLANE
     pixel_size: PositiveFloat | None = None
     z_step: PositiveFloat | None = None
     object_diameter: PositiveFloat | None = None
-    parent: str | None = None
-    run: str | None = None
-    epochs: int | None = None
-    best_epoch: int | None = None
-    training_images: int = 0
-    validation_images: int = 0
+    parent: Annotated[str, Field(max_length=5000)] | None = None
+    run: _Name | None = None
+    epochs: _Count | None = None
+    best_epoch: _Count | None = None
+    training_images: _Count = 0
+    validation_images: _Count = 0
     scores: dict[str, float] = {}
-    test_images: int = 0
+    test_images: _Count = 0
     test_scores: dict[str, float] = {}
-    verdict: tuple[str, ...] = ()
+    verdict: Annotated[tuple[Annotated[str, Field(max_length=5000)], ...], Field(max_length=100)] = ()
     hyperparameters: dict[str, JsonValue] = {}
     seed: int | None = None
     versions: dict[str, str] = {}
