@@ -1,6 +1,7 @@
 import io
 import json
 import threading
+import time
 import zipfile
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,6 +95,9 @@ def stardist_zip():
     return zipped({"config.json": json.dumps(STARDIST_CONFIG), "weights_best.h5": b"weights", "run.sh": b"rm -rf ."})
 
 
+PIECE = 10_000
+
+
 class Server:
     """A real web server on this machine.
 
@@ -105,15 +109,17 @@ class Server:
         After how many bytes the next answers break off.
     ranges : bool
         Whether it understands Range.
-    sized : bool
-        Whether it tells the length; if not, it sends chunks.
+    sized : bool or str
+        Whether it tells the length; if not, it sends chunks. A text is told as the length; "" for none at all.
+    pause : float
+        Seconds between two pieces of what it sends.
     requests : list of (str, str or None, int)
         Path, Range header and body bytes sent, of each request.
     """
 
     def __init__(self):
         self.content, self.breaks_after, self.ranges, self.sized = b"", [], True, True
-        self.moved_to, self.wrong_start, self.requests = "", False, []
+        self.moved_to, self.wrong_start, self.requests, self.pause = "", False, [], 0.0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
@@ -162,16 +168,20 @@ class Server:
         if status == 206:
             first = start + 1 if self.wrong_start else start
             request.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
-        if status in (200, 206) and self.sized:
+        if status in (200, 206) and self.sized is True:
             request.send_header("Content-Length", str(len(self.content) - start))
-        elif status in (200, 206):
+        elif status in (200, 206) and self.sized:
+            request.send_header("Content-Length", self.sized)
+        elif status in (200, 206) and self.sized is False:
             request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
         return status
 
     def _send_body(self, request, sent, *, whole):
-        if self.sized:
-            request.wfile.write(sent)
+        if self.sized is not False:
+            for place in range(0, len(sent), PIECE):
+                request.wfile.write(sent[place : place + PIECE])
+                time.sleep(self.pause)
             return
         request.wfile.write(b"%x\r\n%s\r\n" % (len(sent), sent))
         if whole:

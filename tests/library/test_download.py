@@ -14,12 +14,18 @@ import pytest
 from napari_seg_trainer.errors import DownloadError
 from napari_seg_trainer.library.download import download
 from napari_seg_trainer.library.pretrained import builtin_models
+from testkit.patience import wait_until
 
 CONTENT = os.urandom(300_000)
 
 
 def sha256(content):
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def visible(folder):
+    """What is in a folder, but for locks."""
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
 @pytest.fixture
@@ -50,7 +56,7 @@ def test_a_file_arrives_whole(server, target, sized):
     assert fetch(server, target, progress=lambda done, total: seen.append((done, total))) == target
     assert target.read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT) if sized else None)
-    assert os.listdir(target.parent) == ["model.zip"]
+    assert visible(target.parent) == ["model.zip"]
 
 
 def test_md5_is_accepted_and_capitals_too(server, target):
@@ -121,7 +127,7 @@ def test_a_part_of_another_file_is_thrown_away(server, target, part, left):
 def test_a_wrong_file_is_removed(server, target):
     with pytest.raises(DownloadError, match="not the expected file"):
         fetch(server, target, checksum=sha256(b"else"))
-    assert os.listdir(target.parent) == []
+    assert visible(target.parent) == []
     assert len(server.requests) == 1
 
 
@@ -243,3 +249,78 @@ def test_a_file_in_the_folders_way_is_explained(server, tmp_path):
 def test_a_malformed_checksum_is_refused(target, checksum):
     with pytest.raises(ValueError, match="checksum"):
         download("https://example.org/a.zip", target, checksum=checksum)
+
+
+def test_who_fetches_the_same_file_waits_for_the_first(server, target):
+    server.pause = 0.02
+    told = []
+    first = threading.Thread(target=fetch, args=(server, target))
+    first.start()
+    wait_until(lambda: target.with_name("model.zip.part").exists())
+    fetch(server, target, progress=lambda done, total: told.append((done, total)))
+    first.join()
+    assert target.read_bytes() == CONTENT
+    assert len(server.requests) == 1
+    assert told
+    assert all(total is None for _, total in told)
+
+
+def test_without_a_checksum_a_second_download_disturbs_no_first(server, target):
+    server.pause = 0.02
+    both = [threading.Thread(target=fetch, args=(server, target), kwargs={"checksum": None}) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert target.read_bytes() == CONTENT
+    assert len(server.requests) == 1
+
+
+def test_half_a_file_of_unknown_length_and_checksum_is_refused(server, target):
+    server.sized, server.breaks_after = "", [100_000]
+    with pytest.raises(DownloadError, match="does not tell how long the file is, and nobody its checksum"):
+        fetch(server, target, checksum=None)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_half_a_file_without_a_checksum_is_taken_up_again(server, target, sized):
+    server.sized, server.breaks_after = sized, [100_000]
+    assert fetch(server, target, checksum=None).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-5", "1e9", "٣"])
+def test_an_odd_length_tells_nothing(server, target, length):
+    server.sized = length
+    with pytest.raises(DownloadError) as error:
+        fetch(server, target, checksum=None)
+    assert "\n" not in str(error.value)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_a_file_that_is_no_model_by_its_size_is_not_fetched(server, target, monkeypatch, sized):
+    monkeypatch.setattr("napari_seg_trainer.library.download.MOST_BYTES", 200_000)
+    server.sized = sized
+    with pytest.raises(DownloadError, match="is larger than"):
+        fetch(server, target)
+    assert not target.exists()
+    assert sized or not target.with_name("model.zip.part").exists()
+
+
+def test_a_server_that_is_never_done_is_given_up(server, target, monkeypatch):
+    monkeypatch.setattr("napari_seg_trainer.library.download.MOST_SECONDS", 0.1)
+    server.pause = 0.02
+    with pytest.raises(DownloadError, match=r"has sent [\d,]+ bytes in .* it goes on from there"):
+        fetch(server, target)
+    monkeypatch.undo()
+    server.pause = 0
+    assert fetch(server, target).read_bytes() == CONTENT
+    assert server.requests[-1][1] is not None  # from where it was
+
+
+def test_a_loop_of_redirects_is_one_line(server, target):
+    server.moved_to = f"{server.url}/moved"
+    with pytest.raises(DownloadError, match="answers 302 ") as error:
+        download(f"{server.url}/moved", target, checksum=None, timeout=5)
+    assert "\n" not in str(error.value)

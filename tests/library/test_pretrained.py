@@ -1,6 +1,7 @@
 import hashlib
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,13 @@ from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.registry import engine_spec
 from napari_seg_trainer.errors import DownloadError, LibraryError
 from napari_seg_trainer.library import pretrained
-from napari_seg_trainer.library.pretrained import fetch, resolve_pretrained
+from napari_seg_trainer.library.pretrained import CHECKSUMS_FILE, fetch, known_checksum, resolve_pretrained
 
 STARDIST, CELLPOSE = engine_spec("stardist"), engine_spec("cellpose")
+
+
+def visible(folder):
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def test_a_builtin_model_is_fetched_once(builtin, server, library, tmp_path):
     model = resolve_pretrained("2D_test", "stardist", library, progress=lambda done, total: seen.append((done, total)))
     assert model.folder == tmp_path / "home" / "downloads" / "2D_test"
     assert sorted(os.listdir(model.folder)) == ["config.json", "weights_best.h5"]
-    assert os.listdir(model.folder.parent) == ["2D_test"]
+    assert visible(model.folder.parent) == ["2D_test"]
     assert (model.name, [channel.name for channel in model.card.channels]) == ("2D_test", ["DNA"])
     assert seen[-1] == (len(server.content), len(server.content))
     assert resolve_pretrained("2D_test", "stardist", library) == model
@@ -63,7 +68,7 @@ def test_an_unexpected_archive_is_refused(builtin, server, tmp_path):
     server.content += b"!"
     with pytest.raises(DownloadError, match="not the expected file"):
         fetch(builtin, STARDIST, tmp_path / "downloads")
-    assert os.listdir(tmp_path / "downloads") == []
+    assert visible(tmp_path / "downloads") == []
 
 
 def test_a_damaged_download_tells_how_to_fetch_it_anew(builtin, library):
@@ -119,7 +124,7 @@ def test_weights_of_cellpose_are_fetched_once(server, library, monkeypatch, tmp_
     monkeypatch.setattr(pretrained, "builtin_models", lambda: {model.name: (CELLPOSE, model)})
     monkeypatch.setenv("NAPARI_SEG_TRAINER_HOME", str(tmp_path / "home"))
     found = resolve_pretrained("cyto0", "cellpose", library)
-    assert os.listdir(found.folder.parent) == ["cyto0"]
+    assert visible(found.folder.parent) == ["cyto0"]
     assert os.listdir(found.folder) == ["weights.pth"]
     assert (found.name, found.card.channels[0].normalization.high) == ("cyto0", 99.0)
     assert resolve_pretrained("cyto0", "cellpose", library) == found
@@ -137,7 +142,31 @@ def test_a_download_without_a_known_hash_must_be_such_a_network(
     model = PretrainedModel(name="cyto0", title="A test", url=f"{server.url}/cyto0", checksum=None, channels=("a",))
     with pytest.raises(LibraryError, match=told):
         fetch(model, CELLPOSE, tmp_path / "downloads")
-    assert os.listdir(tmp_path / "downloads") == []
+    assert visible(tmp_path / "downloads") == []
+    assert known_checksum(model.url, tmp_path / "downloads") is None
+
+
+def test_what_came_the_first_time_is_what_has_to_come_later(server, tmp_path, cellpose_weights, caplog):
+    """Where nobody tells a checksum."""
+    server.content = cellpose_weights()
+    downloads = tmp_path / "downloads"
+    model = PretrainedModel(name="cyto0", title="A test", url=f"{server.url}/cyto0", checksum=None, channels=("a",))
+    first = fetch(model, CELLPOSE, downloads)
+    checksum = f"sha256:{hashlib.sha256(server.content).hexdigest()}"
+    assert known_checksum(model.url, downloads) == checksum
+    assert (
+        f"Nobody tells the checksum of the pretrained model 'cyto0'. That of the file from {model.url}" in caplog.text
+    )
+    shutil.rmtree(first.folder)
+    caplog.clear()
+    assert fetch(model, CELLPOSE, downloads).folder == first.folder
+    assert caplog.text == ""
+    shutil.rmtree(first.folder)
+    server.content = cellpose_weights() + b"x"
+    with pytest.raises(DownloadError, match="is not the expected file"):
+        fetch(model, CELLPOSE, downloads)
+    (downloads / CHECKSUMS_FILE).write_text('{"a": "md5:1"}')  # by somebody else: it counts for nothing
+    assert known_checksum(model.url, downloads) is None
 
 
 def test_weights_of_cellpose_can_be_chosen_as_a_file(tmp_path, library, cellpose_weights):

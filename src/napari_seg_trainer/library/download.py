@@ -4,21 +4,33 @@ import hashlib
 import http.client
 import os
 import re
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from filelock import FileLock, Timeout
+
 from napari_seg_trainer.errors import DownloadError
 from napari_seg_trainer.library.problems import explained
 
 TIMEOUT_SECONDS = 30.0
+MOST_BYTES = 8 << 30
+"""Of a file; the largest that is built in has 1.2 GB."""
+MOST_SECONDS = 4 * 3600.0
+"""That a download may take in all: a server that is never silent for long, and never done, would keep it for ever."""
+WAIT_SECONDS = 0.2
+"""Between two looks at another process that fetches the same file."""
 _CHUNK_BYTES = 1 << 20
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 _ALGORITHMS = ("md5", "sha256")
+_DIGITS = 19
+"""Of a length that can be one."""
 _NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, OSError)
 
 
@@ -36,7 +48,8 @@ def download(
     """Fetch a file and check that it is the expected one.
 
     What has arrived is kept in ``TARGET.part``: a connection that breaks off is taken up again where it ended, in this
-    call and in a later one, if the server can. The target appears only when it is complete and right.
+    call and in a later one, if the server can. The target appears only when it is complete and right. Of two that fetch
+    one file at the same time, the second waits for the first.
 
     Parameters
     ----------
@@ -60,7 +73,9 @@ def download(
     Raises
     ------
     DownloadError
-        If the server cannot be reached, refuses, or sends another file; if the disk is full or protected.
+        If the server cannot be reached, refuses, sends another file or one of more than 8 GiB, or takes longer than
+        four hours in all; if it tells neither how long the file is nor anybody its checksum; if the disk is full or
+        protected.
     ValueError
         If `checksum` is malformed.
     """
@@ -68,18 +83,54 @@ def download(
     if checksum is not None:
         _parse_checksum(checksum)
     with explained(target, DownloadError):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with alone(target, progress):
+        return _fetched(url, target, checksum, progress, timeout)
+
+
+@contextmanager
+def alone(target: Path, progress: OnBytes | None) -> Iterator[None]:
+    """Wait until no other process fetches this file or folder; what has arrived of it is shown meanwhile.
+
+    Raises
+    ------
+    DownloadError
+        If the folder that it is to be in cannot be written.
+    """
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    with explained(target, DownloadError):
+        while True:
+            try:
+                lock.acquire(timeout=WAIT_SECONDS, poll_interval=WAIT_SECONDS / 4)
+                break
+            except Timeout:
+                if progress is not None:
+                    progress(_size(_part_of(target)), None)
+            except NotImplementedError:  # a disk without locks
+                break
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _part_of(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part")
+
+
+def _fetched(url: str, target: Path, checksum: str | None, progress: OnBytes | None, timeout: float) -> Path:
+    with explained(target, DownloadError):
         if _is_right(target, checksum):
             return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
+        part = _part_of(target)
         if checksum is None:
             part.unlink(missing_ok=True)
         resumed = part.exists()
-    _fetch_all(url, part, progress, timeout)
+    _fetch_all(url, part, progress, timeout, needs_length=checksum is None)
     if _accept(part, target, checksum):
         return target
     if resumed:  # the beginning was perhaps of another file: once more, from nothing
-        return download(url, target, checksum=checksum, progress=progress, timeout=timeout)
+        return _fetched(url, target, checksum, progress, timeout)
     raise DownloadError(
         f"What came from {url} is not the expected file (its checksum differs), so it was removed. Try again; if it "
         "happens again, do not use that address."
@@ -96,12 +147,13 @@ def _accept(part: Path, target: Path, checksum: str | None) -> bool:
         return _is_right(target, checksum)  # another process may have been faster
 
 
-def _fetch_all(url: str, part: Path, progress: OnBytes | None, timeout: float) -> None:
+def _fetch_all(url: str, part: Path, progress: OnBytes | None, timeout: float, *, needs_length: bool) -> None:
     """Fetch until nothing is missing; a piece that brings nothing ends the attempts."""
+    end = time.monotonic() + MOST_SECONDS
     while True:
         before = _size(part)
         try:
-            return _fetch_piece(url, part, progress, timeout)
+            return _fetch_piece(url, part, progress, timeout, end, needs_length=needs_length)
         except _BrokenOffError as error:
             after = _size(part)
             if after <= before:
@@ -111,7 +163,9 @@ def _fetch_all(url: str, part: Path, progress: OnBytes | None, timeout: float) -
                 ) from error
 
 
-def _fetch_piece(url: str, part: Path, progress: OnBytes | None, timeout: float) -> None:
+def _fetch_piece(
+    url: str, part: Path, progress: OnBytes | None, timeout: float, end: float, *, needs_length: bool
+) -> None:
     """Append what one answer of the server holds; raises _BrokenOffError if that is not all."""
     start = _size(part)
     with _open(url, start, timeout) as response:
@@ -123,18 +177,48 @@ def _fetch_piece(url: str, part: Path, progress: OnBytes | None, timeout: float)
             raise DownloadError(
                 f"{urlsplit(url).hostname} sent another part of the file than asked for. Try again later."
             )
-        length = response.headers.get("Content-Length", "")
-        total = start + int(length) if length.isdigit() else None
+        total = _length(response, url, start, needs_length=needs_length)
         done = start
         with explained(part, DownloadError), part.open("r+b" if start else "wb") as file:
             file.seek(start)
             while chunk := _read(response):
                 file.write(chunk)
                 done += len(chunk)
+                _check_limits(url, part, done, end)
                 if progress is not None:
                     progress(done, total)
     if total is not None and done < total:
         raise _BrokenOffError
+
+
+def _length(response: Any, url: str, start: int, *, needs_length: bool) -> int | None:
+    """Return how many bytes the file has, as far as the server says."""
+    told = response.headers.get("Content-Length", "")
+    if told.isascii() and told.isdecimal() and len(told) < _DIGITS:
+        if start + int(told) > MOST_BYTES:
+            raise DownloadError(_too_large(url))
+        return start + int(told)
+    if needs_length and not response.chunked:  # the end of the connection would be taken for that of the file
+        raise DownloadError(
+            f"{urlsplit(url).hostname} does not tell how long the file is, and nobody its checksum: half of it would "
+            "pass for all. Fetch it with a browser."
+        )
+    return None
+
+
+def _check_limits(url: str, part: Path, done: int, end: float) -> None:
+    if done > MOST_BYTES:
+        part.unlink(missing_ok=True)
+        raise DownloadError(_too_large(url))
+    if time.monotonic() > end:
+        raise DownloadError(
+            f"{urlsplit(url).hostname} has sent {done:,} bytes in {MOST_SECONDS / 3600:g} hours. Try again over "
+            "another network; it goes on from there."
+        )
+
+
+def _too_large(url: str) -> str:
+    return f"The file at {url} is larger than {MOST_BYTES >> 30} GiB, and so no model. Check the address."
 
 
 def _open(url: str, start: int, timeout: float) -> Any:
@@ -150,13 +234,14 @@ def _open(url: str, start: int, timeout: float) -> Any:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return error  # is a response too
         error.close()
+        reason = " ".join(str(error.reason).split())  # of a loop of redirects it has several lines
         raise DownloadError(
-            f"{host} answers {error.code} {error.reason} to {url}. Try again later, or fetch the file with a browser."
+            f"{host} answers {error.code} {reason} to {url}. Try again later, or fetch the file with a browser."
         ) from error
     except _NETWORK_ERRORS as error:
-        reason = getattr(error, "reason", None) or error
+        why = getattr(error, "reason", None) or error
         raise DownloadError(
-            f"{host} cannot be reached ({reason}). Check the network, the proxy and the firewall, and try again."
+            f"{host} cannot be reached ({why}). Check the network, the proxy and the firewall, and try again."
         ) from error
 
 

@@ -1,11 +1,17 @@
 """Models to start from: from the library, from a folder, or built in and fetched on first use."""
 
 import hashlib
+import json
+import logging
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 from uuid import uuid4
+
+from filelock import FileLock
+from pydantic import Field, TypeAdapter, ValidationError
 
 from napari_seg_trainer import paths
 from napari_seg_trainer.engines.foreign import ForeignReader
@@ -13,13 +19,18 @@ from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.engines.registry import engine_specs, foreign_reader, missing
 from napari_seg_trainer.errors import LibraryError
-from napari_seg_trainer.library.download import OnBytes, download
+from napari_seg_trainer.files import read_bytes, write_text
+from napari_seg_trainer.library.download import OnBytes, alone, download
 from napari_seg_trainer.library.foreign import read_foreign
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, read_model
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.library.unpack import unpack_model
 from napari_seg_trainer.schema.model_card import ModelChannel
+
+CHECKSUMS_FILE, MOST_CHECKSUMS = ".checksums.json", 1 << 20
+_CHECKSUMS = TypeAdapter(dict[str, Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]])
+_log = logging.getLogger(__name__)
 
 
 def builtin_models(spec: EngineSpec | None = None) -> dict[str, tuple[EngineSpec, PretrainedModel]]:
@@ -139,14 +150,11 @@ def fetch(
     if _along(model) is not None and target.is_dir():
         _put_damaged_aside(target)
     if not target.is_dir():
-        file = _file_of(model, target, progress)
-        try:
-            if model.is_archive:
-                _unpack_once(file, target)
-            else:
-                _place_once(file, target, foreign_reader(spec))
-        finally:
-            file.unlink(missing_ok=True)
+        with explained(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with alone(target, progress):
+            if not target.is_dir():  # else another process was faster
+                _bring(model, spec, target, progress)
     try:
         if (target / CARD_FILE).is_file():
             return LibraryModel(target, read_model(target).card.replace(name=model.name))
@@ -156,6 +164,22 @@ def fetch(
     scaling = card.channels[0].normalization
     channels = tuple(ModelChannel(name=name, normalization=scaling) for name in model.channels)
     return LibraryModel(target, card.replace(name=model.name, channels=channels))
+
+
+def _bring(model: PretrainedModel, spec: EngineSpec, target: Path, progress: OnBytes | None) -> None:
+    """Fetch a model's file, and make a folder of it."""
+    file = _file_of(model, target, progress)
+    unknown = _along(model) is None and model.checksum is None and known_checksum(model.url, target.parent) is None
+    checksum = _checksum(file) if unknown else ""
+    try:
+        if model.is_archive:
+            _unpack_once(file, target)
+        else:
+            _place_once(file, target, foreign_reader(spec))
+    finally:
+        file.unlink(missing_ok=True)
+    if checksum:
+        _remember_checksum(model, checksum, target.parent)
 
 
 def _put_damaged_aside(target: Path) -> None:
@@ -189,11 +213,41 @@ def _file_of(model: PretrainedModel, target: Path, progress: OnBytes | None) -> 
     place = target.with_name(f"{model.name}{'.zip' if model.is_archive else '.weights'}")
     there = _along(model)
     if there is None:
-        return download(model.url, place, checksum=model.checksum, progress=progress)
+        checksum = model.checksum or known_checksum(model.url, target.parent)
+        return download(model.url, place, checksum=checksum, progress=progress)
     with explained(target.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(there, place)
     return place
+
+
+def known_checksum(url: str, folder: Path) -> str | None:
+    """Return the checksum of what an address gave the first time, where nobody tells one."""
+    try:
+        return _CHECKSUMS.validate_json(read_bytes(folder / CHECKSUMS_FILE, MOST_CHECKSUMS)).get(url)
+    except (OSError, ValidationError):
+        return None
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as content:
+        return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
+
+
+def _remember_checksum(model: PretrainedModel, checksum: str, folder: Path) -> None:
+    """Write down what came, so that it is the same another time; nobody else can tell whether it is right."""
+    path = folder / CHECKSUMS_FILE
+    with explained(path), FileLock(path.with_name(f"{CHECKSUMS_FILE}.lock")):
+        try:
+            known = _CHECKSUMS.validate_json(read_bytes(path, MOST_CHECKSUMS))
+        except (OSError, ValidationError):
+            known = {}
+        write_text(path, json.dumps({**known, model.url: checksum}, indent=2))
+    _log.warning(
+        "Nobody tells the checksum of the pretrained model '%s'. That of the file from %s is kept in '%s' (%s), and a "
+        "later download is compared with it.",
+        *(model.name, model.url, path, checksum),
+    )
 
 
 def _path(text: str) -> Path:
