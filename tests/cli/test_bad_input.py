@@ -14,6 +14,9 @@ import pytest
 import tifffile
 
 from napari_seg_trainer.api import make_job
+from napari_seg_trainer.engines import registry
+from napari_seg_trainer.errors import EngineError
+from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run, list_runs
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import Failed
@@ -64,6 +67,15 @@ def train(cli, toy, annotation_folder):
         ({"learning_rate": 0}, "learning_rate"),
         ({"learning_rate": "nan"}, "learning_rate"),
         ({"learning_rate": "inf"}, "learning_rate"),
+        ({"learning_rate": 1e9}, "learning_rate"),
+        ({"epochs": 10**9}, "epochs … 1000000000"),
+        ({"batch_size": 10**6}, "batch_size"),
+        ({"minutes": 1e300}, "minutes"),
+        ({"early_stopping": 10**9}, "early_stopping"),
+        ({"seed": 2**32}, "seed"),
+        ({"engine": "stardist", "set": "filters=1000000"}, "filters"),
+        ({"engine": "cellpose", "set": "diameter=1000000"}, "diameter"),
+        ({"pretrained": "x" * 6000}, "pretrained"),
         ({"augmentation": 0.5}, "augmentation"),
         ({"early_stopping": 0}, "early_stopping"),
         ({"pixel_size": 0}, "pixel_size … 0"),
@@ -108,6 +120,16 @@ def test_a_name_that_exists(home, train, toy_model, name):
         (b"null", "is not a training job"),
         (b"\xff\xfe", "is not a training job"),
         (b'{"name": "n", "engine": "toy"}', "names no data"),
+        (b'{"name": "n", "engine": "toy", "data": ["a\\u0000b"]}', "names no folder: it has a zero byte"),
+        (b'{"name": "n", "engine": "toy", "data": ["a"], "pretrained": "a\\u0000b"}', "names no model"),
+        (b'{"name": "n", "engine": "toy", "data": [' + b",".join(1001 * [b'"a"']) + b"]}", "data"),
+        (
+            b'{"name": "n", "engine": "toy", "data": ["a"], "channels": ['
+            + b",".join(b'{"name": "%d"}' % i for i in range(101))
+            + b"]}",
+            "channels",
+        ),
+        (b" " * (1 << 20) + b"{}", "cannot be read: It has 1048578 bytes, and 1048576 are the limit"),
         (b'{"name": "n", "data": ["a"]}', "engine"),
         (b'{"name": "n", "engine": "toy", "data": ["a"], "epoch": 5}', "epoch"),
         (b'{"name": "a/b", "engine": "toy", "data": ["a"]}', "'/' is not allowed"),
@@ -459,3 +481,33 @@ def test_wrong_usage_is_exit_status_2(home, cli, words, tmp_path, monkeypatch):
     assert "Error" in shown.err
     assert "Traceback" not in shown.err
     assert not home.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no such pipes")
+def test_a_pipe_as_job_file_is_not_waited_for(home, cli, tmp_path):
+    os.mkfifo(tmp_path / "job.json")
+    check_line(cli("train", tmp_path / "job.json").error, "It is a pipe or a device")
+
+
+@pytest.fixture
+def without_cellpose(monkeypatch):
+    """As on a computer where Cellpose is not installed."""
+    there = registry._is_installed
+    monkeypatch.setattr(registry, "_is_installed", lambda name: name != "cellpose" and there(name))
+
+
+def test_an_engine_that_lacks_something_is_told_apart(without_cellpose, train):
+    check_line(
+        train(engine="stardust").error,
+        "Installed: stardist, toy. What these need is not installed: cellpose (cellpose), cellpose-sam (cellpose).",
+    )
+
+
+def test_what_an_engine_lacks_is_said_before_images_are_read(without_cellpose, home, train):
+    shown = train(engine="cellpose", data="/nowhere/annotations", channel="0")
+    assert shown.status == 1
+    assert 'needs cellpose, not installed here. Run: python -m pip install "napari-seg-trainer[' in shown.error
+    job = make_job(name="n", engine="cellpose", data=("/nowhere/annotations",))
+    with pytest.raises(EngineError, match="not installed here"):
+        launch(job)
+    assert list_runs() == []

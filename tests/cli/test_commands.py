@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -52,6 +53,12 @@ def trained(home, toy, annotation_folder, cli):
 
 
 # help
+
+
+def test_the_version_is_told_without_a_command(cli):
+    shown = cli("--version")
+    assert (shown.status, shown.out) == (0, f"napari-seg-trainer {version('napari-seg-trainer')}\n")
+    assert cli().status == 2
 
 
 @pytest.mark.parametrize("name", COMMANDS)

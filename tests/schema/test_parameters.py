@@ -49,7 +49,7 @@ class Strange(Hyperparameters):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("epochs", {"kind": "whole", "optional": True, "title": "Epochs", "rule": "a whole number of at least 1"}),
+        ("epochs", {"kind": "whole", "optional": True, "title": "Epochs", "rule": "a whole number from 1 to 1000000"}),
         ("early_stopping", {"kind": "whole", "optional": True, "empty": "never"}),
         ("use_flips", {"kind": "switch", "default": True, "title": "Use flips"}),
         ("mirror", {"kind": "choice", "choices": (True, False), "optional": True, "empty": "automatic"}),
@@ -81,12 +81,16 @@ def test_every_parameter_of_stardist_has_a_field_of_its_own_kind_and_a_tooltip()
 @pytest.mark.parametrize(
     ("values", "name", "reason"),
     [
-        ({"epochs": "many"}, "epochs", "Epochs must be a whole number of at least 1, or left empty."),
-        ({"epochs": 0}, "epochs", "Epochs must be a whole number of at least 1, or left empty."),
-        ({"epochs": 2.5}, "epochs", "Epochs must be a whole number of at least 1, or left empty."),
-        ({"epochs": ""}, "epochs", "Epochs must be a whole number of at least 1, or left empty."),
+        ({"epochs": "many"}, "epochs", "Epochs must be a whole number from 1 to 1000000, or left empty."),
+        ({"epochs": 0}, "epochs", "Epochs must be a whole number from 1 to 1000000, or left empty."),
+        ({"epochs": 2.5}, "epochs", "Epochs must be a whole number from 1 to 1000000, or left empty."),
+        ({"epochs": ""}, "epochs", "Epochs must be a whole number from 1 to 1000000, or left empty."),
         ({"augmentation": 101}, "augmentation", "Augmentation factor must be a number from 1 to 100."),
-        ({"learning_rate": float("inf")}, "learning_rate", "Learning rate must be a number above 0, or left empty."),
+        (
+            {"learning_rate": float("inf")},
+            "learning_rate",
+            "Learning rate must be a number above 0 and up to 100, or left empty.",
+        ),
         ({"share": 2}, "share", "Share must be a number above 0 and below 1, or left empty."),
         ({"odd": 4}, "odd", "Odd: take an odd number."),
         ({"sizes": "x"}, "sizes", "Sizes: Input should be a valid tuple."),

@@ -9,12 +9,15 @@ from pydantic import ValidationError
 
 from napari_seg_trainer.engines.registry import DEFAULT_ENGINE, describe, engine_spec, parse_parameters
 from napari_seg_trainer.errors import JobError, RunError
+from napari_seg_trainer.files import read_bytes
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.events import Failed
 from napari_seg_trainer.schema.job import TrainingJob
 
 StrPath = str | PathLike[str]
+MOST_JOB_BYTES = 1 << 20
+"""Of a job file."""
 
 
 def make_job(**fields: Any) -> TrainingJob:
@@ -44,7 +47,7 @@ def read_job(path: StrPath) -> TrainingJob:
         If the file cannot be read or is not a job.
     """
     try:
-        job = TrainingJob.model_validate_json(Path(path).read_bytes())
+        job = TrainingJob.model_validate_json(read_bytes(Path(path), MOST_JOB_BYTES))
     except OSError as error:
         raise JobError(f"Job file '{path}' cannot be read: {error.strerror}.") from error
     except ValidationError as error:

@@ -3,11 +3,12 @@
 import logging
 import sys
 import traceback
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
-from napari_seg_trainer.cli.console import fail
+from napari_seg_trainer.cli.console import fail, say
 from napari_seg_trainer.cli.data import check
 from napari_seg_trainer.cli.demo import demo
 from napari_seg_trainer.cli.library import delete_model, export_model, import_model, models, rename_model
@@ -27,6 +28,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        say(f"napari-seg-trainer {version('napari-seg-trainer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version and stop.")
+    ] = False,
+) -> None:
+    """Have options that need no command."""
+
+
 COMMANDS = {
     "Train": (demo, check, train),
     "Trainings": (runs, follow, stop, cancel, resume, keep, delete_run),

@@ -10,7 +10,7 @@ from napari_seg_trainer.cli.console import AsJson, print_json, say
 from napari_seg_trainer.cli.options import parse_settings, read_channels
 from napari_seg_trainer.cli.runs import Detach
 from napari_seg_trainer.cli.watch import watch
-from napari_seg_trainer.engines.registry import DEFAULT_ENGINE
+from napari_seg_trainer.engines.registry import DEFAULT_ENGINE, check_installed, engine_spec
 from napari_seg_trainer.errors import JobError
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
@@ -114,6 +114,8 @@ def train(
     fields = {option: given[option] for option in given.keys() & TrainingJob.model_fields.keys()}
     hyperparameters = {option: given[option] for option in given.keys() & Hyperparameters.model_fields.keys()}
     hyperparameters |= parse_settings(settings or ())
+    if job is None:  # before images are read
+        check_installed(engine_spec(engine or DEFAULT_ENGINE))
     channels = read_channels(channel or (), normalization or (), data or (), builtin or ())
     if channels:
         fields["channels"] = channels

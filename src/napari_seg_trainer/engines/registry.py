@@ -48,7 +48,10 @@ def engine_spec(engine: str) -> EngineSpec:
         return specs[engine]
     if engine in broken:
         raise EngineError(broken[engine])
-    raise EngineError(f"There is no engine {engine!r}. Installed: {', '.join(sorted(specs)) or 'none'}.")
+    ready = [name for name in sorted(specs) if not missing(specs[name])]
+    lacking = [f"{name} ({', '.join(missing(specs[name]))})" for name in sorted(specs) if missing(specs[name])]
+    others = f" What these need is not installed: {', '.join(lacking)}." if lacking else ""
+    raise EngineError(f"There is no engine {engine!r}. Installed: {', '.join(ready) or 'none'}.{others}")
 
 
 def _find() -> tuple[dict[str, EngineSpec], dict[str, str]]:

@@ -6,7 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
-from napari_seg_trainer.engines.registry import engine_spec
+from napari_seg_trainer.engines.registry import check_installed, engine_spec
 from napari_seg_trainer.errors import JobError, RunError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.priority import environment
@@ -38,9 +38,9 @@ def launch(job: TrainingJob) -> Run:
     Raises
     ------
     SegTrainerError
-        If the name is taken, the engine unknown, or the process cannot be started.
+        If the name is taken, the engine unknown or not installed, or the process cannot be started.
     """
-    engine_spec(job.engine)
+    check_installed(engine_spec(job.engine))
     library = ModelLibrary()
     library.check_new_name(job.name)
     check_no_rival(job.name)

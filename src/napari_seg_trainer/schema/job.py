@@ -8,13 +8,17 @@ from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, FiniteFloat, JsonValue, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, FiniteFloat, JsonValue, field_validator, model_validator
 
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.names import ModelName
 
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 """pydantic's own takes infinity for a positive number."""
+Rate = Annotated[FiniteFloat, Field(gt=0, le=100)]
+"""A learning rate."""
+MOST = 1_000_000
+"""Of what is counted: epochs, minutes, channels of a file. Nobody means more."""
 
 
 class Normalization(FrozenModel):
@@ -47,7 +51,7 @@ class Normalization(FrozenModel):
         return self
 
 
-_ChannelName = Annotated[str, Field(min_length=1)]
+_ChannelName = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class ChannelInput(FrozenModel):
@@ -66,8 +70,8 @@ class ChannelInput(FrozenModel):
     """
 
     name: _ChannelName
-    other_names: tuple[_ChannelName, ...] = ()
-    index: NonNegativeInt | None = None
+    other_names: Annotated[tuple[_ChannelName, ...], Field(max_length=100)] = ()
+    index: Annotated[int, Field(ge=0, le=MOST)] | None = None
     normalization: Normalization = Normalization()
 
     @property
@@ -148,23 +152,23 @@ class Hyperparameters(FrozenModel):
     its ``json_schema_extra={"empty": ...}`` says; a training begins with what `completed` makes of them.
     """
 
-    epochs: PositiveInt | None = Field(
+    epochs: Annotated[int, Field(gt=0, le=MOST)] | None = Field(
         None,
         title="Epochs",
         description="How often the training goes through all images. By itself, until it no longer improves, but at "
         f"most {LEAST_EPOCHS} to {MOST_EPOCHS} times: the fewer the images, the more often.",
     )
-    minutes: PositiveFloat | None = Field(
+    minutes: Annotated[FiniteFloat, Field(gt=0, le=MOST)] | None = Field(
         None,
         title="Minutes",
         description="About how long it may take in all. How many epochs that allows is measured at the beginning and "
         "kept in the job. Where a number of epochs is given, that counts.",
         json_schema_extra={"empty": "any"},
     )
-    batch_size: PositiveInt = Field(
+    batch_size: Annotated[int, Field(gt=0, le=4096)] = Field(
         8, title="Batch size", description="How many samples the network sees at once. Less needs less memory."
     )
-    learning_rate: PositiveFloat | None = Field(
+    learning_rate: Rate | None = Field(
         None,
         title="Learning rate",
         description=f"How far each step changes the network. Smaller is slower and steadier. By itself, {RATE:g}.",
@@ -175,7 +179,7 @@ class Hyperparameters(FrozenModel):
         description="2 means: an epoch sees twice as many samples as there are images, the extra ones flipped, "
         "rotated, scaled and changed in brightness.",
     )
-    early_stopping: PositiveInt | None = Field(
+    early_stopping: Annotated[int, Field(gt=0, le=MOST)] | None = Field(
         None,
         title="Stop early after",
         description="End the training when the validation loss has not improved for this many epochs.",
@@ -213,6 +217,9 @@ class Hyperparameters(FrozenModel):
 
 AUTOMATIC, SCRATCH = "auto", "scratch"
 """What a job may say instead of a model to start from."""
+MOST_SEED = 2**32 - 1
+"""NumPy's, PyTorch's and TensorFlow's seeds have 32 bits."""
+_Folders = Annotated[tuple[Path, ...], Field(max_length=1000)]
 
 
 class TrainingJob(FrozenModel):
@@ -256,15 +263,15 @@ class TrainingJob(FrozenModel):
     version: Literal[1] = 1
     name: ModelName
     engine: str
-    data: tuple[Path, ...] = ()
-    builtin: tuple[str, ...] = ()
-    validation_data: tuple[Path, ...] = ()
-    test_data: tuple[Path, ...] = ()
-    channels: tuple[ChannelInput, ...] = ()
+    data: _Folders = ()
+    builtin: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    validation_data: _Folders = ()
+    test_data: _Folders = ()
+    channels: Annotated[tuple[ChannelInput, ...], Field(max_length=100)] = ()
     pixel_size: PositiveFloat | None = None
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    seed: NonNegativeInt = 0
-    pretrained: str | None = AUTOMATIC
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
+    pretrained: Annotated[str, Field(max_length=5000)] | None = AUTOMATIC
     learning_curve: bool = Field(False, title="Would more images help?")
     hyperparameters: dict[str, JsonValue] = {}
 
@@ -277,6 +284,8 @@ class TrainingJob(FrozenModel):
     @field_validator("pretrained")
     @classmethod
     def _from_scratch(cls, pretrained: str | None) -> str | None:
+        if pretrained is not None and "\0" in pretrained:
+            raise ValueError(f"{pretrained!r} names no model: it has a zero byte")
         return None if pretrained == SCRATCH else pretrained
 
     @field_validator("data", "validation_data", "test_data")
@@ -286,6 +295,8 @@ class TrainingJob(FrozenModel):
             # a job is kept as JSON, which is text
             if str(folder) != str(folder).encode(errors="ignore").decode():
                 raise ValueError(f"the name of {str(folder)!r} is not text: some of its bytes are not UTF-8; rename it")
+            if "\0" in str(folder):
+                raise ValueError(f"{str(folder)!r} names no folder: it has a zero byte")
         return folders
 
     @model_validator(mode="after")

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, FiniteFloat, NonNegativeInt, ValidationError
+from pydantic import Field, FiniteFloat, ValidationError
 
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.engines.torch.spec import Device, device_field
-from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat, TrainingFacts
+from napari_seg_trainer.schema.job import MOST, Hyperparameters, PositiveFloat, Rate, TrainingFacts
 from napari_seg_trainer.schema.parameters import plain
 
 CNN_DIAMETER, LEAST_DIAMETER = 30.0, 17.0
@@ -32,7 +32,7 @@ FLOW_THRESHOLD, CELL_THRESHOLD = 0.4, 0.0
 class _Parameters(Hyperparameters):
     """What both networks have in common."""
 
-    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(
+    weight_decay: Annotated[FiniteFloat, Field(ge=0, le=10)] = Field(
         1e-5, title="Weight decay", description="How strongly large weights are pulled to 0. More prevents overfitting."
     )
     scale_range: Annotated[float, Field(ge=0, lt=2)] = Field(
@@ -43,7 +43,7 @@ class _Parameters(Hyperparameters):
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
         0.9, title="Samples with objects", description="How often a sample must hold an object, from 0 to 1."
     )
-    min_objects: NonNegativeInt = Field(
+    min_objects: Annotated[int, Field(ge=0, le=MOST)] = Field(
         0,
         title="Objects an image needs",
         description="Images with fewer objects are left out of the training. 0 uses all images, even empty ones.",
@@ -54,7 +54,7 @@ class _Parameters(Hyperparameters):
 class CellposeParameters(_Parameters):
     """Parameters of the residual U-Net of Cellpose 1 to 3; None means chosen by itself."""
 
-    learning_rate: PositiveFloat | None = Field(
+    learning_rate: Rate | None = Field(
         None,
         title="Learning rate",
         description="How far each step changes the network. Smaller is slower and steadier. By itself, "
@@ -99,15 +99,15 @@ class CellposeParameters(_Parameters):
 class CellposeSamParameters(_Parameters):
     """Parameters of Cellpose-SAM; None means chosen by itself."""
 
-    batch_size: Annotated[int, Field(gt=0)] = Field(
+    batch_size: Annotated[int, Field(gt=0, le=4096)] = Field(
         1, title="Batch size", description="How many samples the network sees at once. Less needs less memory."
     )
-    learning_rate: PositiveFloat = Field(
+    learning_rate: Rate = Field(
         1e-5,
         title="Learning rate",
         description="How far each step changes the network. Smaller is slower and steadier.",
     )
-    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = Field(
+    weight_decay: Annotated[FiniteFloat, Field(ge=0, le=10)] = Field(
         0.1, title="Weight decay", description="How strongly large weights are pulled to 0. More prevents overfitting."
     )
     scale_range: Annotated[float, Field(ge=0, lt=2)] = Field(

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat, PositiveInt
+from pydantic import Field, FiniteFloat
 
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.engines.torch.spec import Device, device_field
-from napari_seg_trainer.schema.job import Hyperparameters, PositiveFloat, TrainingFacts
+from napari_seg_trainer.schema.job import Hyperparameters, Rate, TrainingFacts
 from napari_seg_trainer.schema.parameters import plain
 
 RATE, LOWEST_RATE, TUNING_RATE = 1e-3, 1e-4, 3e-4
@@ -41,10 +41,10 @@ class StarDistParameters(Hyperparameters):
     patch_size: Annotated[int, Field(ge=16, le=4096)] | None = Field(
         None, title="Patch size", description="Side, in pixels, of the squares that the network is trained on."
     )
-    filters: PositiveInt = Field(
+    filters: Annotated[int, Field(gt=0, le=512)] = Field(
         32, title="Filters", description="Width of the network. 64 learns more from many images and is slower."
     )
-    learning_rate: PositiveFloat | None = Field(
+    learning_rate: Rate | None = Field(
         None,
         title="Learning rate",
         description="How far each step changes the network. Smaller is slower and steadier. By itself, "
