@@ -1,5 +1,6 @@
 """Where the library, the runs and the downloads live."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -8,12 +9,23 @@ import platformdirs
 HOME_VARIABLE = "NAPARI_SEG_TRAINER_HOME"
 
 
+class NoHomeError(FileNotFoundError):
+    """The folder that is to hold everything is one of a user that there is not."""
+
+
 def home() -> Path:
-    """Return the folder that holds everything: ``NAPARI_SEG_TRAINER_HOME``, or the user's data folder."""
+    """Return the folder that holds everything: ``NAPARI_SEG_TRAINER_HOME``, or the user's data folder.
+
+    Raises
+    ------
+    NoHomeError
+        If it is below the home of a user who has none.
+    """
     chosen = os.environ.get(HOME_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    return Path(platformdirs.user_data_dir("napari-seg-trainer", appauthor=False))
+    folder = os.path.expanduser(chosen or platformdirs.user_data_dir("napari-seg-trainer", appauthor=False))
+    if folder.startswith("~"):
+        raise NoHomeError(errno.ENOENT, f"There is no home of such a user. Set {HOME_VARIABLE} to a folder", folder)
+    return Path(folder).absolute()
 
 
 def models_folder() -> Path:

@@ -8,6 +8,8 @@ import importlib
 import json
 import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import tifffile
 from napari_seg_trainer.api import make_job
 from napari_seg_trainer.engines import registry
 from napari_seg_trainer.errors import EngineError
+from napari_seg_trainer.paths import HOME_VARIABLE
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.runs.run import Run, list_runs
 from napari_seg_trainer.runs.trainer import train_run
@@ -511,3 +514,47 @@ def test_what_an_engine_lacks_is_said_before_images_are_read(without_cellpose, h
     with pytest.raises(EngineError, match="not installed here"):
         launch(job)
     assert list_runs() == []
+
+
+def command(*words, **options):
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "napari_seg_trainer", *words], stderr=subprocess.PIPE, text=True, check=False, **options
+    )
+
+
+def test_a_home_of_nobody_is_one_line(tmp_path):
+    shown = command("models", cwd=tmp_path, env=os.environ | {HOME_VARIABLE: "~nobody-at-all/models"})
+    assert shown.returncode == 1
+    check_line(shown.stderr.strip(), f"'~nobody-at-all/models': There is no home of such a user. Set {HOME_VARIABLE}")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="does not let go of the current folder")
+@pytest.mark.parametrize("words", [("check", "."), ("train", "--data", "x", "--name", "y")])
+def test_a_current_folder_that_is_gone_is_one_line(home, tmp_path, words):
+    """A shell stands in it while somebody else deletes it."""
+    script = 'mkdir "$1" && cd "$1" && rmdir "$1" && shift && exec "$@"'
+    begin = ["sh", "-c", script, "sh", str(tmp_path / "gone"), sys.executable, "-m", "napari_seg_trainer"]
+    shown = subprocess.run([*begin, *words], capture_output=True, text=True, check=False)
+    assert shown.returncode == 1
+    check_line(shown.stderr.strip(), "The current folder is gone")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+@pytest.mark.parametrize("words", [("models",), ("models", "--json"), ("--help",)])
+def test_an_output_that_takes_nothing_is_one_line(home, words):
+    with open("/dev/full", "w") as full:
+        shown = command(*words, stdout=full)
+    assert shown.returncode == 1
+    check_line(shown.stderr.strip(), "What the command prints cannot be written: No space left on device")
+
+
+def test_a_terminal_of_few_letters_shows_what_it_can(home, toy_model):
+    toy_model("bright", ("größer ✓",))
+    shown = command("models", stdout=subprocess.PIPE, env=os.environ | {"PYTHONIOENCODING": "ascii:replace"})
+    assert (shown.returncode, shown.stderr) == (0, "")
+    strict = command("models", stdout=subprocess.PIPE, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (strict.returncode, strict.stderr) == (0, "")
+    assert "bright" in strict.stdout
+    assert "gr\\xf6\\xdfer" in strict.stdout.replace("\n", "").replace(" ", "")

@@ -1,6 +1,9 @@
 """The command line: the same work from a shell."""
 
+import errno
+import io
 import logging
+import os
 import sys
 import traceback
 from importlib.metadata import version
@@ -17,7 +20,7 @@ from napari_seg_trainer.cli.share import export_bioimageio
 from napari_seg_trainer.cli.train import train
 from napari_seg_trainer.cli.use import compare, evaluate, report, segment, suggest
 from napari_seg_trainer.errors import SegTrainerError
-from napari_seg_trainer.paths import home
+from napari_seg_trainer.paths import NoHomeError, home
 from napari_seg_trainer.priority import set_variables
 
 app = typer.Typer(
@@ -59,6 +62,8 @@ for panel, commands in COMMANDS.items():
 def main() -> NoReturn:
     """Run a command and exit with 0, with 1 where data or a model cannot be used, with 2 for wrong usage."""
     set_variables()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of few letters shows the others as codes
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         app()
@@ -66,10 +71,28 @@ def main() -> NoReturn:
         fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except NoHomeError as error:
+        fail(f"'{error.filename}': {error.strerror}.")
+    except OSError as error:
+        fail(_about_surroundings(error) or f"{_first_line(error)}. {_keep_traceback()}")
     except Exception as error:  # noqa: BLE001 - the last resort: one line for the user, the traceback to the log
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        fail(f"{reason}. {_keep_traceback()}")
+        fail(f"{_first_line(error)}. {_keep_traceback()}")
     sys.exit(0)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _about_surroundings(error: OSError) -> str:
+    """Return what is wrong with where the command runs, and no fault of the program; else nothing."""
+    try:
+        os.getcwd()
+    except OSError:
+        return "The current folder is gone: it was deleted, or its disk was taken away. Change to another one."
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+        return f"What the command prints cannot be written: {error.strerror}. Send it elsewhere."
+    return ""
 
 
 def _keep_traceback() -> str:
