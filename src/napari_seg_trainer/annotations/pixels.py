@@ -27,7 +27,11 @@ MAX_BYTES = 4 * 2**30
 
 MAX_COMPRESSION = 5000
 MAX_PLANES = 2**20
+MAX_PAGES = 4096
+"""Of a TIFF file, each with tags of its own: what holds more is no single frame, and takes minutes to look at."""
 _SMALL = 64 * 2**20
+_LARGE, _LARGE_COMPRESSION = 2**30, 200
+"""What is larger in memory is refused if it has shrunk to less than a two hundredth of that in its file."""
 _WAY_OUT = "Export the image again, or remove it."
 _SIGNATURES = {
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG",
@@ -139,6 +143,7 @@ def peek(path: Path) -> Header | None:
         from tifffile import TiffFile
 
         with _collected_errors(), TiffFile(path) as tif:
+            _check_pages(path, tif)
             first = tif.series[0]
             return Header(first.shape, first.axes, str(first.dtype), read_metadata(tif))
     except Exception:  # noqa: BLE001 - as below, and nobody has asked for more than a hint
@@ -214,6 +219,7 @@ def _opened_tiff(path: Path) -> "Iterator[tuple[TiffFile, TiffPageSeries]]":
     from tifffile import TiffFile
 
     with _collected_errors() as errors, TiffFile(path) as tif:
+        _check_pages(path, tif)
         _check_ome(path, tif)
         series = _only_series(path, tif)
         if errors:
@@ -229,6 +235,22 @@ def _read_tiff(path: Path) -> Pixels:
         page = tif.pages.first
         colour = getattr(page.photometric, "name", "") == "RGB" and series.axes.endswith("S")
         return Pixels(_native(series.asarray(maxworkers=1)), series.axes, colour, read_metadata(tif))
+
+
+def _check_pages(path: Path, tif: "TiffFile") -> None:
+    """Refuse a file of very many pages; from one to the next, only where that is told is read."""
+    kind, file = tif.tiff, tif.filehandle
+    place = 8 if kind.is_bigtiff else 4
+    for _ in range(MAX_PAGES + 1):
+        file.seek(place)
+        told = file.read(kind.offsetsize)
+        offset = int.from_bytes(told, "little" if kind.byteorder == "<" else "big")
+        if len(told) < kind.offsetsize or not 0 < offset < file.size:
+            return  # the last one; or a damage, which the reader tells
+        file.seek(offset)
+        tags = int.from_bytes(file.read(kind.tagnosize), "little" if kind.byteorder == "<" else "big")
+        place = offset + kind.tagnosize + tags * kind.tagsize
+    raise DataError(f"'{path}' has more than {MAX_PAGES} pages, or is damaged. Export single frames as images.")
 
 
 def _check_ome(path: Path, tif: "TiffFile") -> None:
@@ -258,6 +280,11 @@ def _check_size(path: Path, nbytes: int) -> None:
         raise DataError(f"'{path}' would take {nbytes / 2**30:.0f} GiB of memory, or is damaged. Export crops instead.")
     if nbytes > _SMALL and nbytes > size * MAX_COMPRESSION:
         raise DataError(f"'{path}' tells of {nbytes / 2**20:.0f} MiB of pixels but has {size} bytes. {_WAY_OUT}")
+    if nbytes > _LARGE and nbytes > size * _LARGE_COMPRESSION:
+        raise DataError(
+            f"'{path}' has {size / 1e6:.1f} MB and would take {nbytes / 2**30:.1f} GiB of memory. If that is meant, "
+            "save it without compression, or export crops."
+        )
 
 
 def _check_complete(path: Path, series: "TiffPageSeries") -> None:
