@@ -503,11 +503,11 @@ def test_what_an_engine_is_good_for_and_how_it_is_installed(lacking, form, qtbot
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("epochs", "0", "Epochs must be a whole number of at least 1, or left empty."),
+        ("epochs", "0", "Epochs must be a whole number from 1 to 1000000, or left empty."),
         ("augmentation", "much", "Augmentation factor must be a number from 1 to 100."),
         ("rays", "4", "Rays must be a whole number from 8 to 256, or left empty."),
         ("job:validation_split", "1", "Validation split must be a number above 0 and below 1."),
-        ("job:seed", "-1", "Seed must be a whole number of at least 0."),
+        ("job:seed", "-1", "Seed must be a whole number from 0 to 4294967295."),
         ("pixel_size", "0", "Pixel size must be a number above 0, or left empty."),
     ],
 )
