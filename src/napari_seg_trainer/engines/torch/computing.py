@@ -26,8 +26,10 @@ not tried on a whole sample, which could take minutes."""
 COMPUTING_FILE = "computing.json"
 _REPEATS = 3
 SURE = 1.25
-"""How many times longer than the shortest measurement the second shortest may take, for an answer to be kept: beside
+"""How many times longer than the shortest measurement the second shortest may take, for an answer to be sure: beside
 other programs, chance decides."""
+DOUBTS, MOST_DOUBTS = "doubts", 3
+"""How often it was measured without being sure; after so many times, the last answer counts, as it takes seconds."""
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
@@ -144,16 +146,21 @@ def fastest(
                 return Computing(device, Way(**begun))
     file = cache_folder() / "speed.json"
     key = " ".join(map(str, (make.__name__, shape, torch.__version__, torch.get_num_threads(), _hardware(device))))
-    known: dict[str, dict[str, bool]] = {}
+    known: dict[str, dict[str, int]] = {}
     with suppress(OSError, ValueError):
-        known = json.loads(file.read_text(encoding="utf-8"))
-    with suppress(KeyError, TypeError):
-        return Computing(device, Way(**known[key]))
+        read = json.loads(file.read_text(encoding="utf-8"))
+        known = read if isinstance(read, dict) else {}
+    doubts = 0
+    with suppress(KeyError, TypeError, AttributeError):
+        kept = dict(known[key])
+        doubts = kept.pop(DOUBTS, MOST_DOUBTS)
+        if doubts >= MOST_DOUBTS:
+            return Computing(device, Way(**{name: bool(value) for name, value in kept.items()}))
     way, is_sure = _measured(device, make, shape)
-    if is_sure:
-        with suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, json.dumps({**known, key: asdict(way)}, indent=2))
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        told = asdict(way) | ({} if is_sure else {DOUBTS: doubts + 1})
+        write_text(file, json.dumps({**known, key: told}, indent=2))
     return Computing(device, way)
 
 
