@@ -13,6 +13,7 @@ import tifffile
 
 from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.evaluation.matching import match
+from napari_seg_trainer.library.model_folder import write_card
 from napari_seg_trainer.paths import HOME_VARIABLE
 from napari_seg_trainer.runs.run import Run, find_run, list_runs
 from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Failed, Finished, Log, Started, parse_event
@@ -433,6 +434,8 @@ def test_the_report_of_a_model_is_opened(toy_model, cli, monkeypatch):
     assert "has no report" in cli("report", "first").error
     page = model.folder / "report.html"
     page.write_text("<html>")
+    assert "has no report" in cli("report", "first").error  # somebody has put it there
+    write_card(model.folder, model.card.replace(files={**model.card.files, "report.html": "0" * 64}))
     shown = cli("report", "first")
     assert (shown.status, shown.out, opened) == (0, f"Report: {page}\n", [page.as_uri()])
     assert lines(cli("report", "first", "--json").out) == [{"report": str(page)}]

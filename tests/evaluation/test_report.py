@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_seg_trainer.engines.registry import engine_spec
-from napari_seg_trainer.evaluation.report import Example, write_report
+from napari_seg_trainer.evaluation.report import Example, ReportData, page_anew, write_report
 from napari_seg_trainer.evaluation.report_page import methods
 from napari_seg_trainer.evaluation.scores import Scores, score_image
 from napari_seg_trainer.schema.events import EpochEnded
@@ -75,8 +75,22 @@ def test_only_the_report_is_written(written):
         "curves.png",
         "examples.png",
         "report.html",
+        "report.json",
         "report.pdf",
     ]
+
+
+def test_the_page_is_made_anew_of_its_numbers(written):
+    citations = engine_spec(CARD.engine).citations
+    data = ReportData.model_validate_json((written / "report.json").read_bytes())
+    anew = page_anew(CARD, data, (written / "examples.png").read_bytes(), citations)
+    assert anew.decode() == (written / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_numbers_the_page_tells_the_card(written):
+    page = page_anew(CARD, None).decode()
+    assert "<img" not in page
+    assert "DNA &lt;b&gt;&amp;" in page
 
 
 def test_the_pdf_has_a_page_of_text_and_one_for_each_figure(written):

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QMessageBox
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.listed import day
+from napari_seg_trainer.library.model_folder import write_card
 from napari_seg_trainer.napari_plugin.library.table import AP50, NAME
 from napari_seg_trainer.napari_plugin.library.widget import LibraryWidget
 from napari_seg_trainer.napari_plugin.library.zoo import ZooDialog
@@ -251,11 +252,13 @@ def test_a_folder_that_is_no_model_is_refused_in_one_line(library, tmp_path, qtb
 def test_report_and_files_are_opened(library, toy_model, opened_urls, qtbot):
     model = toy_model("bright")
     (model.folder / "report.html").write_text("<h1>bright</h1>")
+    write_card(model.folder, model.card.replace(files={**model.card.files, "report.html": "0" * 64}))
     toy_model("without")
     widget = library("without", "bright")
     assert not widget.report_button.isEnabled()
     choose(widget, "bright")
     qtbot.mouseClick(widget.report_button, LEFT)
+    qtbot.waitUntil(lambda: bool(opened_urls))
     widget.share.show_action.trigger()
     assert opened_urls == [str(model.folder / "report.html"), str(model.folder)]
 

@@ -12,10 +12,11 @@ from napari_seg_trainer.cli.console import AsJson, print_json, print_scores, pri
 from napari_seg_trainer.cli.counting import counting
 from napari_seg_trainer.cli.options import parse_settings
 from napari_seg_trainer.cli.quiet import frameworks_logged
-from napari_seg_trainer.errors import DataError, LibraryError
+from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.evaluation.comparison import compare_scores, tell_difference
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.library.pretrained import open_model
+from napari_seg_trainer.library.reports import report_of
 from napari_seg_trainer.segmentation.files import SegmentedFile, segment_files, without_labels
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.suggest import rank
@@ -200,12 +201,7 @@ def _cell(scores: Mapping[str, float], column: str) -> str:
 
 def report(model: Model, json: AsJson = False) -> None:
     """Open a model's report in the browser: curves, scores, the verdict, examples, how to cite."""
-    page = open_model(model).folder / "report.html"
-    if not page.is_file():
-        raise LibraryError(
-            f"Model {model!r} has no report: '{page}' is missing. Models that are trained here have one; "
-            "'napari-seg-trainer evaluate' scores any model."
-        )
+    page = report_of(open_model(model))
     if json:
         print_json({"report": page})
     else:

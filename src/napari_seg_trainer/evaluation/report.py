@@ -5,14 +5,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from napari_seg_trainer.evaluation.comparison import LearningCurve
 from napari_seg_trainer.evaluation.figures import Example, plot_curves, plot_examples, plot_text
 from napari_seg_trainer.evaluation.report_page import methods, page
 from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.files import write_bytes
-from napari_seg_trainer.schema.events import Event, Verdict
+from napari_seg_trainer.schema._base import FrozenModel
+from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Event, Verdict
 from napari_seg_trainer.schema.model_card import ModelCard
 
 if TYPE_CHECKING:
@@ -20,7 +23,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Example", "plot_curves", "plot_examples", "write_report"]
 
+PAGE_FILE, DATA_FILE, CURVES_FILE, EXAMPLES_FILE = "report.html", "report.json", "curves.png", "examples.png"
+
 _DOTS_PER_INCH = 150
+_Told = Annotated[EpochEnded | Evaluated | Baseline, Field(discriminator="type")]
+
+
+class ReportData(FrozenModel):
+    """The numbers of a report.
+
+    Attributes
+    ----------
+    events : tuple of EpochEnded, Evaluated and Baseline
+        Those of the run that the curves show, in order.
+    scores : Scores
+        Of the validation images.
+    curve : LearningCurve, optional
+        How models of some of the training images do.
+    """
+
+    events: tuple[_Told, ...] = ()
+    scores: Scores
+    curve: LearningCurve | None = None
 
 
 def write_report(
@@ -32,9 +56,10 @@ def write_report(
     curve: LearningCurve | None = None,
     citations: Sequence[str] = (),
 ) -> Path:
-    """Write ``report.html``, ``report.pdf``, ``curves.png`` and ``examples.png`` into a folder.
+    """Write ``report.html``, ``report.pdf``, ``report.json``, ``curves.png`` and ``examples.png`` into a folder.
 
-    The page needs no other file; the PDF holds the verdict, the methods and the figures.
+    The page needs no other file; the PDF holds the verdict, the methods and the figures; the JSON file holds the
+    numbers, of which `page_anew` makes the page again.
 
     Parameters
     ----------
@@ -67,18 +92,45 @@ def write_report(
     verdict = next(
         (event.sentences for event in reversed(events) if isinstance(event, Verdict) and event.epoch is None), ()
     )
-    figures = [("Curves", "curves.png", plot_curves(events))]
+    figures = [("Curves", CURVES_FILE, plot_curves(events))]
     if examples:
-        figures.append(("Examples", "examples.png", plot_examples(examples)))
+        figures.append(("Examples", EXAMPLES_FILE, plot_examples(examples)))
     drawn = [(title, name, _png(figure)) for title, name, figure in figures]
     for _, name, png in drawn:
         write_bytes(folder / name, png)
     text = plot_text(card.name, [*verdict, "", methods(card)])
     write_bytes(folder / "report.pdf", _pdf([text, *(figure for _, _, figure in figures)]))
-    target = folder / "report.html"
+    told = tuple(event for event in events if isinstance(event, EpochEnded | Evaluated | Baseline))
+    data = ReportData(events=told, scores=scores, curve=curve)
+    write_bytes(folder / DATA_FILE, data.model_dump_json().encode("utf-8"))
+    target = folder / PAGE_FILE
     shown = [(title, png) for title, _, png in drawn]
     write_bytes(target, page(card, scores, shown, verdict, curve, citations).encode("utf-8"))
     return target
+
+
+def page_anew(
+    card: ModelCard, data: ReportData | None, examples: bytes | None = None, citations: Sequence[str] = ()
+) -> bytes:
+    """Return the page of a model as `write_report` writes it, as far as its numbers are known.
+
+    Parameters
+    ----------
+    card : ModelCard
+    data : ReportData, optional
+        What `write_report` kept.
+    examples : bytes, optional
+        A PNG.
+    citations : sequence of str
+        What is to be cited where the model is used.
+    """
+    figures = []
+    if data is not None and any(isinstance(event, EpochEnded) for event in data.events):
+        figures.append(("Curves", _png(plot_curves(data.events))))
+    if examples is not None:
+        figures.append(("Examples", examples))
+    scores = data.scores if data is not None else Scores.of(())
+    return page(card, scores, figures, card.verdict, data.curve if data else None, citations).encode("utf-8")
 
 
 def _pdf(figures: "Iterable[Figure]") -> bytes:

@@ -4,7 +4,7 @@ import itertools
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -27,6 +27,9 @@ SUFFIX = ".segmodel"
 """What a model's file ends in: a zip file, with a name of its own by which napari knows what to open it with."""
 OnPart = Callable[[int, int], None]
 """Called with how many bytes are done, and of how many."""
+TAKEN_SUFFIXES = MODEL_SUFFIXES | {".bin", ".ckpt", ".keras", ".npy", ".npz", ".onnx", ".pb", ".pt", ".safetensors", ""}
+"""What the files of a model from elsewhere may end in. Others, such as pages and programs, are left out: what can be
+opened by a click may do anything. The report is made anew, from its numbers."""
 _TEXTS = {".json", ".txt", ".md", ".html", ".csv"}
 
 
@@ -106,7 +109,7 @@ def import_model(
     path : Path
         A zip file, whatever its name ends in, or a folder: ours, whose files must be those that its card names (a zip
         file holds no others, a folder's others are not copied), or StarDist's or Celldetective's; or Cellpose's file of
-        weights.
+        weights. Only files of the kinds that models need are taken in.
     library : ModelLibrary, optional
         The user's library if not given.
     name : str, optional
@@ -165,8 +168,13 @@ def _staging(library: ModelLibrary) -> Iterator[Path]:
 
 def _same(library: ModelLibrary, card: ModelCard) -> LibraryModel | None:
     """Return the model that an earlier import of the same files made, if it is there."""
-    names = itertools.takewhile(lambda name: name in library, numbered(card.name))
-    return next((model for model in map(library.find, names) if model and model.card.files == card.files), None)
+    names, files = itertools.takewhile(lambda name: name in library, numbered(card.name)), _taken(card.files)
+    return next((model for model in map(library.find, names) if model and _taken(model.card.files) == files), None)
+
+
+def _taken(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of a model that are taken in, with their checksums."""
+    return {name: checksum for name, checksum in files.items() if PurePosixPath(name).suffix.lower() in TAKEN_SUFFIXES}
 
 
 def _unpacked(archive: Path, staging: Path, progress: OnPart | None) -> LibraryModel:
@@ -180,6 +188,7 @@ def _unpacked(archive: Path, staging: Path, progress: OnPart | None) -> LibraryM
             return open_folder(folder)
         card = _own_card(texts, archive)
         _check_nothing_else(archive, {CARD_FILE, *card.files})
+        card = card.replace(files=_taken(card.files))
         unpack_model(archive, folder, (), {CARD_FILE, *card.files}, progress)
         return _checked(LibraryModel(folder, card), archive)
 
@@ -200,6 +209,7 @@ def _copied(source: Path, staging: Path, progress: OnPart | None) -> LibraryMode
     """Copy what belongs to a model from a folder."""
     own = (source / CARD_FILE).is_file()
     card = _own_card(source, source) if own else open_folder(source).card
+    card = card.replace(files=_taken(card.files))
     names = card.files if own else _foreign_files(source)
     folder, done = staging / source.resolve().name, _counted(progress, source, names)
     for name in names:

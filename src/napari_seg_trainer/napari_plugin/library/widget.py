@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.listed import ListedModel, list_models
+from napari_seg_trainer.library.reports import has_report, report_of
 from napari_seg_trainer.napari_plugin.library.details import ComparisonTable, ModelDetails
 from napari_seg_trainer.napari_plugin.library.share import ShareButton
 from napari_seg_trainer.napari_plugin.library.table import LibraryTable
@@ -23,7 +24,6 @@ from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
 from napari_seg_trainer.napari_plugin.parts.widgets import ask, in_row, push_button
 
-REPORT = "report.html"
 _EMPTY = "No model yet. Train one on your own images, or import one of somebody else's with 'Share'."
 
 
@@ -120,7 +120,7 @@ class LibraryWidget(Panel):
             self.details.clear()
         for button in (self.train_button, self.rename_button, self.button):
             button.setEnabled(single is not None)
-        self.report_button.setEnabled(single is not None and _report(single).is_file())
+        self.report_button.setEnabled(single is not None and has_report(single.model))
         self.compare_button.setEnabled(len(names) == len(models) > 1)
         self.delete_button.setEnabled(bool(names))
         self.share.set_model(single.model if single else None)
@@ -131,7 +131,12 @@ class LibraryWidget(Panel):
         self.scroll_to(self.comparison)
 
     def _open_report(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(_report(self._one()))))
+        model = self._one().model
+
+        def show(page: Path) -> None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
+
+        in_background(self, lambda: report_of(model), show, self._say_problem)
 
     def _rename(self, old: str, new: str) -> None:
         def done(_model: Any) -> None:
@@ -167,7 +172,3 @@ class LibraryWidget(Panel):
 def _read() -> tuple[list[ListedModel], dict[str, str]]:
     library = ModelLibrary()
     return list_models(library), library.broken()
-
-
-def _report(listed: ListedModel) -> Path:
-    return listed.model.folder / REPORT

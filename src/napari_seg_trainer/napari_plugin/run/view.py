@@ -8,8 +8,8 @@ from qtpy.QtCore import QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QLabel
 
-from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.reports import report_of
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, open_dock, opened
 from napari_seg_trainer.napari_plugin.parts.form import wrap
@@ -290,7 +290,4 @@ def _open_file(path: Path) -> None:
 
 
 def _report(model: str) -> Path:
-    path = ModelLibrary().get(model).folder / "report.html"
-    if not path.is_file():
-        raise LibraryError(f"Model '{model}' has no report: '{path}' is missing. Its curves are here.")
-    return path
+    return report_of(ModelLibrary().get(model))
