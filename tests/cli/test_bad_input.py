@@ -542,12 +542,23 @@ def test_a_current_folder_that_is_gone_is_one_line(home, tmp_path, words):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
-@pytest.mark.parametrize("words", [("models",), ("models", "--json"), ("--help",)])
-def test_an_output_that_takes_nothing_is_one_line(home, words):
+@pytest.mark.parametrize("unbuffered", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["at the end", "at once"])
+@pytest.mark.parametrize("words", [("models", "--json"), ("--help",)])
+def test_an_output_that_takes_nothing_is_one_line(home, words, unbuffered):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | unbuffered
     with open("/dev/full", "w") as full:
-        shown = command(*words, stdout=full)
+        shown = command(*words, stdout=full, env=environment)
     assert shown.returncode == 1
     check_line(shown.stderr.strip(), "What the command prints cannot be written: No space left on device")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise")
+def test_who_reads_no_further_is_told_nothing(home):
+    begin = [sys.executable, "-m", "napari_seg_trainer", "--help"]
+    with subprocess.Popen(begin, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
 
 
 def test_a_terminal_of_few_letters_shows_what_it_can(home, toy_model):

@@ -3,6 +3,7 @@ import json
 import threading
 import time
 import zipfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -179,9 +180,10 @@ class Server:
 
     def _send_body(self, request, sent, *, whole):
         if self.sized is not False:
-            for place in range(0, len(sent), PIECE):
-                request.wfile.write(sent[place : place + PIECE])
-                time.sleep(self.pause)
+            with suppress(ConnectionError):  # who fetches has given up
+                for place in range(0, len(sent), PIECE):
+                    request.wfile.write(sent[place : place + PIECE])
+                    time.sleep(self.pause)
             return
         request.wfile.write(b"%x\r\n%s\r\n" % (len(sent), sent))
         if whole:

@@ -75,14 +75,11 @@ def test_dark_objects_are_found_where_the_contrast_is_inverted(home, negatives):
 
 
 def test_a_training_begins_with_the_negative_of_a_model_and_keeps_most_of_it(trained, negatives):
-    run = trained(data=(negatives,), builtin=())
+    trained(data=(negatives,), builtin=())
     card = ModelLibrary().get("new").card
     assert (card.parent, card.hyperparameters["inverted"]) == ("nuclei_fluorescence", True)
     assert card.hyperparameters["keep"] > 0.3
     assert card.scores["ap50"] > 0.6
-    again = trained("again", data=(negatives,), builtin=(), pretrained="nuclei_fluorescence")
-    assert ModelLibrary().get("again").card.hyperparameters == card.hyperparameters
-    assert run.job.pretrained == again.job.pretrained
 
 
 @pytest.mark.parametrize(
@@ -131,9 +128,9 @@ def test_docks_ask_a_process(home, annotation_folder):
 def trained(home, undrawn):
     """Train real StarDist in this process, for a moment."""
 
-    def work(name="new", builtin=("nuclei_dsb2018",), **fields):
+    def work(builtin=("nuclei_dsb2018",), **fields):
         hyperparameters = {"epochs": 2, "augmentation": 2, "batch_size": 4}
-        job = make_job(name=name, engine="stardist", builtin=builtin, hyperparameters=hyperparameters, **fields)
+        job = make_job(name="new", engine="stardist", builtin=builtin, hyperparameters=hyperparameters, **fields)
         run = Run.create(job)
         assert isinstance(train_run(run), Finished | Stopped)
         return run

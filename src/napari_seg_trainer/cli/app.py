@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Annotated, NoReturn
 
@@ -66,18 +67,43 @@ def main() -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush()
     except SegTrainerError as error:
         fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # who reads has had enough
+        _give_up_printing()
+        sys.exit(1)
     except NoHomeError as error:
         fail(f"'{error.filename}': {error.strerror}.")
     except OSError as error:
+        _give_up_printing()
         fail(_about_surroundings(error) or f"{_first_line(error)}. {_keep_traceback()}")
     except Exception as error:  # noqa: BLE001 - the last resort: one line for the user, the traceback to the log
         fail(f"{_first_line(error)}. {_keep_traceback()}")
     sys.exit(0)
+
+
+def _flush() -> None:
+    """Print what waits to be: that it cannot be is told too late where Python itself finds it at its end."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _give_up_printing() -> None:
+    """Have what could not be printed go nowhere, so that it is not tried again at the end."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(nowhere, sys.stdout.fileno())
+        finally:
+            os.close(nowhere)
 
 
 def _first_line(error: Exception) -> str:
