@@ -115,7 +115,8 @@ class Plan:
             return ""
         self.epochs = epoch + max(0, math.floor(left / max(1e-6, statistics.fmean(known))))
         self._length = "epochs"
-        return f"{counted(self.epochs, 'epoch')} fit into {self._allowed / 60:g} minutes."
+        minutes = self._allowed / 60
+        return f"{counted(self.epochs, 'epoch')} fit into {minutes:g} {'minute' if minutes == 1 else 'minutes'}."
 
     def _look_back(self, epoch: int) -> str:
         if epoch < LEAST_PART * self._most or self._falls_after(epoch):
