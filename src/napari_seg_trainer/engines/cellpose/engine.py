@@ -237,7 +237,7 @@ def _teaching(images: Sequence[Annotated], task: TrainingTask, context: Training
     if not enough:
         most = max(one.objects for one in images)
         raise DataError(
-            f"No training image has {least} objects; the most that one has is {most}. Lower 'Objects an image needs'."
+            f"No training image has {least} objects; the most that one has is {most}. Lower 'Fewest objects'."
         )
     if len(enough) < len(images):
         left = len(images) - len(enough)

@@ -45,7 +45,7 @@ class _Parameters(Hyperparameters):
     )
     min_objects: Annotated[int, Field(ge=0, le=MOST)] = Field(
         0,
-        title="Objects an image needs",
+        title="Fewest objects",
         description="Images with fewer objects are left out of the training. 0 uses all images, even empty ones.",
     )
     device: Device | None = device_field()
