@@ -75,11 +75,14 @@ def test_dark_objects_are_found_where_the_contrast_is_inverted(home, negatives):
 
 
 def test_a_training_begins_with_the_negative_of_a_model_and_keeps_most_of_it(trained, negatives):
-    trained(data=(negatives,), builtin=())
+    run = trained(data=(negatives,), builtin=())
     card = ModelLibrary().get("new").card
     assert (card.parent, card.hyperparameters["inverted"]) == ("nuclei_fluorescence", True)
     assert card.hyperparameters["keep"] > 0.3
     assert card.scores["ap50"] > 0.6
+    starter, classical = [event for event in run.events() if isinstance(event, Baseline)]
+    assert starter.scores["ap50"] < 0.1
+    assert classical.scores["ap50"] > 0.5  # it looks for dark objects, too
 
 
 @pytest.mark.parametrize(

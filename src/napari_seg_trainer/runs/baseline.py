@@ -1,6 +1,7 @@
 """What a training has to beat, scored on its validation images before the first epoch."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def settle_baseline(
     engine : Engine
     parent : LibraryModel, optional
         The model that the training starts from. Without one, and beside it, it is Otsu's threshold and a watershed, on
-        the channel on which they do best.
+        the channel on which they do best, for bright or for dark objects.
     data : TrainingData
     progress : callable
         Told the stage, how many images are done, and how many there are.
@@ -83,10 +84,11 @@ def _of_parent(
 def _classical(data: TrainingData, images: Sequence[PreparedImage], progress: OnStage) -> ScoredBaseline:
     diameter = float(np.median(data.object_diameters))
 
-    def segmented_by(channel: int) -> Callable[[NDArray[np.float32]], NDArray[np.int32]]:
-        return lambda image: segment_classically(image[channel], diameter)
+    def segmented_by(channel: int, sign: int) -> Callable[[NDArray[np.float32]], NDArray[np.int32]]:
+        return lambda image: segment_classically(sign * image[channel], diameter)
 
-    tried = [_scores(images, segmented_by(channel), progress) for channel in range(len(images[0].image))]
+    ways = product(range(len(images[0].image)), (1, -1))
+    tried = [_scores(images, segmented_by(channel, sign), progress) for channel, sign in ways]
     return ScoredBaseline(name=NAME, scores=max(tried, key=lambda scores: scores.pooled["ap50"]))
 
 
