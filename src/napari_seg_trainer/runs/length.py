@@ -22,7 +22,7 @@ LOWER, HIGHER = 0.01, 0.005
 FEWEST_ROUNDS = 4
 """With fewer rounds, scores tell nothing."""
 MEASURED_SECONDS, MEASURED_PART = 10.0, 0.05
-"""The number of epochs is settled after at least so many seconds, and such a part of the time given."""
+"""The number of epochs is settled once both have passed: these seconds, and this part of the time given."""
 MODEL_PART = 0.05
 """Of the time given, what is left to making the model."""
 _MANY = 1_000_000

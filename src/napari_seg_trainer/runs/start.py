@@ -32,7 +32,7 @@ MOST_RATIO = 3.0
 LEAST_FOUND = 0.1
 """Part of the drawn objects that a model must find at IoU 0.5."""
 MOST_FOUND = 0.5
-"""A model that finds so many of them is not shown the negatives of the images as well."""
+"""Part of the drawn objects from which on the negatives of the images are not tried."""
 _Seen = tuple[NDArray[np.float32], NDArray[np.int32]]
 
 

@@ -13,10 +13,10 @@ from napari_seg_trainer.schema.job import Hyperparameters, Rate, TrainingFacts
 from napari_seg_trainer.schema.parameters import plain
 
 RATE, LOWEST_RATE, TUNING_RATE = 1e-3, 1e-4, 3e-4
-"""Learning rates from scratch, from a pretrained model that finds all objects, which is not to forget what it knows,
-and from one of which it is not known how much it finds."""
+"""Learning rates: from scratch; from a pretrained model that finds all objects, so that it forgets little; and from a
+pretrained model that was not looked at."""
 FEW_IMAGES = 10
-"""Where a pretrained model finds all objects, half of it is kept with so many images, and less with more."""
+"""Number of training images at which half of a pretrained model that finds all objects is kept; more images, less."""
 ZeroToOne = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 

@@ -26,10 +26,10 @@ not tried on a whole sample, which could take minutes."""
 COMPUTING_FILE = "computing.json"
 _REPEATS = 3
 SURE = 1.25
-"""How many times longer than the shortest measurement the second shortest may take, for an answer to be sure: beside
-other programs, chance decides."""
+"""Largest ratio of the second shortest to the shortest time of a way at which the measurement is trusted: on a busy
+machine, times differ more."""
 DOUBTS, MOST_DOUBTS = "doubts", 3
-"""How often it was measured without being sure; after so many times, the last answer counts, as it takes seconds."""
+"""Key under which the file counts untrusted measurements, and the number after which the last one is kept."""
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
