@@ -1,6 +1,6 @@
 """Run the tests: the quick ones first, then the others, several at a time, with the coverage of all processes.
 
-    python scripts/run_tests.py [ARGUMENTS OF PYTEST]
+    python scripts/run_tests.py [--quick] [ARGUMENTS OF PYTEST]
 
 Where paths are named, these tests alone are run, in one process and without coverage. TensorFlow crashes in one process
 with Mesa's OpenGL, and with torchvision, so that three groups never meet in one. In napari's own process there is
@@ -34,11 +34,14 @@ def main(arguments: list[str]) -> int:
         if VIEWERS in " ".join(arguments):
             provide()
         return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
-    provide()
+    only_quick = "--quick" in arguments
+    arguments = [word for word in arguments if word != "--quick"]
+    if not only_quick:
+        provide()
     for old in ROOT.glob(".coverage.*"):
         old.unlink()
     quick = run("the quick tests", [*QUICK, *WINDOWLESS], arguments)
-    if quick not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+    if only_quick or quick not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
         return quick
     others = [f"--ignore={path}" for path in (*QUICK, VIEWERS, TORCH)]
     statuses = [

@@ -3,9 +3,18 @@ import subprocess
 import sys
 import tempfile
 
+import numpy as np
 import pytest
 
-from napari_seg_trainer.files import TEMPORARY_PREFIX, own_temporary_folder, owner_mark, write_bytes, write_text
+from napari_seg_trainer.files import (
+    TEMPORARY_PREFIX,
+    own_temporary_folder,
+    owner_mark,
+    read_arrays,
+    read_bytes,
+    write_bytes,
+    write_text,
+)
 
 
 def test_a_file_is_written_and_nothing_beside_it(tmp_path):
@@ -75,3 +84,34 @@ def test_temporary_files_of_this_process_and_its_children_go_with_their_folder()
         assert os.path.exists(other)
     assert not folder.exists()
     assert (tempfile.gettempdir(), os.environ.get("TMPDIR")) == before
+
+
+def test_arrays_are_read(tmp_path):
+    np.savez_compressed(tmp_path / "two.npz", one=np.arange(3), other=np.zeros((2, 2)))
+    found = read_arrays(tmp_path / "two.npz")
+    assert {name: values.tolist() for name, values in found.items()} == {"one": [0, 1, 2], "other": [[0, 0], [0, 0]]}
+
+
+def test_arrays_that_unpack_to_far_more_are_refused(tmp_path):
+    np.savez_compressed(tmp_path / "zeros.npz", zeros=np.zeros(2**20))
+    assert (tmp_path / "zeros.npz").stat().st_size < 2**14
+    with pytest.raises(ValueError, match=r"zeros.npz tells of 8,388,\d+ bytes of numbers; 1,048,576 is the limit"):
+        read_arrays(tmp_path / "zeros.npz", most=2**20)
+
+
+def test_arrays_of_objects_are_not_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "it_ran"),)
+
+    np.savez(tmp_path / "trap.npz", trap=np.array([Trap()], object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        read_arrays(tmp_path / "trap.npz")
+    assert not (tmp_path / "it_ran").exists()
+
+
+def test_a_file_that_is_too_long_is_not_read(tmp_path):
+    (tmp_path / "long").write_bytes(bytes(11))
+    assert read_bytes(tmp_path / "long", 11) == bytes(11)
+    with pytest.raises(OSError, match="It has 11 bytes, and 10 are the limit"):
+        read_bytes(tmp_path / "long", 10)

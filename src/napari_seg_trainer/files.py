@@ -9,19 +9,31 @@ import shutil
 import socket
 import stat
 import tempfile
+import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from tempfile import mkdtemp, mkstemp
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TEMPORARY_PREFIX = "napari-seg-trainer-"
 _HOST_LETTERS = 12
 _VARIABLES = ("TMPDIR", "TEMP", "TMP")
 
 
-def read_bytes(path: Path, most: int) -> bytes:
+MOST_BYTES = 64 << 20
+"""More than any list, description or table that this program writes has."""
+MOST_ARRAY_BYTES = 2 << 30
+"""The same for numbers."""
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return what is in a file.
 
     Raises
@@ -29,14 +41,49 @@ def read_bytes(path: Path, most: int) -> bytes:
     OSError
         If it cannot be read, has more than `most` bytes, or is a pipe or a device: reading one may never end.
     """
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"It has {size} bytes, and {most} are the limit", str(path))
+        return file.read()
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file to read its bytes.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is a folder, a pipe or a device.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "It is a folder", str(path))
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "It is a pipe or a device", str(path))
-    if status.st_size > most:
-        raise OSError(errno.EFBIG, f"It has {status.st_size} bytes, and {most} are the limit", str(path))
-    return path.read_bytes()
+    return path.open("rb")
+
+
+def read_arrays(path: Path, most: int = MOST_ARRAY_BYTES) -> "dict[str, NDArray[Any]]":
+    """Return the arrays in a file of NumPy's (.npz), of any axes, by their names.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is a pipe or a device.
+    ValueError, zipfile.BadZipFile, zlib.error
+        If it is damaged, holds anything but numbers, or more than `most` bytes, in itself or unpacked.
+    """
+    import numpy as np  # what only lists files goes without
+
+    with open_file(path) as file:
+        with zipfile.ZipFile(file) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > most:
+            raise ValueError(f"{path.name} tells of {size:,} bytes of numbers; {most:,} is the limit")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -1,5 +1,6 @@
 """Small files that would take much time or memory: refused at once."""
 
+import io
 import struct
 import tracemalloc
 import zlib
@@ -7,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_seg_trainer.annotations.image_file import read_image, read_labels
 from napari_seg_trainer.annotations.pixels import MAX_PAGES, peek, read_header
@@ -62,11 +64,51 @@ def picture(path, side=14_000):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
 
 
+def with_ome(path, types="", text="c", body=""):
+    """A page whose OME-XML begins with these document types, and names its channel so."""
+    pixels = (
+        'DimensionOrder="XYZCT" Type="uint8" SizeX="16" SizeY="16" SizeZ="1" SizeC="1" SizeT="1" ID="Pixels:0"',
+        f'<Channel ID="Channel:0:0" Name="{text}"/><TiffData IFD="0" PlaneCount="1"/>',
+    )
+    xml = f'<Image ID="Image:0"><Pixels {pixels[0]}>{pixels[1]}</Pixels></Image>{body}'
+    xml = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{xml}</OME>'
+    tifffile.imwrite(
+        path, np.zeros((16, 16), np.uint8), description=f'<?xml version="1.0"?>{types}{xml}', metadata=None
+    )
+
+
+def many_laughs(path):
+    entities = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12))
+    with_ome(path, f'<!DOCTYPE x [<!ENTITY a0 "ha">{entities}]>', "&a11;")
+
+
+def one_long_laugh(path):
+    with_ome(path, f'<!DOCTYPE x [<!ENTITY a "{"A" * 100_000}">]>', body="&a;" * 20_000)
+
+
+def another_file(path):
+    with_ome(path, f'<!DOCTYPE x [<!ENTITY a SYSTEM "{__file__}">]>', body="&a;")
+
+
+def drawn_over_and_over(path):
+    """A JPEG whose last part, which takes a hundred bytes and goes through all pixels, is there very often."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((2048, 2048), np.uint8)).save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    last, end = content[content.rfind(b"\xff\xda") : -2], content[-2:]
+    path.write_bytes(content[:-2] + last * 5000 + end)
+
+
 TRAPS = {
+    "laughs.ome.tif": (many_laughs, "it has a document type, which OME-XML has not"),
+    "laugh.ome.tif": (one_long_laugh, "it has a document type"),
+    "other.ome.tif": (another_file, "it has a document type"),
+    "broken.ome.tif": (lambda path: with_ome(path, text="<"), "The OME-XML in .* cannot be used: it is damaged"),
+    "over.jpg": (drawn_over_and_over, "draws its pixels more than 100 times|JPEG"),
     "grows.tif": (grows, r"has 1\.\d MB and would take 1\.1 GiB of memory\. If that is meant, save it without"),
     "pages.tif": (lambda path: of_pages(path, 1_000_000), f"has more than {MAX_PAGES} pages"),
     "circle.tif": (in_a_circle, f"has more than {MAX_PAGES} pages, or is damaged"),
-    "grows.png": (picture, "is broken|would take"),
+    "grows.png": (picture, r"has more than \d+ million pixels, .* Save it as TIFF, or export crops"),
 }
 
 
@@ -107,3 +149,15 @@ def test_a_file_of_many_pages_is_told_for_what_it_is(tmp_path):
     of_pages(tmp_path / "stack.tif", 200)
     with pytest.raises(DataError, match="is a stack of 200 planes"):
         read_image(tmp_path / "stack.tif")
+
+
+def test_a_large_picture_is_read_without_a_word(tmp_path, recwarn):
+    """Pillow warns of those that have half of what it refuses."""
+    picture(tmp_path / "slide.png", side=9_600)
+    assert read_image(tmp_path / "slide.png").data.shape == (1, 9_600, 9_600)
+    assert not recwarn.list
+
+
+def test_a_progressive_picture_is_read(tmp_path):
+    Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64)).save(tmp_path / "cells.jpg", progressive=True)
+    assert read_image(tmp_path / "cells.jpg").data.shape == (1, 64, 64)

@@ -155,6 +155,7 @@ WEIGHTS = {
     "weights that are spread over themselves": instead(resized),
     "weights with holes": changed("trap", torch.zeros(3, 3).to_sparse()),
     "weights of no place": changed("trap", torch.zeros(3, device="meta")),
+    "weights that are no numbers": changed("trap", torch.full((3,), float("nan"))),
     "imaginary weights": changed("trap", torch.zeros(3, dtype=torch.complex64)),
 }
 

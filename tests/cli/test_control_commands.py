@@ -201,7 +201,7 @@ def test_a_model_goes_out_and_comes_back(toy_model, cli, tmp_path, monkeypatch):
         (["delete-model", "nobody", "--yes"], "There is no model 'nobody'"),
         (["export-model", "nobody", "a.zip"], "There is no model 'nobody'"),
         (["export-model", "bright", "."], "is a folder"),
-        (["export-model", "bright", "no/such/folder.zip"], "cannot be used"),
+        (["export-model", "bright", "no/such/folder.zip"], "is not there. Check the path"),
         (["import-model", "missing.zip"], "There is no file or folder"),
         (["import-model", "."], "is not a model folder"),
         (["import-model", "text.zip"], "is not a readable zip file"),
@@ -219,3 +219,16 @@ def test_what_cannot_be_done_with_models_is_one_line(toy_model, cli, tmp_path, m
     assert told in shown.error
     assert sorted(os.listdir(ModelLibrary().folder)) == ["bright", "other"]
     assert os.listdir() == ["text.zip"]
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "job.json"])
+def test_a_run_that_cannot_be_read_is_listed_with_the_others(make_past, cli, name):
+    good, bad = make_past(Failed(message="no images")), make_past(Failed(message="no memory"))
+    (bad.folder / name).unlink()
+    (bad.folder / name).mkdir()
+    shown = cli("runs")
+    assert (shown.status, shown.err) == (0, "")
+    assert {row["run"] for row in json.loads(cli("runs", "--json").out)["runs"]} == {good.id, bad.id}
+    if name == "events.jsonl":
+        assert "cannot be read" in shown.out
+        assert "Restore that file, or delete the run" in cli("follow", bad.id).error

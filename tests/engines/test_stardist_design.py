@@ -95,10 +95,20 @@ def test_few_images_are_seen_more_often(images, epochs):
 
 
 @pytest.mark.parametrize(
-    ("images", "found", "keep"), [(2, 0.9, 0.75), (10, 0.9, 0.45), (90, 0.9, 0.09), (2, 0.1, 0.08), (2, 0.0, 0.0)]
+    ("images", "found", "inverted", "keep"),
+    [
+        (2, 0.9, False, 0.92),
+        (10, 0.9, False, 0.71),
+        (10, 1.0, False, 0.71),
+        (90, 0.9, False, 0.21),
+        (2, 0.1, False, 0.31),
+        (2, 0.0, False, 0.0),
+        (2, 0.9, True, 0.75),
+        (10, 0.9, True, 0.38),
+    ],
 )
-def test_of_a_model_that_finds_the_objects_more_stays_where_there_are_few_images(images, found, keep):
-    known = facts(20.0, shapes=images * [(256, 256)], pretrained=True, found=found)
+def test_of_a_model_that_finds_the_objects_more_stays_where_there_are_few_images(images, found, inverted, keep):
+    known = facts(20.0, shapes=images * [(256, 256)], pretrained=True, found=found, inverted=inverted)
     assert StarDistParameters().completed(known).keep == keep
     assert StarDistParameters(keep=0.3).completed(known).keep == 0.3
 

@@ -21,9 +21,9 @@ from napari_seg_trainer.engines.stardist import design
 from napari_seg_trainer.engines.stardist.design import describe, farthest_pixel
 from napari_seg_trainer.engines.stardist.losses import batch_of, expect_distances, losses
 from napari_seg_trainer.engines.stardist.spec import SPEC
+from napari_seg_trainer.engines.stardist.state import open_epoch, open_network
 from napari_seg_trainer.engines.stardist.targets import make_batch
 from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet
-from napari_seg_trainer.engines.stardist.weights import read_arrays
 from napari_seg_trainer.engines.tiles import TellsTiles
 from napari_seg_trainer.errors import EngineError, JobError, LibraryError
 from napari_seg_trainer.evaluation.matching import match
@@ -86,7 +86,7 @@ class TestStarDist(EngineSuite):
     parameters = SMALL
     seed_tolerance = resume_tolerance = 1e-4
 
-    @pytest.mark.parametrize("shape", [(67, 101), (64, 64), (33, 150)])
+    @pytest.mark.parametrize("shape", [(67, 101), (64, 64)])
     def test_plain_stardist_opens_the_model(self, learned, predictor, shape):
         image = disc_image(shape, 1, 300).image
         labels, _ = plain(learned.model).predict_instances(np.moveaxis(image, 0, -1), axes="YXC")
@@ -149,33 +149,31 @@ def test_a_training_goes_on_with_the_network_that_it_began_with(way, tmp_path, m
     assert [config["unet_batch_norm"] for config in told] == [False, False]
 
 
-def exported(context, epoch, data, folder):
-    """The weights of the model that an epoch becomes."""
-    folder.mkdir()
-    load_engine(SPEC).export(context.epoch_folder(epoch), data, folder, context)
-    return [array for layer in read_arrays(folder / "weights_best.h5") for array in layer]
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A model as plain StarDist writes it, that has learned nothing yet."""
+    return untrained(tmp_path_factory.mktemp("pretrained"))
 
 
 @pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
-def test_of_a_pretrained_model_as_much_stays_as_is_wanted(way, tmp_path):
+def test_of_a_pretrained_model_as_much_stays_as_is_wanted(way, pretrained, tmp_path):
+    def weights(network):
+        return [value for value in network.state_dict().values() if value.ndim]
+
     data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))
-    begun = train(task(computes_with=way), data, tmp_path / "begun")
-    old = exported(begun, 1, data, tmp_path / "old")
-    new = {}
-    for keep in (0.0, 0.25, 1.0):
-        given = task(tmp_path / "old", computes_with=way, keep=keep)
-        new[keep] = exported(train(given, data, tmp_path / f"tuned {keep}"), 1, data, tmp_path / f"new {keep}")
+    old, new = weights(open_network(pretrained).network), {}
+    for keep in (0.0, 0.25):
+        context = train(task(pretrained, computes_with=way, keep=keep), data, tmp_path / f"tuned {keep}")
+        new[keep] = weights(open_epoch(context.epoch_folder(1)))
     assert any(not np.allclose(a, b) for a, b in zip(new[0.0], old, strict=True))
-    for trained, mixed, kept, before in zip(new[0.0], new[0.25], new[1.0], old, strict=True):
-        np.testing.assert_allclose(kept, before, rtol=1e-5, atol=1e-6)
+    for trained, mixed, before in zip(new[0.0], new[0.25], old, strict=True):
         np.testing.assert_allclose(mixed, 0.75 * trained + 0.25 * before, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
-def test_a_training_that_keeps_some_of_its_start_goes_on_alike(way, tmp_path):
+def test_a_training_that_keeps_some_of_its_start_goes_on_alike(way, pretrained, tmp_path):
     data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))
-    exported(train(task(computes_with=way), data, tmp_path / "begun"), 1, data, tmp_path / "old")
-    given = task(tmp_path / "old", computes_with=way, keep=0.5, epochs=2)
+    given = task(pretrained, computes_with=way, keep=0.5, epochs=2)
     whole = train(given, data, tmp_path / "whole")
     gone_on = train(given, data, tmp_path / "gone on", checkpoint=whole.epoch_folder(1), first_epoch=2)
     assert gone_on.losses(2) == pytest.approx(whole.losses(2), rel=1e-3)

@@ -11,9 +11,12 @@ import pytest
 
 import napari_seg_trainer.errors
 from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.archive import export_model
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.pretrained import open_model
+from testkit.patience import wait_until
 
+pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 SOURCES = Path(napari_seg_trainer.errors.__file__).parents[1]
 
 
@@ -124,6 +127,57 @@ def test_of_two_processes_with_the_same_name_one_wins(tmp_path):
         assert (tmp_path / f"run{1 - winner}" / str(i) / "weights.h5").exists(), "the loser keeps its files"
 
 
+RIVAL = """
+import random, sys, time
+from pathlib import Path
+from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.library.archive import export_model, import_model
+from napari_seg_trainer.library.library import ModelLibrary
+home, number = Path(sys.argv[1]), sys.argv[2]
+library, draw = ModelLibrary(home / "models"), random.Random(number)
+names = ["a", "b", "c"]
+(home / f"ready{number}").touch()
+while not (home / "go").exists():
+    time.sleep(0.001)
+for _ in range(150):
+    one, other = draw.sample(names, 2)
+    deeds = [
+        lambda: import_model(home / "given.segmodel", library, name=one),
+        lambda: library.rename(one, other),
+        lambda: library.delete(one),
+        lambda: library.get(one).verify(),
+        lambda: export_model(library.get(one), home / f"{number}.segmodel", overwrite=True),
+        library.names,
+        library.broken,
+    ]
+    try:
+        draw.choice(deeds)()
+    except LibraryError as error:
+        print(error)
+"""
+EXPECTED = ("There is no model", "is already in the library", "has just been taken", "has just been deleted or renamed")
+
+
+def test_of_what_two_programs_do_with_one_name_nothing_is_half_done(library, make_card, make_finished, tmp_path):
+    export_model(library.register(make_finished(), make_card(engine="e")), tmp_path / "given.segmodel")
+    library.delete("nuclei")
+    environment = os.environ | {"PYTHONPATH": str(SOURCES)}
+    begin = [sys.executable, "-c", RIVAL, tmp_path]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    processes = [subprocess.Popen([*begin, number], **pipes) for number in "01"]
+    wait_until(lambda: all((tmp_path / f"ready{number}").exists() for number in "01"), "both are there")
+    (tmp_path / "go").touch()
+    told = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    assert [errors for _, errors in told] == ["", ""]
+    lines = [line for words, _ in told for line in words.splitlines()]
+    assert [line for line in lines if not any(words in line for words in EXPECTED)] == []
+    assert library.broken() == {}
+    for model in library:
+        model.verify()
+    assert set(os.listdir(library.folder)) <= {"a", "b", "c"}
+
+
 @pytest.fixture
 def other_disk(monkeypatch):
     """Make a move between the runs and the library look like one between two disks, which needs a second disk."""
@@ -171,6 +225,7 @@ def test_a_failed_copy_leaves_nothing_half_made(library, make_card, make_finishe
         (target / "weights_best.h5").write_bytes(b"wei")
         raise error
 
+    monkeypatch.setenv("NAPARI_SEG_TRAINER_HOME", str(library.folder.parent))
     finished = make_finished()
     monkeypatch.setattr(shutil, "copytree", fail)
     with pytest.raises(LibraryError, match=message) as caught:
@@ -316,13 +371,21 @@ def test_deleting_a_link_keeps_what_it_points_to(tmp_path, library, make_card, m
     assert (tmp_path / "elsewhere" / "weights_best.h5").exists()
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"other", "was changed"), (None, "lacks its file")])
-def test_a_changed_file_is_found(library, make_card, make_finished, content, message):
+@pytest.mark.parametrize(
+    ("replace", "message"),
+    [
+        (lambda path: path.write_bytes(b"other"), "was changed"),
+        (lambda path: None, "lacks its file"),
+        (Path.mkdir, "lacks its file"),
+        pytest.param(os.mkfifo if hasattr(os, "mkfifo") else None, "lacks its file", marks=pipes),
+    ],
+    ids=["other", "none", "a folder", "a pipe"],
+)
+def test_a_changed_file_is_found(library, make_card, make_finished, replace, message):
     model = library.register(make_finished(), make_card())
     weights = model.folder / "weights_best.h5"
     weights.unlink()
-    if content is not None:
-        weights.write_bytes(content)
+    replace(weights)
     with pytest.raises(LibraryError, match=f"{message}|{message}.*weights_best.h5"):
         model.verify()
 

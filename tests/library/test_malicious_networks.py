@@ -22,6 +22,7 @@ from napari_seg_trainer.errors import LibraryError
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
+UNKNOWN = {"compression_opts": (1,), "allow_unknown_filter": True}
 SECRET = np.arange(100, dtype=np.float32)
 
 
@@ -101,6 +102,25 @@ def huge(group, _secret):
     group.create_dataset("bias", (1 << 40,), np.float32, chunks=(1 << 20,), compression="gzip")
 
 
+def one_huge_piece(group, _secret):
+    """Four numbers, kept in a piece of 4 GiB, which HDF5 unpacks whole."""
+    group.create_dataset("bias", (4,), np.float32, maxshape=(None,), chunks=((1 << 30) - 1,), compression="gzip")
+
+
+def packed_by(number):
+    """Numbers that HDF5 looks for a library to unpack with."""
+
+    def make(group, _secret):
+        dataset = group.create_dataset("bias", (4,), np.float32, chunks=(4,), compression=number, **UNKNOWN)
+        dataset.id.write_direct_chunk((0,), b"packed")
+
+    return make
+
+
+def endless_numbers(group, _secret):
+    group["bias"] = np.full(4, np.nan, np.float32)
+
+
 def endless(group, _secret):
     group["bias"] = np.zeros(4, np.float32)
     group["again"] = group
@@ -136,6 +156,14 @@ def unpickled(folder, marker):
     (folder / "weights_best.h5").write_bytes(pickle.dumps(Touch()))
 
 
+def piped(name):
+    def spoil(folder, _marker):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return spoil
+
+
 def whole_model(folder, marker):
     """Put Keras's own file of a model, with a function in it, into the place of the weights."""
     config = {"class_name": "Lambda", "config": {"name": "trap", "function": function(marker)}}
@@ -163,6 +191,13 @@ TRAPS = {
     "numbers of another file's bytes": (instead(outside), "'bias' lie in another file"),
     "texts": (instead(texts), "'bias' holds no numbers"),
     "terabytes": (instead(huge), "is the limit"),
+    "gigabytes in a piece": (instead(one_huge_piece), "is the limit"),
+    "a filter of somebody's": (instead(packed_by(32099)), r"packed in a way \(filter 32099\) that is not read here"),
+    "a filter that is known": (instead(packed_by(32001)), r"packed in a way \(filter 32001\)"),
+    "numbers that are none": (instead(endless_numbers), "no finite numbers"),
+    "a pipe for weights": (piped("weights_best.h5"), "theirs"),
+    "a pipe for a configuration": (piped("config.json"), "theirs"),
+    "a pipe for thresholds": (piped("thresholds.json"), "theirs"),
     "a group that holds itself": (instead(endless), "more than 10,000 entries"),
     "weights of another shape": (
         instead(lambda group, _: group.create_dataset("bias", data=np.zeros(5, "f4"))),

@@ -38,7 +38,7 @@ def test_why_a_name_cannot_be_had(toy_model, home):
     toy_model("bright")
     assert "is already in the library as 'bright'" in name_problem("Bright")
     assert "' ' is not allowed" in name_problem("a b")
-    assert name_problem("") == "Model name is empty. Use letters, digits, '-', '_', '.'."
+    assert name_problem("") == "Model name is empty. Use letters, digits, '-', '_' and dots."
     run = Run.create(TrainingJob(name="soon", engine="toy", data=(home,)))
     run.claim()
     assert name_problem("soon") == "A training that runs now makes a model named 'soon'. Choose another name."

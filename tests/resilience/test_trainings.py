@@ -64,7 +64,7 @@ def the_previews_can_be_read(run):
     return index
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, killed_at_each_step, zygote, every):
     """Whatever is there after a step can be read; after each so many, it goes on."""
     steps = count()

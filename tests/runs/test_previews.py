@@ -174,7 +174,7 @@ def test_a_disk_that_has_no_room_for_the_warning_does_no_harm(make_run):
 
 
 @pytest.mark.parametrize("name", ["00.npz", "00_epoch_000001.npz"])
-@pytest.mark.parametrize("damage", ["missing", "half", "empty", "pickle", "array", "words", "other axes"])
+@pytest.mark.parametrize("damage", ["missing", "half", "empty", "pickle", "array", "words", "other axes", "pipe"])
 def test_a_broken_file_is_told_in_one_line(make_run, name, damage):
     run = make_run()
     write(run, prepared(1), 1)
@@ -186,6 +186,10 @@ def test_a_broken_file_is_told_in_one_line(make_run, name, damage):
         path.write_bytes(whole[: len(whole) // 2])
     elif damage == "empty":
         path.write_bytes(b"")
+    elif damage == "pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("this system has no pipes")
+        os.mkfifo(path)
     elif damage == "array":
         with path.open("wb") as file:
             np.save(file, np.zeros((2, 2)))

@@ -1,6 +1,7 @@
 import os
 import threading
 import time
+from contextlib import suppress
 from itertools import pairwise
 
 import psutil
@@ -95,6 +96,19 @@ def test_a_later_process_of_the_same_number_is_another(sleeper):
     assert now.replace(**earlier).find() is None
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+@pytest.mark.parametrize("name", ["job.json", "split.json", "process.json", "events.jsonl", "stop", "log.txt"])
+def test_a_pipe_among_a_runs_files_is_not_waited_for(make_run, name):
+    """A run may be somebody else's."""
+    run = make_run()
+    (run.folder / name).unlink(missing_ok=True)
+    os.mkfifo(run.folder / name)
+    assert run.state() in {RunState.STARTING, RunState.INTERRUPTED}
+    for look in (run.events, run.outcome, run.stop_requested, lambda: run.job, lambda: run.split):
+        with suppress(RunError):
+            look()
+
+
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"name": "a/b"}', b"\xff\xfe"])
 def test_a_run_without_a_readable_job_says_so(make_run, content):
     run = make_run()
@@ -117,7 +131,7 @@ def test_a_split_is_there_once_it_is_written(make_run):
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
     job = TrainingJob(name="nuclei", engine="toy", data=("a",))
-    with pytest.raises(RunError, match="cannot be written") as error:
+    with pytest.raises(RunError, match="a file of that name, or of a folder above it, is in the way") as error:
         Run.create(job, tmp_path / "file" / "runs")
     assert "\n" not in str(error.value)
 

@@ -54,13 +54,18 @@ def test_where_it_finds_none_the_training_starts_from_scratch(home, annotation_f
     assert chosen.reason.startswith("Starts from scratch: nuclei_fluorescence finds only ")
 
 
+def copied(folder, change):
+    """Write some images of nuclei into a folder, each changed."""
+    for pair in AnnotationFolder.open(builtin_folder("nuclei_dsb2018")).pairs[:6]:
+        annotated = pair.read()
+        replace(annotated, image=change(annotated.image)).write(folder)
+    return folder
+
+
 @pytest.fixture
 def negatives(tmp_path):
     """A folder with the negatives of some images of nuclei."""
-    for pair in AnnotationFolder.open(builtin_folder("nuclei_dsb2018")).pairs[:6]:
-        annotated = pair.read()
-        replace(annotated, image=annotated.image.max() - annotated.image).write(tmp_path / "annotations_dark")
-    return tmp_path / "annotations_dark"
+    return copied(tmp_path / "annotations_dark", lambda image: image.max() - image)
 
 
 def test_dark_objects_are_found_where_the_contrast_is_inverted(home, negatives):
@@ -75,7 +80,7 @@ def test_dark_objects_are_found_where_the_contrast_is_inverted(home, negatives):
 
 
 def test_a_training_begins_with_the_negative_of_a_model_and_keeps_most_of_it(trained, negatives):
-    run = trained(data=(negatives,), builtin=())
+    run = trained(data=negatives)
     card = ModelLibrary().get("new").card
     assert (card.parent, card.hyperparameters["inverted"]) == ("nuclei_fluorescence", True)
     assert card.hyperparameters["keep"] > 0.3
@@ -128,12 +133,13 @@ def test_docks_ask_a_process(home, annotation_folder):
 
 
 @pytest.fixture
-def trained(home, undrawn):
+def trained(home, undrawn, tmp_path):
     """Train real StarDist in this process, for a moment."""
 
-    def work(builtin=("nuclei_dsb2018",), **fields):
+    def work(data=None, **fields):
+        folder = copied(tmp_path / "annotations_bright", lambda image: image) if data is None else data
         hyperparameters = {"epochs": 2, "augmentation": 2, "batch_size": 4}
-        job = make_job(name="new", engine="stardist", builtin=builtin, hyperparameters=hyperparameters, **fields)
+        job = make_job(name="new", engine="stardist", data=(folder,), hyperparameters=hyperparameters, **fields)
         run = Run.create(job)
         assert isinstance(train_run(run), Finished | Stopped)
         return run

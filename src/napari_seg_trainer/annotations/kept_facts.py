@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from napari_seg_trainer.annotations.facts import ImageFacts, Looked, Stamps, look, stamps_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair
-from napari_seg_trainer.files import prune, write_bytes
+from napari_seg_trainer.files import prune, read_bytes, write_bytes
 from napari_seg_trainer.paths import cache_folder
 
 FORMAT = "4"
@@ -86,7 +86,7 @@ class _Folder:
         self._changed = False
         self._kept: _Kept = {}
         with suppress(OSError, ValidationError):
-            known, kept = _FILE.validate_json(self.file.read_bytes())
+            known, kept = _FILE.validate_json(read_bytes(self.file))
             if known == _version():
                 self._kept = kept
 

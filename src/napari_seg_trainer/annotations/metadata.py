@@ -37,13 +37,21 @@ def read_metadata(tif: "TiffFile") -> Metadata:
 
 
 def ome_needs(tif: "TiffFile") -> tuple[int, set[str]]:
-    """Return how many planes OME-XML tells of, and which other files hold some of them."""
-    try:
-        root = ElementTree.fromstring(tif.ome_metadata or "") if tif.is_ome else None
-    except ElementTree.ParseError:
-        root = None
-    if root is None:
+    """Return how many planes OME-XML tells of, and which other files hold some of them.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or defines entities, which may unfold without end.
+    """
+    if not tif.is_ome or not tif.ome_metadata:
         return 0, set()
+    if "<!DOCTYPE" in tif.ome_metadata:
+        raise ValueError("it has a document type, which OME-XML has not")
+    try:
+        root = ElementTree.fromstring(tif.ome_metadata)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"it is damaged ({error})") from error
     sizes = [[_count(pixels.get(f"Size{axis}")) for axis in "CZT"] for pixels in root.iterfind(".//{*}Pixels")]
     parts = list(root.iterfind(".//{*}TiffData"))
     counts = [_count(part.get(name)) for part in parts for name in ("PlaneCount", "NumPlanes")]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.metadata import Metadata, ome_needs, read_metadata
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.files import read_bytes
 
 if TYPE_CHECKING:
     # imported where they are used: they take a third of a second, and a viewer that only lists files goes without
@@ -29,6 +31,7 @@ MAX_COMPRESSION = 5000
 MAX_PLANES = 2**20
 MAX_PAGES = 4096
 """Of a TIFF file, each with tags of its own: what holds more is no single frame, and takes minutes to look at."""
+MAX_SCANS = 100
 _SMALL = 64 * 2**20
 _LARGE, _LARGE_COMPRESSION = 2**30, 200
 """What is larger in memory is refused if it has shrunk to less than a two hundredth of that in its file."""
@@ -128,16 +131,14 @@ def read_header(path: Path) -> Header:
         if kind == "TIFF":
             with _opened_tiff(path) as (tif, series):
                 return Header(series.shape, series.axes, str(series.dtype), read_metadata(tif))
-        from PIL import Image
-
-        with Image.open(path) as picture:
+        with _opened_picture(path) as picture:
             shape = (getattr(picture, "n_frames", 1), picture.height, picture.width, len(picture.getbands()))
             return Header(shape, "QYXS", picture.mode)
 
 
 def peek(path: Path) -> Header | None:
     """Tell at once what a TIFF says of itself, whether or not all of it is there; None for any other file."""
-    if path.suffix.lower() not in TIFF_SUFFIXES:
+    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
         return None
     try:
         from tifffile import TiffFile
@@ -255,7 +256,10 @@ def _check_pages(path: Path, tif: "TiffFile") -> None:
 
 def _check_ome(path: Path, tif: "TiffFile") -> None:
     """Refuse what tifffile would make lists of without end for, or wait for without end."""
-    planes, others = ome_needs(tif)
+    try:
+        planes, others = ome_needs(tif)
+    except ValueError as error:
+        raise DataError(f"The OME-XML in '{path}' cannot be used: {error}. {_WAY_OUT}") from error
     if planes > MAX_PLANES:
         raise DataError(f"'{path}' tells of {planes} planes, or is damaged. Export single frames as images.")
     for name in others:
@@ -314,10 +318,36 @@ def _native(data: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
 
 
-def _read_picture(path: Path, *, indices: bool) -> Pixels:
-    from PIL import Image, ImageSequence
+@contextmanager
+def _opened_picture(path: Path) -> "Iterator[Image]":
+    from PIL import Image
 
-    with Image.open(path) as picture:
+    if _scans(path) > MAX_SCANS:
+        raise DataError(f"'{path}' draws its pixels more than {MAX_SCANS} times over, or is damaged. {_WAY_OUT}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have limits of our own
+        try:
+            opened = Image.open(path)
+        except Image.DecompressionBombError as error:
+            raise DataError(
+                f"'{path}' has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels, the most that "
+                "are read of such a file. Save it as TIFF, or export crops."
+            ) from error
+    with opened:
+        yield opened
+
+
+def _scans(path: Path) -> int:
+    """Return how many times a JPEG goes through all of its pixels: a progressive one has about ten."""
+    if _KINDS[path.suffix.lower()] != "JPEG":
+        return 0
+    return read_bytes(path, MAX_BYTES).count(b"\xff\xda")
+
+
+def _read_picture(path: Path, *, indices: bool) -> Pixels:
+    from PIL import ImageSequence
+
+    with _opened_picture(path) as picture:
         frames = getattr(picture, "n_frames", 1)
         _check_size(path, picture.width * picture.height * len(picture.getbands()) * frames * 4)
         if frames > 1:

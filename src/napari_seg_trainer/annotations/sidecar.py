@@ -103,7 +103,7 @@ def names_beside(image: Path) -> tuple[str, ...]:
     if not file.is_file():
         return ()
     try:
-        names = _NAMES.validate_json(file.read_bytes())
+        names = _NAMES.validate_json(read_bytes(file))
     except (OSError, ValidationError, ValueError) as error:
         raise DataError(f"'{file}' is to hold the channels' names, such as {example_names(2)}. Correct it.") from error
     if not names or not all(map(str.strip, names)) or len(set(names)) < len(names):

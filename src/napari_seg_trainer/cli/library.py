@@ -8,11 +8,12 @@ from rich.markup import escape
 
 from napari_seg_trainer.cli.console import AsJson, Yes, confirm, err, print_json, print_table, say
 from napari_seg_trainer.cli.counting import counting
+from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.archive import SUFFIX
 from napari_seg_trainer.library.archive import export_model as write_archive
 from napari_seg_trainer.library.archive import import_model as read_archive
 from napari_seg_trainer.library.library import ModelLibrary
-from napari_seg_trainer.library.pretrained import starters
+from napari_seg_trainer.library.pretrained import open_model, starters
 
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the library.")]
 
@@ -59,6 +60,7 @@ def rename_model(
     json: AsJson = False,
 ) -> None:
     """Give a model in the library another name."""
+    _check_own(old)
     model = ModelLibrary().rename(old, new)
     if json:
         print_json({"model": model.name, "old": old, "folder": model.folder})
@@ -66,9 +68,15 @@ def rename_model(
         say(f"Model {old!r} is now {model.name!r}.")
 
 
+def _check_own(name: str) -> None:
+    if name not in ModelLibrary() and any(name == model.name for _, model in starters()):
+        raise LibraryError(f"Model {name!r} comes with this program: it can be neither renamed nor deleted.")
+
+
 def delete_model(model: ModelName, yes: Yes = False, json: AsJson = False) -> None:
     """Delete a model from the library for good."""
     library = ModelLibrary()
+    _check_own(model)
     library.require(model)
     confirm(f"Delete model {model!r} for good?", yes)
     library.delete(model)
@@ -91,7 +99,7 @@ def export_model(
 
     The file is a zip file, also where its name ends in .segmodel: by that name napari knows that it is a model.
     """
-    found = ModelLibrary().get(model)
+    found = open_model(model)
     file = Path(f"{found.name}{SUFFIX}") if file is None else file
     with counting("exporting", "exporting", parts=True) as progress:
         path = write_archive(found, file, overwrite=overwrite, progress=progress)

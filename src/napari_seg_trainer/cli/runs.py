@@ -93,7 +93,7 @@ def delete_run(run: RunName, yes: Yes = False, force: Force = False, json: AsJso
 
 def runs(json: AsJson = False) -> None:
     """List all trainings, the newest first."""
-    rows = [_summary(run) for run in list_runs()]
+    rows = [_row(run) for run in list_runs()]
     if json:
         print_json({"runs": rows})
     elif not rows:
@@ -112,6 +112,15 @@ def runs(json: AsJson = False) -> None:
                 for row in rows
             ],
         )
+
+
+def _row(run: Run) -> dict[str, Any]:
+    """Return what is listed of a run; of one that cannot be read, why."""
+    try:
+        return _summary(run)
+    except RunError as error:
+        said = {"state": "cannot be read", "epochs": "", "val_loss": None, "note": str(error)}
+        return {"run": run.id, **said, "folder": str(run.folder)}
 
 
 def _summary(run: Run) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from napari_seg_trainer.library.bioimageio.description import DESCRIPTION, NO_MO
 from napari_seg_trainer.library.celldetective import companions
 from napari_seg_trainer.library.foreign import is_weights, read_foreign, weights_name
 from napari_seg_trainer.library.library import ModelLibrary, numbered
-from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model
+from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, gone, hash_files, read_model
 from napari_seg_trainer.library.pretrained import open_folder
 from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.library.safe_paths import clash, is_hidden, path_problem
@@ -69,6 +69,10 @@ def export_model(model: LibraryModel, path: Path, *, overwrite: bool = False, pr
                 _pack(archive, model.folder, card, _counted(progress, model.folder, card.files))
             _check_target(path, overwrite)
             unfinished.replace(path)
+        except FileNotFoundError as error:
+            if model.folder.is_dir():
+                raise
+            raise gone(model.name) from error
         finally:
             unfinished.unlink(missing_ok=True)
     return path

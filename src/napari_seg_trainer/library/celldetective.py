@@ -52,6 +52,8 @@ def write_companions(folder: Path, card: ModelCard) -> None:
             (folder / CELLDETECTIVE_CONFIG).write_text(json.dumps(told, indent=4), encoding="utf-8")
         if weights is not None and weights.is_file() and folder.name not in card.files:
             _link(weights, folder / folder.name)
+    except FileNotFoundError:  # another program has just deleted or renamed the model
+        return
     except OSError as error:  # the model itself is complete
         _log.warning("Celldetective cannot use the model in '%s': %s", folder, error)
 

@@ -22,7 +22,7 @@ from napari_seg_trainer import paths
 from napari_seg_trainer.engines.foreign import first_problem
 from napari_seg_trainer.errors import LibraryError
 from napari_seg_trainer.library.celldetective import remove_companions, write_companions
-from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, hash_files, read_model, write_card
+from napari_seg_trainer.library.model_folder import CARD_FILE, LibraryModel, gone, hash_files, read_model, write_card
 from napari_seg_trainer.library.problems import disk_problem, explained
 from napari_seg_trainer.schema.job import AUTOMATIC, SCRATCH
 from napari_seg_trainer.schema.model_card import ModelCard
@@ -57,7 +57,8 @@ class ModelLibrary:
             try:
                 yield self._read(name)
             except LibraryError as error:
-                _log.warning("%s", error)
+                if (self.folder / name).is_dir():  # else another program has just deleted or renamed it
+                    _log.warning("%s", error)
 
     def names(self) -> list[str]:
         """Return the names of all models that can be read."""
@@ -81,7 +82,12 @@ class ModelLibrary:
             If there is none of this name, or it is broken.
         """
         self.require(name)
-        return self._read(name)
+        try:
+            return self._read(name)
+        except LibraryError as error:
+            if (self.folder / name).is_dir():
+                raise
+            raise gone(name) from error
 
     def require(self, name: str) -> None:
         """Raise a `LibraryError` that says which name was meant, if there is no model, broken or not, of this name."""
@@ -186,11 +192,17 @@ class ModelLibrary:
             remove_companions(model.folder, model.card)
         try:
             os.rename(model.folder, self.folder / new)
+        except FileNotFoundError as error:
+            raise gone(old) from error
         except OSError as error:
             write_companions(model.folder, model.card)
             raise self._not_placed(error, new) from error
-        with explained(self.folder):
+        try:
             write_card(self.folder / new, card)
+        except FileNotFoundError as error:
+            raise gone(new) from error
+        except OSError as error:
+            raise LibraryError(disk_problem(error, self.folder)) from error
         write_companions(self.folder / new, card)
         return LibraryModel(self.folder / new, card)
 
@@ -205,7 +217,10 @@ class ModelLibrary:
         self.require(name)
         doomed = self.folder / f".deleted-{uuid4().hex}"
         with explained(self.folder):
-            os.rename(self.folder / name, doomed)
+            try:
+                os.rename(self.folder / name, doomed)
+            except FileNotFoundError as error:
+                raise gone(name) from error
         if doomed.is_symlink():
             doomed.unlink()
             return

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.engines.registry import engine_specs, missing
+from napari_seg_trainer.files import read_bytes
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.pretrained import fetch, starters
@@ -211,7 +212,7 @@ def _validation_images(model: LibraryModel) -> set[str]:
     if not model.card.scores:
         return set()
     try:
-        split = Split.model_validate_json((model.folder / "split.json").read_bytes())
+        split = Split.model_validate_json(read_bytes(model.folder / "split.json"))
     except (OSError, ValidationError):  # models from elsewhere have none
         return set()
     return {model.card.data[name] for name in split.validation if name in model.card.data}

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from napari_seg_trainer.engines.foreign import first_problem, read_description
 from napari_seg_trainer.errors import LibraryError
-from napari_seg_trainer.files import write_text
+from napari_seg_trainer.files import open_file, write_text
 from napari_seg_trainer.library.safe_paths import is_hidden
 from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
@@ -48,6 +48,8 @@ class LibraryModel:
             try:
                 found = _sha256(self.folder / name)
             except OSError as error:
+                if not self.folder.is_dir():
+                    raise gone(self.name) from error
                 raise LibraryError(
                     f"Model '{self.name}' lacks its file '{name}' in '{self.folder}'. Restore or delete the model."
                 ) from error
@@ -55,6 +57,11 @@ class LibraryModel:
                 raise LibraryError(
                     f"File '{name}' of model '{self.name}' was changed after the model was made. Restore or delete it."
                 )
+
+
+def gone(name: str) -> LibraryError:
+    """Return the error for a model that was there a moment ago."""
+    return LibraryError(f"Model '{name}' has just been deleted or renamed by another program. List the models again.")
 
 
 def read_model(folder: Path) -> LibraryModel:
@@ -103,5 +110,5 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,15 @@
 """Models to start from: from the library, from a folder, or built in and fetched on first use."""
 
+import atexit
 import hashlib
 import json
 import logging
 import os
 import shutil
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 from uuid import uuid4
 
@@ -19,7 +22,7 @@ from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.engines.registry import engine_specs, foreign_reader, missing
 from napari_seg_trainer.errors import LibraryError
-from napari_seg_trainer.files import read_bytes, write_text
+from napari_seg_trainer.files import make_temporary_folder, read_bytes, write_text
 from napari_seg_trainer.library.download import OnBytes, alone, download
 from napari_seg_trainer.library.foreign import read_foreign
 from napari_seg_trainer.library.library import ModelLibrary
@@ -147,8 +150,11 @@ def fetch(
         If it cannot be fetched.
     """
     target = (paths.downloads_folder() if folder is None else folder) / _folder_name(model)
-    if _along(model) is not None and target.is_dir():
-        _put_damaged_aside(target)
+    if _along(model) is not None:
+        if target.is_dir():
+            _put_damaged_aside(target)
+        elif not _can_hold(target.parent):  # as where an administrator has installed all for everybody
+            target = _temporary_downloads() / target.name
     if not target.is_dir():
         with explained(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -168,8 +174,12 @@ def fetch(
 
 def _bring(model: PretrainedModel, spec: EngineSpec, target: Path, progress: OnBytes | None) -> None:
     """Fetch a model's file, and make a folder of it."""
+    there = _along(model)
+    if there is not None and model.is_archive:
+        _unpack_once(there, target)
+        return
     file = _file_of(model, target, progress)
-    unknown = _along(model) is None and model.checksum is None and known_checksum(model.url, target.parent) is None
+    unknown = there is None and model.checksum is None and known_checksum(model.url, target.parent) is None
     checksum = _checksum(file) if unknown else ""
     try:
         if model.is_archive:
@@ -189,6 +199,23 @@ def _put_damaged_aside(target: Path) -> None:
     except LibraryError:
         with explained(target.parent), suppress(FileNotFoundError):  # another process was faster
             target.rename(target.with_name(f"{target.name}.damaged-{uuid4().hex[:8]}"))
+
+
+def _can_hold(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+@cache
+def _temporary_downloads() -> Path:
+    """Return a folder of this process, which is gone with it."""
+    folder = make_temporary_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _folder_name(model: PretrainedModel) -> str:

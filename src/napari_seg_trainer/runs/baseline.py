@@ -12,7 +12,7 @@ from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.engines.protocol import Engine, TrainingData
 from napari_seg_trainer.evaluation.classical import NAME, segment_classically
 from napari_seg_trainer.evaluation.scores import Scores, score_image
-from napari_seg_trainer.files import write_text
+from napari_seg_trainer.files import read_bytes, write_text
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.runs.dataset import OnStage
 from napari_seg_trainer.runs.model_scores import scored_images
@@ -59,7 +59,7 @@ def settle_baseline(
     """
     file = run.folder / "baseline.json"
     try:
-        return ScoredBaseline.model_validate_json(file.read_bytes())
+        return ScoredBaseline.model_validate_json(read_bytes(file))
     except (OSError, ValidationError):
         pass
     # among those that the model will be scored on

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, JsonValue, ValidationError
 
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.files import flush, write_text
+from napari_seg_trainer.files import flush, read_bytes, write_text
 from napari_seg_trainer.runs.run import Run, list_runs
 from napari_seg_trainer.schema._base import FrozenModel
 from napari_seg_trainer.schema.events import EpochEnded, Stopped
@@ -46,7 +46,7 @@ def epoch_folder(run: Run, epoch: int) -> Path:
 def read_state(run: Run) -> CheckpointState | None:
     """Return what the run's checkpoint folder holds, or None where no epoch has ended."""
     try:
-        return CheckpointState.model_validate_json((run.checkpoint_folder / "state.json").read_bytes())
+        return CheckpointState.model_validate_json(read_bytes(run.checkpoint_folder / "state.json"))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:

@@ -16,7 +16,7 @@ from napari_seg_trainer.engines.protocol import Engine, Predicting, TrainingData
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.evaluation.comparison import FEWEST_TRAINING_IMAGES, PARTS, CurvePoint, LearningCurve
 from napari_seg_trainer.evaluation.scores import Scores
-from napari_seg_trainer.files import write_text
+from napari_seg_trainer.files import read_bytes, write_text
 from napari_seg_trainer.runs.checkpoint import epoch_folder
 from napari_seg_trainer.runs.context import RunContext
 from napari_seg_trainer.runs.model_scores import score_model, scored_images
@@ -91,7 +91,7 @@ def _try_part(
 def _read(file: Path, images: int) -> LearningCurve:
     """Return what an earlier attempt has kept of it."""
     try:
-        kept = LearningCurve.model_validate_json(file.read_bytes())
+        kept = LearningCurve.model_validate_json(read_bytes(file))
     except (OSError, ValidationError):
         return LearningCurve(images=images)
     return kept if kept.images == images else LearningCurve(images=images)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from napari_seg_trainer.files import open_file
 from napari_seg_trainer.schema.events import TERMINAL_EVENTS, EpochEnded, Event, parse_event
 
 TAIL_BYTES = 64 * 1024
@@ -30,7 +31,7 @@ def append_event(path: Path, event: Event) -> None:
 def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     """Return the whole events from byte `offset` on, and the offset to read on from."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             file.seek(offset)
             data = file.read()
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from napari_seg_trainer.files import read_bytes
 from napari_seg_trainer.runs.process import ProcessInfo
 
 if sys.platform == "win32":
@@ -107,7 +108,7 @@ class Life:
 def read_process(folder: Path) -> ProcessInfo | None:
     """Return the process that a run's folder names, if one has begun."""
     try:
-        return ProcessInfo.model_validate_json((folder / PROCESS_FILE).read_bytes())
+        return ProcessInfo.model_validate_json(read_bytes(folder / PROCESS_FILE))
     except (OSError, ValidationError):
         return None
 

@@ -28,7 +28,7 @@ from pydantic import ValidationError
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.annotations.selection import evenly
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.files import write_bytes, write_text
+from napari_seg_trainer.files import read_arrays, read_bytes, write_bytes, write_text
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema._base import FrozenModel
 
@@ -42,7 +42,7 @@ Round = int | Literal["model"]
 
 _PREDICTION = re.compile(rf"(?P<place>\d+)_(epoch_(?P<epoch>\d+)|{MODEL})\.npz")
 _LARGEST = float(np.finfo(np.float16).max)
-_UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (OSError, EOFError, KeyError, MemoryError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 _log = logging.getLogger(__name__)
 
 
@@ -223,7 +223,7 @@ def _prediction_file(folder: Path, place: int, found_by: Round) -> Path:
 
 def _index(folder: Path) -> PreviewIndex | None:
     try:
-        return PreviewIndex.model_validate_json((folder / "index.json").read_bytes())
+        return PreviewIndex.model_validate_json(read_bytes(folder / "index.json"))
     except (OSError, ValidationError):
         return None
 
@@ -242,8 +242,8 @@ def _save(path: Path, **arrays: NDArray[Any]) -> None:
 def _load(path: Path, **axes: int) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file that are named, each with this number of axes."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            found = {name: file[name] for name in axes}
+        stored = read_arrays(path)
+        found = {name: stored[name] for name in axes}
     except _UNREADABLE as error:
         raise RunError(f"The preview '{path}' is missing or broken. Choose another epoch or image.") from error
     if any(found[name].ndim != count or found[name].dtype.kind not in "fiu" for name, count in axes.items()):

@@ -31,6 +31,7 @@ resumed begins another attempt behind it. How the run stands is told by the late
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -41,8 +42,8 @@ from pydantic import ValidationError
 
 from napari_seg_trainer.annotations.split import Split
 from napari_seg_trainer.errors import RunError
-from napari_seg_trainer.files import write_text
-from napari_seg_trainer.library.problems import explained
+from napari_seg_trainer.files import read_bytes, write_text
+from napari_seg_trainer.library.problems import disk_problem, explained
 from napari_seg_trainer.paths import runs_folder
 from napari_seg_trainer.runs import event_file
 from napari_seg_trainer.runs.life import PROCESS_FILE, Life, beats, is_held, read_process
@@ -101,10 +102,7 @@ class Run:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise RunError(
-                    f"The run's folder {str(path)!r} cannot be written: {error.strerror}. "
-                    "Free some space, or set NAPARI_SEG_TRAINER_HOME to another folder."
-                ) from error
+                raise RunError(disk_problem(error, path)) from error
             return cls(path)
         raise RunError(f"The folder {str(base.parent)!r} holds too many runs named {base.name!r}. Delete some.")
 
@@ -124,7 +122,7 @@ class Run:
         """
         path = self.folder / "job.json"
         try:
-            return TrainingJob.model_validate_json(path.read_bytes())
+            return TrainingJob.model_validate_json(read_bytes(path))
         except (OSError, ValidationError) as error:
             raise RunError(f"Run {self.id!r} cannot be read: {str(path)!r} is missing or broken.") from error
 
@@ -167,7 +165,7 @@ class Run:
         """
         path = self.folder / "split.json"
         try:
-            return Split.model_validate_json(path.read_bytes())
+            return Split.model_validate_json(read_bytes(path))
         except (OSError, ValidationError) as error:
             raise RunError(f"Run {self.id!r} has no split yet: {str(path)!r} is missing or broken.") from error
 
@@ -187,7 +185,8 @@ class Run:
 
     def read_events(self, offset: int = 0) -> tuple[list[Event], int]:
         """Return the whole events from byte `offset` on, and the offset to read on from."""
-        return event_file.read_events(self.events_file, offset)
+        with self._events_told():
+            return event_file.read_events(self.events_file, offset)
 
     def events(self) -> list[Event]:
         """Return all events so far, of all attempts."""
@@ -200,7 +199,21 @@ class Run:
 
     def last_event(self) -> Event | None:
         """Return the last event of the latest attempt."""
-        return event_file.last_event(self.events_file, self.attempt_begin())
+        return self._last_event(self.attempt_begin())
+
+    def _last_event(self, since: int) -> Event | None:
+        with self._events_told():
+            return event_file.last_event(self.events_file, since)
+
+    @contextmanager
+    def _events_told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"The events of run {self.id!r} cannot be read: {error.strerror} ('{self.events_file}'). Restore that "
+                "file, or delete the run."
+            ) from error
 
     def outcome(self) -> Finished | Stopped | Failed | None:
         """Return how the latest attempt ended; None while it lasts, or where it was interrupted."""
@@ -211,7 +224,9 @@ class Run:
         """Return where the run stands."""
         process = self.process()
         alive = self.is_alive()  # asked first: what it wrote before it died is then read
-        last = event_file.last_event(self.events_file, 0 if process is None else process.events_from)
+        last = None
+        with suppress(RunError):  # lists show it all the same
+            last = self._last_event(0 if process is None else process.events_from)
         if isinstance(last, TERMINAL_EVENTS):
             return _LAST_STATES[type(last)]
         if not alive:
@@ -278,7 +293,7 @@ class Run:
     def stop_requested(self) -> Literal["keep", "discard"] | None:
         """Return whether, and how, somebody asked the training to stop."""
         try:
-            wish = (self.folder / "stop").read_bytes()
+            wish = read_bytes(self.folder / "stop")
         except OSError:  # not there, or being written at this moment
             return None
         return DISCARD if wish == DISCARD.encode() else KEEP

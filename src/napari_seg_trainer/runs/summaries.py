@@ -66,13 +66,13 @@ def summarize(run: Run, specs: Mapping[str, EngineSpec]) -> RunSummary:
     began = datetime.fromtimestamp((run.folder / "job.json").stat().st_mtime)
     try:
         job, state = run.job, read_state(run)
+        used = job.hyperparameters if state is None else job.hyperparameters | state.hyperparameters
+        asked = used.get("epochs")
+        if state is None and asked is None:
+            asked = next((event.epochs for event in run.events() if isinstance(event, Started)), None)
     except RunError:
         return RunSummary(run, run.id, "cannot be read", run.state(), 0, 0, began)
     spec = specs.get(job.engine)
-    used = job.hyperparameters if state is None else job.hyperparameters | state.hyperparameters
-    asked = used.get("epochs")
-    if state is None and asked is None:
-        asked = next((event.epochs for event in run.events() if isinstance(event, Started)), None)
     epochs = asked if isinstance(asked, int) else 0
     done = 0 if state is None else state.last.epoch
     return RunSummary(run, job.name, spec.title if spec else job.engine, run.state(), done, epochs, began)

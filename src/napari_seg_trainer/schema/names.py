@@ -9,7 +9,7 @@ _ALLOWED = re.compile(r"[A-Za-z0-9._-]+")
 _RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789¹²³"
 }
-_WAY_OUT = "Use letters, digits, '-', '_', '.'."
+_WAY_OUT = "Use letters, digits, '-', '_' and dots."
 MAX_NAME_LENGTH = 100
 
 

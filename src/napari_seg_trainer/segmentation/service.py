@@ -1,5 +1,6 @@
 """Models kept warm in processes of their own, so that the second image needs no loading."""
 
+import errno
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -244,9 +245,14 @@ def _shared(planes: Sequence[NDArray[Any]], name: str) -> Iterator[tuple[SharedA
             image = stack.enter_context(shared_array(dtype.name, (len(planes), *shape)))
             labels = stack.enter_context(shared_array("int32", shape))
         except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.ENOMEM}:
+                raise DataError(
+                    f"Image {name!r} cannot be given to the prediction process: there is no shared memory "
+                    f"({error.strerror}). On Linux it is the folder /dev/shm; 'napari-seg-trainer segment' needs none."
+                ) from error
             raise DataError(
-                f"Image {name!r} needs {size / 1e6:.0f} MB of shared memory, more than is free. Segment a part of it, "
-                "close other programs, or give the container more (--shm-size)."
+                f"Image {name!r} needs {max(size / 1e6, 0.1):.1f} MB of shared memory, more than is free. Segment a "
+                "part of it, close other programs, or give the container more (--shm-size)."
             ) from error
         _fill(image, planes)
         yield image, labels

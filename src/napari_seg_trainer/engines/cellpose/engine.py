@@ -36,7 +36,7 @@ from napari_seg_trainer.engines.cellpose.thresholds import DEFAULTS, optimize_th
 from napari_seg_trainer.engines.portable import PortableNetwork
 from napari_seg_trainer.engines.protocol import TrainingContext, TrainingData, TrainingTask
 from napari_seg_trainer.engines.torch.computing import Computing, choose_device, fastest
-from napari_seg_trainer.engines.torch.files import save
+from napari_seg_trainer.engines.torch.files import load_tensors, save
 from napari_seg_trainer.engines.torch.training import MEANS_FILE, Batch, Setup, Trainer, run_epochs
 from napari_seg_trainer.errors import DataError, JobError
 
@@ -143,7 +143,7 @@ class CellposeSamEngine:
 def _begun(pretrained: Path | None, diameter: float | None, checkpoint: Path | None) -> CellposeNet:
     """Return the network to begin with, for objects of a diameter; one that was trained has its own."""
     if checkpoint is not None:
-        weights = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
+        weights = load_tensors(checkpoint / MEANS_FILE)
         return CellposeNet(diameter=float(weights["diam_mean"]))
     if pretrained is None:
         return CellposeNet(diameter=diameter or CNN_DIAMETER)
@@ -191,7 +191,7 @@ def _export(
     pixels: int,
 ) -> None:
     """Write the weights, and the thresholds that suit the validation images."""
-    weights = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
+    weights = load_tensors(checkpoint / MEANS_FILE)
     save(weights, folder / WEIGHTS_FILE)
     progress = partial(context.progress, "optimising thresholds")
     settings = optimize_thresholds(load(folder), data.validation, pixels, progress)

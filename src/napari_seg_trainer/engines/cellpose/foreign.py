@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from napari_seg_trainer.engines.cellpose.files import WEIGHTS_FILE, find_weights, is_weights, network_of
 from napari_seg_trainer.engines.cellpose.spec import CNN_DIAMETER, SETTINGS_FILE, SHOWN, CellposeSettings
 from napari_seg_trainer.engines.foreign import ForeignModel
+from napari_seg_trainer.files import read_bytes
 from napari_seg_trainer.schema.job import Normalization
 
 NORMALIZATION = Normalization(low=1.0, high=99.0)
@@ -42,7 +43,7 @@ class CellposeReader:
         """Return the thresholds, and the diameter that the network is shown; its weights have images scaled to that."""
         own, shown = CellposeSettings.of_model(folder), CNN_DIAMETER
         with suppress(OSError, ValueError, KeyError, TypeError):
-            shown = float(json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))[SHOWN])
+            shown = float(json.loads(read_bytes(folder / SETTINGS_FILE))[SHOWN])
         return {
             "diameter": shown,
             "cellprob_threshold": own.cellprob_threshold or 0.0,

@@ -10,6 +10,7 @@ from pydantic import Field, FiniteFloat, ValidationError
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.engines.torch.spec import Device, device_field
+from napari_seg_trainer.files import read_bytes
 from napari_seg_trainer.schema.job import MOST, Hyperparameters, PositiveFloat, Rate, TrainingFacts
 from napari_seg_trainer.schema.parameters import plain
 
@@ -158,7 +159,7 @@ class CellposeSettings(PredictionSettings):
         # a model of ours has both; what its Celldetective file says is for Celldetective
         for name in (SETTINGS_FILE, "config_input.json"):
             try:
-                said = json.loads((folder / name).read_text(encoding="utf-8"))
+                said = json.loads(read_bytes(folder / name))
                 found |= {key: said[key] for key in cls.model_fields if said.get(key) is not None}
                 break
             # no such file, or none of these programs'

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from napari_seg_trainer.engines.cellpose.cnn import CHANNELS, OUTPUTS, WIDTHS, CellposeNet
 from napari_seg_trainer.engines.cellpose.files import find_weights, network_of
 from napari_seg_trainer.engines.cellpose.spec import SAM_SPEC, SPEC
+from napari_seg_trainer.engines.torch.files import load_tensors
 from napari_seg_trainer.errors import LibraryError
 
 MAX_DIAMETER, MAX_GROWTH = 10_000, 100
@@ -42,7 +43,7 @@ def read_weights(model: Path, engine: str) -> dict[str, Tensor]:
         )
     try:
         _refuse_programs(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_tensors(path)
     # a broken file can raise nearly anything
     except Exception as error:
         raise LibraryError(
@@ -52,7 +53,10 @@ def read_weights(model: Path, engine: str) -> dict[str, Tensor]:
         raise LibraryError(f"'{path}' holds no list of weights. Choose another file.")
     if sum(value.numel() for value in state.values()) > path.stat().st_size:
         raise LibraryError(f"'{path}' tells of more weights than it holds. Choose another file.")
-    return {str(name).removeprefix(_PREFIX): value.float() for name, value in state.items()}
+    weights = {str(name).removeprefix(_PREFIX): value.float() for name, value in state.items()}
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise LibraryError(f"'{path}' holds weights that are no finite numbers: it is damaged. Choose another file.")
+    return weights
 
 
 def _refuse_programs(path: Path) -> None:

@@ -11,6 +11,7 @@ from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.annotations.selection import within_budget
 from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
 from napari_seg_trainer.engines.cellpose.spec import CELL_THRESHOLD, FLOW_THRESHOLD, CellposeSettings
+from napari_seg_trainer.engines.chance import is_clearly_better
 
 IOUS = (0.5, 0.6, 0.7, 0.8)
 """At 0.9, what counts is how exactly somebody has drawn."""
@@ -26,6 +27,8 @@ def optimize_thresholds(
     predictor: CellposePredictor, images: Sequence[PreparedImage], pixels: int, progress: Callable[[int, int], None]
 ) -> CellposeSettings:
     """Return the thresholds with the best average precision (mean at IoU 0.5 to 0.8); Cellpose's own if in doubt.
+
+    In doubt are those that are not clearly better than Cellpose's own: what suits a few images best is chance.
 
     The network looks at each image once; then the one threshold is varied, and with the best one the other.
 
@@ -51,21 +54,22 @@ def optimize_thresholds(
     true = [np.maximum(labels, 0) for _, labels in chosen]
     done = len(chosen)
 
-    def score(settings: CellposeSettings) -> float:
+    def find(settings: CellposeSettings) -> list[NDArray[Any]]:
         nonlocal done
         progress(done, stages)
         done += 1
-        found = [predictor.masks(answer, factor, settings) for answer, factor in answers]
-        return _pooled(true, found)
+        return [predictor.masks(answer, factor, settings) for answer, factor in answers]
 
-    best_score = score(best)
+    usual = found = find(best)
+    best_score = _pooled(true, usual)
     for field, values in (("flow_threshold", FLOW_THRESHOLDS), ("cellprob_threshold", CELL_THRESHOLDS)):
         for settings in [best.replace(**{field: value}) for value in values]:
-            reached = score(settings)
+            tried = find(settings)
+            reached = _pooled(true, tried)
             if reached > best_score + GAIN:
-                best, best_score = settings, reached
+                best, best_score, found = settings, reached, tried
     progress(stages, stages)
-    return best
+    return best if is_clearly_better(true, usual, found) else DEFAULTS
 
 
 def _pooled(true: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]) -> float:

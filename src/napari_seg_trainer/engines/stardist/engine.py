@@ -25,6 +25,7 @@ from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet, initial
 from napari_seg_trainer.engines.torch.computing import Computing, Way, choose_device, fastest
 from napari_seg_trainer.engines.torch.training import Setup, Trainer, run_epochs
 from napari_seg_trainer.errors import EngineError, JobError, LibraryError
+from napari_seg_trainer.files import read_bytes
 
 MEASURED = 2, 1, 256, 256
 """Shape (BCYX) of the images with which it is measured how a training is computed fastest."""
@@ -71,7 +72,7 @@ class StarDistEngine:
     def export(self, checkpoint: Path, data: TrainingData, folder: Path, context: TrainingContext) -> None:
         """Write a folder that `stardist.models.StarDist2D` opens, its thresholds optimised on validation images."""
         network = open_epoch(checkpoint)
-        (folder / CONFIG).write_bytes((checkpoint / CONFIG).read_bytes())
+        (folder / CONFIG).write_bytes(read_bytes(checkpoint / CONFIG))
         write_keras(network, folder / WEIGHTS)
         predictor = StarDistPredictor(network, _exact(), DEFAULTS)
         progress = partial(context.progress, "optimising thresholds")

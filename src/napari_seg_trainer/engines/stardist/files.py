@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from napari_seg_trainer.errors import LibraryError
+from napari_seg_trainer.files import read_arrays, read_bytes
 from napari_seg_trainer.schema.job import PositiveFloat
 
 CONFIG, THRESHOLDS, WEIGHTS = "config.json", "thresholds.json", "weights_best.h5"
@@ -150,7 +150,7 @@ def read_description(path: Path, kind: type[_Model]) -> _Model:
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise ValueError(f"{path.name} is larger than {MAX_TEXT_BYTES >> 20} MiB")
     try:
-        return kind.model_validate(json.loads(path.read_bytes()))
+        return kind.model_validate(json.loads(read_bytes(path)))
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -160,5 +160,5 @@ def read_description(path: Path, kind: type[_Model]) -> _Model:
 
 def load_arrays(path: Path) -> list[NDArray[Any]]:
     """Return the arrays, of any axes, in the order in which they were saved."""
-    with np.load(path, allow_pickle=False) as stored:
-        return [stored[name] for name in sorted(stored.files)]
+    stored = read_arrays(path)
+    return [stored[name] for name in sorted(stored)]

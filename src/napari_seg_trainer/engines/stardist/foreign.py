@@ -62,7 +62,7 @@ class StarDistReader:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(path.suffix in WEIGHTS_SUFFIXES for path in folder.iterdir())
+    return any(path.suffix in WEIGHTS_SUFFIXES and path.is_file() for path in folder.iterdir())
 
 
 def _hyperparameters(config: StarDistConfig) -> dict[str, JsonValue]:

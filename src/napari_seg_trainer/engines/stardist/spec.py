@@ -9,14 +9,16 @@ from pydantic import Field, FiniteFloat
 from napari_seg_trainer.engines.pretrained import PretrainedModel
 from napari_seg_trainer.engines.protocol import EngineSpec, PredictionSettings
 from napari_seg_trainer.engines.torch.spec import Device, device_field
+from napari_seg_trainer.files import read_bytes
 from napari_seg_trainer.schema.job import Hyperparameters, Rate, TrainingFacts
 from napari_seg_trainer.schema.parameters import plain
 
 RATE, LOWEST_RATE, TUNING_RATE = 1e-3, 1e-4, 3e-4
 """Learning rates: from scratch; from a pretrained model that finds all objects, so that it forgets little; and from a
 pretrained model that was not looked at."""
-FEW_IMAGES = 10
-"""Number of training images at which half of a pretrained model that finds all objects is kept; more images, less."""
+FEW_IMAGES, UNLIKE, MOST_FOUND = 8, 0.25, 0.75
+"""How many training images a pretrained model counts for that finds half of their objects, how much of that where they
+are unlike those that it was trained on, and from where on more that it finds makes no difference."""
 ZeroToOne = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
@@ -110,7 +112,9 @@ def kept_by_itself(facts: TrainingFacts) -> float | None:
         return 0.0
     if facts.found is None:
         return None
-    return round(facts.found * FEW_IMAGES / (FEW_IMAGES + len(facts.shapes)), 2)
+    found = min(facts.found, MOST_FOUND)
+    worth = FEW_IMAGES * found / (1 - found) * (UNLIKE if facts.inverted else 1.0)
+    return round(worth / (worth + len(facts.shapes)), 2)
 
 
 class StarDistSettings(PredictionSettings):
@@ -136,7 +140,7 @@ class StarDistSettings(PredictionSettings):
     def of_model(cls, folder: Path) -> Self:
         """Return the thresholds in a StarDist model folder."""
         try:
-            found = json.loads((folder / "thresholds.json").read_text(encoding="utf-8"))
+            found = json.loads(read_bytes(folder / "thresholds.json"))
             return cls(probability=found["prob"], overlap=found["nms"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):  # no such file, or none of StarDist's
             return cls()

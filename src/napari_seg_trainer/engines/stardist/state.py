@@ -26,6 +26,7 @@ from napari_seg_trainer.engines.stardist.files import (
 from napari_seg_trainer.engines.stardist.thresholds import DEFAULTS
 from napari_seg_trainer.engines.stardist.unet import Shape, StarDistNet, Unit
 from napari_seg_trainer.engines.stardist.weights import read_arrays, write_arrays
+from napari_seg_trainer.engines.torch.files import load_tensors
 from napari_seg_trainer.engines.torch.training import MEANS_FILE
 
 _CONV = ("kernel:0", "bias:0")
@@ -82,7 +83,7 @@ def open_epoch(checkpoint: Path) -> StarDistNet:
             arrays = iter(load_arrays(checkpoint / KERAS_MEANS))
             layers = [list(itertools.islice(arrays, len(_tensors(module)))) for _, module in network.weighted()]
             return _filled(config, layers)
-        means = torch.load(checkpoint / MEANS_FILE, map_location="cpu", weights_only=True)
+        means = load_tensors(checkpoint / MEANS_FILE)
         network.load_state_dict(means, assign=True)
     return network
 
@@ -131,7 +132,10 @@ def _filled(config: StarDistConfig, layers: Sequence[Sequence[NDArray[Any]]]) ->
     state: dict[str, Tensor] = {}
     for (name, module), arrays in zip(network.weighted(), layers, strict=True):
         for part, array in zip(_parts(module), arrays, strict=True):
-            state[f"{name}.{part}"] = torch.from_numpy(np.array(_as_torch(array), np.float32, order="C"))
+            values = torch.from_numpy(np.array(_as_torch(array), np.float32, order="C"))
+            if not values.isfinite().all():
+                raise ValueError(f"the weights of {name} are no finite numbers: they are damaged")
+            state[f"{name}.{part}"] = values
         if isinstance(module, nn.BatchNorm2d):
             state[f"{name}.num_batches_tracked"] = torch.tensor(0)
     network.load_state_dict(state, assign=True)

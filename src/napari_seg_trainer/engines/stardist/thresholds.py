@@ -8,11 +8,15 @@ from stardist.utils import optimize_threshold
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
 from napari_seg_trainer.annotations.selection import within_budget
+from napari_seg_trainer.engines.chance import is_clearly_better
 
 OVERLAPS = (0.3, 0.4, 0.5)
 MAX_PIXELS = 2 * 1024 * 1024
 MAX_CANDIDATES = 0.3
 DEFAULTS = {"prob": 0.5, "nms": 0.4}
+"""Where a model has none, as in StarDist itself."""
+USUAL = {"prob": 0.5, "nms": 0.3}
+"""What suits most models; the overlap is that of 2D_versatile_fluo and 2D_versatile_he."""
 
 
 Look = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -25,6 +29,8 @@ def optimize_thresholds(
     look: Look, find: Find, images: Sequence[PreparedImage], progress: Callable[[int, int], None]
 ) -> dict[str, float]:
     """Return the thresholds with the best matching at IoU 0.3, 0.5 and 0.7, as `StarDist2D.optimize_thresholds` does.
+
+    What suits a few images best is chance: the usual thresholds stay where no others are clearly better.
 
     It looks at two million pixels at most, and at no probability threshold that more than 3 of 10 pixels pass: a
     network that has learned little proposes an object at every pixel, and comparing all with all takes many minutes.
@@ -51,7 +57,7 @@ def optimize_thresholds(
     highest = max(float(probability.max()) for probability, _ in predictions)
     lowest = max(float(np.quantile(probability, 1 - MAX_CANDIDATES)) for probability, _ in predictions)
     bracket = min(max(highest / 2, lowest), 0.99 * highest), highest
-    best, best_score = DEFAULTS, 0.0
+    best, best_score = USUAL, 0.0
     for i, overlap in enumerate(OVERLAPS):
         progress(len(chosen) + i, stages)
         labels = [labels for _, labels in chosen]
@@ -61,7 +67,14 @@ def optimize_thresholds(
         if score > best_score:
             best, best_score = {"prob": float(np.clip(threshold, *bracket)), "nms": overlap}, score
     progress(stages, stages)
-    return best
+    if USUAL["prob"] < lowest:
+        return best
+    true = [labels for _, labels in chosen]
+    usual, other = (
+        [find(labels.shape, *seen, thresholds) for labels, seen in zip(true, predictions, strict=True)]
+        for thresholds in (USUAL, best)
+    )
+    return best if is_clearly_better(true, usual, other) else dict(USUAL)
 
 
 class _Model:

@@ -4,6 +4,7 @@ Keras numbers the layers that nobody names by process, so that their names say n
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ MAX_BYTES = 2 << 30
 MAX_RATIO = 100
 MAX_ENTRIES = 10_000
 _RATIO_FROM = 1 << 20
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
+"""What HDF5 and h5py do by themselves; Keras uses none."""
 KERAS = "3.0.0"
 """The version that the files name: the oldest one that writes them so."""
 
@@ -62,7 +65,11 @@ def _bytes(name: str, dataset: Any) -> int:
         raise ValueError(f"the numbers of its entry {name!r} lie in another file")
     if dataset.size is None or dataset.dtype.kind not in "fiub":
         raise ValueError(f"its entry {name!r} holds no numbers")
-    return int(dataset.size) * int(dataset.dtype.itemsize)
+    filters = dataset.id.get_create_plist()
+    unknown = {filters.get_filter(i)[0] for i in range(filters.get_nfilters())} - _FILTERS
+    if unknown:  # HDF5 would look for a library that knows it, and load that
+        raise ValueError(f"its entry {name!r} is packed in a way (filter {unknown.pop()}) that is not read here")
+    return max(int(dataset.size), math.prod(dataset.chunks or ())) * int(dataset.dtype.itemsize)
 
 
 def read_arrays(path: Path) -> list[list[NDArray[Any]]]:

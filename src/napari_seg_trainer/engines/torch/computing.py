@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_seg_trainer.errors import JobError
-from napari_seg_trainer.files import write_text
+from napari_seg_trainer.files import read_bytes, write_text
 from napari_seg_trainer.paths import cache_folder
 
 GAIN = 0.9
@@ -141,14 +141,14 @@ def fastest(
     """
     if checkpoint is not None:
         with suppress(OSError, ValueError, TypeError, KeyError):
-            begun = json.loads((checkpoint / COMPUTING_FILE).read_text(encoding="utf-8"))
+            begun = json.loads(read_bytes(checkpoint / COMPUTING_FILE))
             if begun.pop("device") == device.type:
                 return Computing(device, Way(**begun))
     file = cache_folder() / "speed.json"
     key = " ".join(map(str, (make.__name__, shape, torch.__version__, torch.get_num_threads(), _hardware(device))))
     known: dict[str, dict[str, int]] = {}
     with suppress(OSError, ValueError):
-        read = json.loads(file.read_text(encoding="utf-8"))
+        read = json.loads(read_bytes(file))
         known = read if isinstance(read, dict) else {}
     doubts = 0
     with suppress(KeyError, TypeError, AttributeError):

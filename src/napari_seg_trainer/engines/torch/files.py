@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_seg_trainer.files import open_file
+
 
 def save(state: Mapping[str, Any], path: Path) -> None:
     """Write weights, or a checkpoint, as PyTorch does; to be read with ``weights_only``.
@@ -23,6 +25,18 @@ def save(state: Mapping[str, Any], path: Path) -> None:
         if isinstance(error.__context__, OSError):  # PyTorch tells that it wrote less than it wanted, but not why
             raise error.__context__ from error
         raise
+
+
+def load_tensors(path: Path) -> Any:
+    """Return what `save` wrote, or a stranger: weights and plain values, on the CPU; nothing of the file is run.
+
+    Raises
+    ------
+    Exception
+        If it is damaged, or no file; nearly any.
+    """
+    with open_file(path) as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def portable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

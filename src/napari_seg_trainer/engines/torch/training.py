@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from napari_seg_trainer.annotations.patches import PatchStream
 from napari_seg_trainer.engines.protocol import Predictor, TrainingContext, TrainingTask
 from napari_seg_trainer.engines.torch.computing import Computing
-from napari_seg_trainer.engines.torch.files import portable, save
+from napari_seg_trainer.engines.torch.files import load_tensors, portable, save
 from napari_seg_trainer.schema.job import settled
 
 CHECKPOINT_FILE, MEANS_FILE = "training.pth", "means.pth"
@@ -148,8 +148,8 @@ class Trainer:
 
     def restore(self, folder: Path) -> None:
         """Read what `save` wrote."""
-        means = torch.load(folder / MEANS_FILE, map_location="cpu", weights_only=True)
-        rest = torch.load(folder / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
+        means = load_tensors(folder / MEANS_FILE)
+        rest = load_tensors(folder / CHECKPOINT_FILE)
         self.network.load_state_dict(rest["weights"] or means)
         for name, mean in self._means.items():
             mean.copy_((rest.get("means") or means)[name])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from qtpy.QtGui import QTextCursor
 from qtpy.QtWidgets import QPlainTextEdit, QStackedWidget, QVBoxLayout, QWidget
 
+from napari_seg_trainer.files import open_file
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.widgets import push_button
 from napari_seg_trainer.runs.run import Run
@@ -86,11 +87,11 @@ class RunLog(QWidget):
 
 def _end_of_log(run: Run) -> str:
     try:
-        with (run.folder / "log.txt").open("rb") as file:
+        with open_file(run.folder / "log.txt") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - END_BYTES))
             return file.read().decode("utf-8", errors="replace")
-    except FileNotFoundError:
+    except OSError:
         return ""
 
 
