@@ -45,7 +45,7 @@ def test_channels_are_named_or_chosen(toy_model, bright):
 
 def test_an_unknown_pixel_size_is_a_warning(toy_model, bright):
     model = toy_model(pixel_size=0.5)
-    with pytest.warns(UserWarning, match="The pixel size is not known") as told:
+    with pytest.warns(UserWarning, match="The pixel size is unknown") as told:
         segment(model, bright.image[0])
     assert told[0].filename == __file__
     segment(model, bright.image[0], pixel_size=0.5)
@@ -78,10 +78,10 @@ def test_an_image_that_cannot_be_scored_is_left_out(toy_model, annotation_folder
     toy_model("second")
     folder = annotation_folder(images=3)
     (folder / "cell_01.tif").write_bytes(b"II*\0")
-    with pytest.warns(UserWarning, match="cell_01.*left out"):
+    with pytest.warns(UserWarning, match="cell_01.*not included"):
         scores = evaluate("first", folder)
     assert [score.image for score in scores.images] == ["cell_00", "cell_02"]
-    with pytest.warns(UserWarning, match="cell_01.*left out") as told:
+    with pytest.warns(UserWarning, match="cell_01.*not included") as told:
         both = compare(["first", "second"], folder)
     assert len(told) == 1
     assert [len(scores.images) for scores in both.values()] == [2, 2]

@@ -95,7 +95,7 @@ def test_arrays_are_read(tmp_path):
 def test_arrays_that_unpack_to_far_more_are_refused(tmp_path):
     np.savez_compressed(tmp_path / "zeros.npz", zeros=np.zeros(2**20))
     assert (tmp_path / "zeros.npz").stat().st_size < 2**14
-    with pytest.raises(ValueError, match=r"zeros.npz tells of 8,388,\d+ bytes of numbers; 1,048,576 is the limit"):
+    with pytest.raises(ValueError, match=r"zeros.npz declares 8,388,\d+ bytes of numbers; 1,048,576 is the limit"):
         read_arrays(tmp_path / "zeros.npz", most=2**20)
 
 

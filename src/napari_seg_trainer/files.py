@@ -80,7 +80,7 @@ def read_arrays(path: Path, most: int = MOST_ARRAY_BYTES) -> "dict[str, NDArray[
         with zipfile.ZipFile(file) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if size > most:
-            raise ValueError(f"{path.name} tells of {size:,} bytes of numbers; {most:,} is the limit")
+            raise ValueError(f"{path.name} declares {size:,} bytes of numbers; {most:,} is the limit")
         file.seek(0)
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}

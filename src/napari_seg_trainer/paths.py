@@ -24,7 +24,7 @@ def home() -> Path:
     chosen = os.environ.get(HOME_VARIABLE)
     folder = os.path.expanduser(chosen or platformdirs.user_data_dir("napari-seg-trainer", appauthor=False))
     if folder.startswith("~"):
-        raise NoHomeError(errno.ENOENT, f"There is no home of such a user. Set {HOME_VARIABLE} to a folder", folder)
+        raise NoHomeError(errno.ENOENT, f"This user has no home folder. Set {HOME_VARIABLE} to a folder", folder)
     return Path(folder).absolute()
 
 

@@ -57,7 +57,7 @@ def test_every_real_type_survives(tmp_path, make, dtype):
 def test_nothing_is_overwritten_unasked(tmp_path, make):
     make(seed=1).write(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         make(seed=2).write(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -179,7 +179,7 @@ def test_the_newer_of_two_masks_counts_and_is_told(tmp_path, old, new):
     np.testing.assert_array_equal(pair.read().labels, corrected)
     told = [finding for finding in surveyed([tmp_path]).findings if finding.code == "older-mask"]
     assert [finding.message for finding in told] == [
-        f"'{new}' is newer than '{old}' and differs, so it counts. Delete the mask that is wrong."
+        f"'{new}' is newer than '{old}' and differs, so it is used. Delete the wrong mask."
     ]
     assert told[0].file == tmp_path / new
 
@@ -190,7 +190,7 @@ def test_what_holds_for_many_images_is_told_once(tmp_path):
         aged(tmp_path / f"{name}_cp_masks.png", 3600)
         write(tmp_path, f"{name}_seg.npy", labels=np.where(LABELS == 4, 0, LABELS).astype(np.uint16))
     (told,) = [finding for finding in surveyed([tmp_path]).findings if finding.code == "older-mask"]
-    assert told.message.endswith("Delete the mask that is wrong. The same holds for 2 other images.")
+    assert told.message.endswith("Delete the wrong mask. The same holds for 2 other images.")
     for name in "xyz":
         tifffile.imwrite(tmp_path / f"{name}.tif", np.stack([PIXELS] * 3), photometric="minisblack")
     (told,) = surveyed([tmp_path]).findings
@@ -320,11 +320,13 @@ def test_the_resolution_of_a_print_is_no_pixel_size(tmp_path, dpi):
 def test_planes_of_which_nobody_knows_what_they_are_are_refused(tmp_path, planes, how):
     tifffile.imwrite(tmp_path / "a.tif", np.stack([PIXELS] * planes), photometric="minisblack", **how)
     write(tmp_path, "a_masks.tif")
-    told = f"has {planes} planes and does not tell what they are. If they are channels, .* 'channels.json' beside it"
-    with pytest.raises(DataError, match=f"{told}.*; if slices or frames, export single ones"):
+    told = (
+        f"has {planes} planes without information on what they are. If they are channels, .* 'channels.json' next to it"
+    )
+    with pytest.raises(DataError, match=f"{told}.*; if they are slices or frames, export single ones"):
         read_image(tmp_path / "a.tif")
     (finding,) = surveyed([tmp_path]).findings
-    assert (finding.code, "does not tell what they are" in finding.message) == ("untold-planes", True)
+    assert (finding.code, "without information on what they are" in finding.message) == ("untold-planes", True)
     names = [f"stain {place}" for place in range(planes)]
     (tmp_path / "channels.json").write_text(json.dumps(names))
     assert AnnotationFolder.open(tmp_path).pairs[0].read().channels == tuple(names)
@@ -344,5 +346,5 @@ def test_a_folders_names_are_those_of_all_its_images(tmp_path):
 def test_a_folders_names_that_are_none_are_told_in_one_line(tmp_path, text):
     write(tmp_path, "x.tif", "x_masks.tif")
     (tmp_path / "channels.json").write_text(text)
-    with pytest.raises(DataError, match=r"^'.*channels\.json' is to hold [^\n]*Correct it\.$"):
+    with pytest.raises(DataError, match=r"^'.*channels\.json' must contain [^\n]*Correct it\.$"):
         AnnotationFolder.open(tmp_path).pairs[0].read()

@@ -88,7 +88,7 @@ def test_numbers_that_begin_anew():
     assert causes(image) == []
     (finding,) = examine_image(with_labels(image, image.labels.astype(np.uint8)))
     assert (finding.severity, finding.code) == (Severity.ERROR, "wrapped-numbers")
-    assert finding.message.startswith("The numbers begin anew after 255: 144 of them, such as 1, are on two objects")
+    assert finding.message.startswith("The labels restart after 255: 144 of them, such as 1, are on two objects")
     assert causes(many_cells(255)) == []
 
 
@@ -113,7 +113,10 @@ def test_a_turned_mask(nuclei, turn, told):
         (finding,) = examine_image(turned)
         is_sure = len(np.unique(image.labels)) > 8
         assert (finding.severity, finding.code) == (Severity.ERROR if is_sure else Severity.WARNING, "turned-mask")
-        assert finding.message == f"The mask does not fit its image; it does when {told}. Save it as the image lies."
+        assert (
+            finding.message
+            == f"The mask does not fit its image; it does when {told}. Save it in the same orientation as the image."
+        )
         found += 1
     assert found >= 6
 
@@ -122,7 +125,7 @@ def test_a_mask_of_exchanged_sides_is_told(tmp_path, nuclei):
     image = with_labels(nuclei[0], nuclei[0].labels)
     tifffile.imwrite(tmp_path / "a.tif", image.image[0, :100])
     tifffile.imwrite(tmp_path / "a_masks.tif", image.labels[:100].T.astype(np.uint16))
-    with pytest.raises(DataError, match=r"exchanged \(transposed\): save it as the image lies"):
+    with pytest.raises(DataError, match=r"exchanged \(transposed\): save it in the same orientation"):
         AnnotationFolder.open(tmp_path).pairs[0].read()
 
 

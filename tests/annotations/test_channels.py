@@ -49,7 +49,7 @@ def test_a_jobs_inputs_are_found(available, wanted, places):
     ],
 )
 def test_a_missing_channel_is_told_with_those_there_are_and_the_way_out(available, wanted):
-    with pytest.raises(DataError, match=r"'cell_01' has no channel 'dapi', only .*\. Say what") as caught:
+    with pytest.raises(DataError, match=r"'cell_01' has no channel 'dapi', only .*\. Give the name of") as caught:
         places_of_inputs(available, given(wanted), "cell_01")
     assert all(repr(name) in str(caught.value) for name in available)
     assert f"--channel 'dapi={available[0]}'" in str(caught.value)

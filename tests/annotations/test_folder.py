@@ -58,7 +58,7 @@ def test_sidecars(tmp_path, sidecar, channels, pixel_size, group):
         ({"channels": [None, "a"]}, "'channels.0' is not usable"),
         ({"channels": ["a"]}, "has 2 channels but 'a.json' names a"),
         ({"channels": ["a", "b", "c"]}, "has 2 channels"),
-        ({"channels": ["a", "a"]}, "one name of its own"),
+        ({"channels": ["a", "a"]}, "each channel its own name"),
         ({"spatial_calibration": 0}, "'spatial_calibration'"),
         ({"spatial_calibration": -1}, "'spatial_calibration'"),
         ({"spatial_calibration": float("nan")}, "'spatial_calibration'"),

@@ -153,7 +153,7 @@ def animation(path: Path) -> None:
         ("a.tif", lambda path: picture(ONE)(path.with_suffix(".png")) or path.with_suffix(".png").rename(path), "PNG"),
         ("a.png", lambda path: tiff(ONE)(path.with_suffix(".tif")) or path.with_suffix(".tif").rename(path), "TIFF"),
         ("a.png", lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50)), "broken"),
-        ("a.xyz", lambda path: path.write_bytes(b"II*\0"), "no known kind"),
+        ("a.xyz", lambda path: path.write_bytes(b"II*\0"), "an unknown file type"),
         ("a.tif", lambda path: None, "does not exist"),
         ("a.tif", lambda path: path.mkdir(), "is not a file"),
         ("a.tif", lambda path: path.symlink_to(path), "a.tif"),

@@ -251,7 +251,7 @@ def test_an_image_that_changes_while_a_training_begins_is_refused(settled, tmp_p
     dataset = open_dataset(TrainingJob(name="nuclei", engine="toy", data=[settled]), None, lambda *_: None)
     changed = dataset.side(dataset.split.training)[0].looked.pair
     changed.labels.touch()
-    with pytest.raises(DataError, match="was changed after it was looked at") as error:
+    with pytest.raises(DataError, match="has changed since it was checked") as error:
         dataset.prepare(dataset.split.training, tmp_path, lambda *_: None)
     assert changed.image.name in str(error.value)
 

@@ -93,7 +93,7 @@ def test_hidden_and_temporary_files_do_not_count(tmp_path):
         (["notes.txt"], "no image with its mask. Expected are"),
         (
             ["a.tif", "b.tif"],
-            "2 images or masks without a partner.*Call the mask of 'a.tif' 'a_labelled.tif'",
+            "2 images or masks without a partner.*Name the mask of 'a.tif' 'a_labelled.tif'",
         ),
         (["a_seg.npy"], "Put the image that 'a_seg.npy' belongs to beside it, called 'a.tif'"),
         (["train/a.tif", "train/a_labelled.tif"], "its folder 'train' does"),

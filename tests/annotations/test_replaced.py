@@ -77,5 +77,5 @@ def test_nothing_that_is_kept_is_overwritten(tmp_path):
 
 
 def test_a_folder_that_is_gone_is_told_in_one_line(tmp_path):
-    with pytest.raises(DataError, match=r"cannot be brought back from '.*': No such file or directory\. Move it"):
+    with pytest.raises(DataError, match=r"cannot be restored from '.*': No such file or directory\. Move them"):
         Replaced.beside(tmp_path / "annotations_cells", NOW).swap()

@@ -84,7 +84,7 @@ def test_no_room_is_made_for_values_that_are_not_there(tmp_path):
         ({"outlines": MASKS}, "no masks"),
         ({"masks": [1, 2]}, "no masks"),
         ({"masks": np.zeros((3, 4, 5), np.uint16)}, "stack"),
-        ({"masks": np.zeros((0, 5), np.uint16)}, "without a pixel"),
+        ({"masks": np.zeros((0, 5), np.uint16)}, "without pixels"),
         ({"masks": np.array([["a"]])}, "not numbers"),
         ({"masks": np.array([[None]])}, "not numbers"),
         ({"masks": np.zeros((2, 2), complex)}, "not numbers"),

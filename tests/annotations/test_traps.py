@@ -100,12 +100,12 @@ def drawn_over_and_over(path):
 
 
 TRAPS = {
-    "laughs.ome.tif": (many_laughs, "it has a document type, which OME-XML has not"),
+    "laughs.ome.tif": (many_laughs, "it has a document type declaration, which is not allowed in OME-XML"),
     "laugh.ome.tif": (one_long_laugh, "it has a document type"),
     "other.ome.tif": (another_file, "it has a document type"),
     "broken.ome.tif": (lambda path: with_ome(path, text="<"), "The OME-XML in .* cannot be used: it is damaged"),
-    "over.jpg": (drawn_over_and_over, "draws its pixels more than 100 times|JPEG"),
-    "grows.tif": (grows, r"has 1\.\d MB and would take 1\.1 GiB of memory\. If that is meant, save it without"),
+    "over.jpg": (drawn_over_and_over, "encodes its pixels more than 100 times|JPEG"),
+    "grows.tif": (grows, r"has 1\.\d MB and would take 1\.1 GiB of memory\. If that is intended, save it without"),
     "pages.tif": (lambda path: of_pages(path, 1_000_000), f"has more than {MAX_PAGES} pages"),
     "circle.tif": (in_a_circle, f"has more than {MAX_PAGES} pages, or is damaged"),
     "grows.png": (picture, r"has more than \d+ million pixels, .* Save it as TIFF, or export crops"),

@@ -136,7 +136,7 @@ REFUSED: list[tuple[str, Spoil, str]] = [
     (
         "a newer mask that is not what it seems",
         copied("cell_01_labelled.tif", "cell_01_labelled.png"),
-        "cell_01_labelled.png … a TIFF file by its content",
+        "cell_01_labelled.png … a TIFF file, not PNG",
     ),
     ("an image in two formats", two_formats, "cell_01.png … Keep one"),
     ("all masks empty", every("mask", empty_mask), "All 3 masks"),
@@ -157,7 +157,7 @@ STARDIST: list[tuple[str, Spoil, str]] = [
     (
         "a newer mask that is not what it seems",
         copied("masks/cell_01.tif", "masks/cell_01.png"),
-        "cell_01.png … a TIFF file by its content",
+        "cell_01.png … a TIFF file, not PNG",
     ),
 ]
 
@@ -201,7 +201,7 @@ CASES = [
         "folder: its own name no text",
         lambda folder: None,
         "folder",
-        told="not text",
+        told="not valid UTF-8",
         folder=f"{FOLDER}\udcff",
         linux=True,
     ),

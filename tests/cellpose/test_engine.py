@@ -108,7 +108,7 @@ def test_a_network_that_takes_longer_for_a_pixel_is_shown_fewer(images, epochs):
 
 
 def test_a_network_keeps_the_size_of_objects_that_it_was_made_for(trained, tmp_path, context):
-    with pytest.raises(JobError, match=r"shown objects of 17 pixels across, not 25\. Leave 'Shown diameter' empty"):
+    with pytest.raises(JobError, match=r"shown objects of 17 pixels across, not 25\. Leave 'Training diameter' empty"):
         CellposeEngine().train(task(pretrained=trained.model, diameter=25), trained.data, context)
     same = CellposeEngine()
     same.train(task(pretrained=trained.model, diameter=17, epochs=1), trained.data, context)

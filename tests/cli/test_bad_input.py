@@ -90,7 +90,7 @@ def train(cli, toy, annotation_folder):
         ({"set": "raise=64"}, "raise"),
         ({"set": "seconds=fast"}, "'fast'"),
         ({"engine": "stardist", "set": "rays=1000000"}, "1000000"),
-        ({"channel": ""}, "channel's name is empty"),
+        ({"channel": ""}, "channel name is empty"),
         ({"channel": "dapi", "normalization": "percentile:99,1"}, "low … 99 … high … 1"),
         ({"channel": "dapi", "normalization": "percentile:0,101"}, "101"),
     ],
@@ -122,9 +122,9 @@ def test_a_name_that_exists(home, train, toy_model, name):
         (b"[]", "is not a training job"),
         (b"null", "is not a training job"),
         (b"\xff\xfe", "is not a training job"),
-        (b'{"name": "n", "engine": "toy"}', "names no data"),
-        (b'{"name": "n", "engine": "toy", "data": ["a\\u0000b"]}', "names no folder: it has a zero byte"),
-        (b'{"name": "n", "engine": "toy", "data": ["a"], "pretrained": "a\\u0000b"}', "names no model"),
+        (b'{"name": "n", "engine": "toy"}', "has no data"),
+        (b'{"name": "n", "engine": "toy", "data": ["a\\u0000b"]}', "is not a folder name: it contains a zero byte"),
+        (b'{"name": "n", "engine": "toy", "data": ["a"], "pretrained": "a\\u0000b"}', "is not a model name"),
         (b'{"name": "n", "engine": "toy", "data": [' + b",".join(1001 * [b'"a"']) + b"]}", "data"),
         (
             b'{"name": "n", "engine": "toy", "data": ["a"], "channels": ['
@@ -175,7 +175,7 @@ def test_an_output_folder_that_cannot_be_written(home, train, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "n.job.json").mkdir()
     shown = cli("train", "--name", "n", "--engine", toy, "--data", "a", "--dry-run")
-    check_line(shown.error, "'n.job.json' exists already")
+    check_line(shown.error, "'n.job.json' already exists")
 
 
 # train: what the images tell
@@ -443,7 +443,7 @@ def test_a_defect_is_one_line_and_its_traceback_is_kept(home, cli, monkeypatch, 
     monkeypatch.setattr("napari_seg_trainer.cli.data.surveyed", broken)
     shown = cli("check", tmp_path)
     assert shown.status == 1
-    check_line(shown.error, f"RuntimeError: first line. … defect of the program … {home / 'log.txt'}")
+    check_line(shown.error, f"RuntimeError: first line. … bug in napari-seg-trainer … {home / 'log.txt'}")
     assert "second line" in (home / "log.txt").read_text()
 
 
@@ -502,7 +502,7 @@ def without_cellpose(monkeypatch):
 def test_an_engine_that_lacks_something_is_told_apart(without_cellpose, train):
     check_line(
         train(engine="stardust").error,
-        "Installed: stardist, toy. What these need is not installed: cellpose (cellpose), cellpose-sam (cellpose).",
+        "Installed: stardist, toy. Engines with missing packages: cellpose (cellpose), cellpose-sam (cellpose).",
     )
 
 
@@ -526,7 +526,7 @@ def command(*words, **options):
 def test_a_home_of_nobody_is_one_line(tmp_path):
     shown = command("models", cwd=tmp_path, env=os.environ | {HOME_VARIABLE: "~nobody-at-all/models"})
     assert shown.returncode == 1
-    check_line(shown.stderr.strip(), f"'~nobody-at-all/models': There is no home of such a user. Set {HOME_VARIABLE}")
+    check_line(shown.stderr.strip(), f"'~nobody-at-all/models': This user has no home folder. Set {HOME_VARIABLE}")
     assert os.listdir(tmp_path) == []
 
 
@@ -538,7 +538,7 @@ def test_a_current_folder_that_is_gone_is_one_line(home, tmp_path, words):
     begin = ["sh", "-c", script, "sh", str(tmp_path / "gone"), sys.executable, "-m", "napari_seg_trainer"]
     shown = subprocess.run([*begin, *words], capture_output=True, text=True, check=False)
     assert shown.returncode == 1
-    check_line(shown.stderr.strip(), "The current folder is gone")
+    check_line(shown.stderr.strip(), "The current folder no longer exists")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
@@ -549,7 +549,7 @@ def test_an_output_that_takes_nothing_is_one_line(home, words, unbuffered):
     with open("/dev/full", "w") as full:
         shown = command(*words, stdout=full, env=environment)
     assert shown.returncode == 1
-    check_line(shown.stderr.strip(), "What the command prints cannot be written: No space left on device")
+    check_line(shown.stderr.strip(), "The output cannot be written: No space left on device")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise")

@@ -94,7 +94,7 @@ def test_train_tells_the_epochs_and_the_model(trained):
     assert [line[:14] for line in shown.out.splitlines() if line.startswith("epoch")] == [
         f"epoch   {i} of 3" for i in (1, 2, 3)
     ]
-    assert "measuring the time left" in shown.out
+    assert "estimating the time left" in shown.out
     assert "Model 'nuclei' is in the library (best epoch: 3)." in shown.out
     assert ModelLibrary().names() == ["nuclei"]
 
@@ -129,7 +129,7 @@ def test_a_dry_run_writes_a_job_that_trains(home, toy, annotation_folder, cli, t
     assert job.hyperparameters == {"epochs": 2, "losses": [2, 1]}
     assert (job.seed, job.channels[0].normalization.mode, job.channels[0].normalization.clip) == (5, "values", True)
     assert list_runs() == []
-    assert cli("train", *words, "--dry-run").error.startswith("'nuclei.job.json' exists already.")
+    assert cli("train", *words, "--dry-run").error.startswith("'nuclei.job.json' already exists.")
     assert cli("train", "nuclei.job.json").status == 0
     card = ModelLibrary().get("nuclei").card
     assert (card.best_epoch, card.channels[0].normalization.high) == (2, 500)
@@ -210,7 +210,7 @@ def test_stop_asks_the_training_to_stop(trained, cli):
     assert answer == {"run": run.id, "stop": "requested"}
     followed = cli("follow", "nuclei")
     assert followed.status == 0
-    assert "Stopped: you asked for it." in followed.out
+    assert "Stopped by the user." in followed.out
     assert isinstance(run.events()[-1], TERMINAL_EVENTS)
     assert "is stopped already" in cli("stop", "nuclei").error
 
@@ -325,7 +325,7 @@ def test_an_image_that_cannot_be_segmented_stops_no_others(toy_model, annotation
     assert (again.status, again.err) == (0, "")
     first, second = again.out.splitlines()
     assert first.startswith("cell_01.tif: 16 objects")
-    assert second == "Left out: 2 that had label files already."
+    assert second == "Skipped: 2 with existing label files."
     assert cli("segment", "bright", *images, "-o", tmp_path, "--skip-existing", "--overwrite").status == 2
 
 
@@ -349,10 +349,10 @@ def test_segment_warns_where_pixel_sizes_are_not_known(toy_model, annotation_fol
     assert shown.status == 0
     assert len(shown.out.splitlines()) == 3
     (line,) = shown.err.splitlines()
-    assert line.startswith(f"Warning: '{images[0]}': The pixel size is not known: the image is taken as it is.")
-    assert line.endswith("So it is with 2 more. '--pixel-size' gives another.")
+    assert line.startswith(f"Warning: '{images[0]}': The pixel size is unknown: the image is not rescaled.")
+    assert line.endswith("The same holds for 2 more. '--pixel-size' gives another.")
     told = cli("segment", "bright", *images[:1], "--output", tmp_path / "json", "--json")
-    assert "not known" in json.loads(told.out)["warning"]
+    assert "unknown" in json.loads(told.out)["warning"]
     assert cli("segment", "bright", *images, "-o", tmp_path / "known", "--pixel-size", "0.5").err == ""
 
 
@@ -405,9 +405,9 @@ def test_models_are_compared_on_the_same_images(toy_model, annotation_folder, cl
     table, told = shown.out.splitlines()[:4], shown.out.splitlines()[4:]
     assert [line.split()[:3] for line in table[1:3]] == [["first", "1.000", "1.000"], ["second", "1.000", "1.000"]]
     assert told[0] == (
-        "second: No clear difference from 'first': AP 1.00 against 1.00 (difference +0.00 to +0.00 on 6 images)."
+        "second: No clear difference from 'first': AP 1.00 vs. 1.00 (difference +0.00 to +0.00 on 6 images)."
     )
-    assert told[1].startswith("third: Worse than 'first': AP 0.00 against 1.00 (difference -1.00 to -1.00")
+    assert told[1].startswith("third: Worse than 'first': AP 0.00 vs. 1.00 (difference -1.00 to -1.00")
     (answer,) = lines(cli("compare", "first", "second", "--data", folder, "--json").out)
     assert [row["model"] for row in answer["models"]] == ["first", "second"]
     assert answer["models"][0]["pooled"]["missed"] == 0
@@ -418,12 +418,12 @@ def test_one_model_is_no_comparison(toy_model, annotation_folder, cli, tmp_path)
     toy_model("first")
     shown = cli("compare", "first", "first", "--data", annotation_folder())
     assert shown.status == 2
-    assert "two models or more" in shown.err
+    assert "at least two models" in shown.err
     copy = shutil.copytree(ModelLibrary().get("first").folder, tmp_path / "first")
     same = cli("compare", "first", copy, "--data", annotation_folder("same"))
     assert (same.status, same.error) == (
         1,
-        "Two of these models are named 'first', so nobody can tell them apart. Rename one.",
+        "Two of these models are named 'first', so they cannot be distinguished. Rename one.",
     )
     assert cli("compare", "first", "unknown", "--data", annotation_folder("other")).status == 1
 

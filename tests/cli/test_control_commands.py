@@ -51,10 +51,10 @@ def test_a_killed_training_goes_on(begun, cli):
     wait_until(lambda: begun.state() == RunState.INTERRUPTED, "the run is interrupted")
     done, saved = len(epochs(begun.events())), read_state(begun).last.epoch
     followed = cli("follow", begun.id)
-    assert f"'napari-seg-trainer resume {begun.id}' goes on with it, 'keep' makes a model" in followed.error
+    assert f"'napari-seg-trainer resume {begun.id}' continues it, 'keep' makes a model" in followed.error
     shown = cli("resume", "nuclei")
     assert (shown.status, shown.err) == (0, "")
-    assert f"going on with epoch {saved + 1}: 5 epochs" in shown.out
+    assert f"continuing with epoch {saved + 1}: 5 epochs" in shown.out
     told = [line[:14] for line in shown.out.splitlines() if line.startswith("epoch")]
     assert told == [f"epoch   {i} of 5" for i in range(done + 1, 6)]
     assert "Model 'nuclei' is in the library" in shown.out
@@ -73,19 +73,19 @@ def test_the_best_of_a_killed_training_is_kept(begun, cli):
     assert epochs(begun.events()) == list(range(1, saved + 1))
     again = cli("keep", "nuclei")
     assert again.status == 1
-    assert "the library has a model 'nuclei'" in again.error
+    assert "the library already has a model 'nuclei'" in again.error
 
 
 def test_a_cancelled_training_says_how_to_go_on_and_does(begun, cli):
     shown = cli("cancel", begun.id)
     assert (shown.status, shown.err) == (0, "")
-    assert shown.out == f"Run {begun.id} is cancelled. 'napari-seg-trainer resume {begun.id}' goes on with it.\n"
+    assert shown.out == f"Run {begun.id} is cancelled. 'napari-seg-trainer resume {begun.id}' continues it.\n"
     assert ModelLibrary().names() == []
     (row,) = json.loads(cli("runs", "--json").out)["runs"]
-    assert (row["state"], row["note"]) == ("stopped", "no model: you cancelled it")
+    assert (row["state"], row["note"]) == ("stopped", "no model: cancelled by the user")
     followed = cli("follow", begun.id)
     assert followed.status == 0
-    assert "Stopped: you cancelled it.\nThere is no model." in followed.out
+    assert "Cancelled by the user.\nNo model was created." in followed.out
     assert cli("cancel", begun.id).error == f"Run '{begun.id}' is stopped already: there is nothing to cancel."
     done = epochs(begun.events())
     shown = cli("resume", begun.id, "--json")
@@ -120,7 +120,7 @@ def test_a_run_that_was_interrupted_after_a_failure_is_not_told_as_failed(make_p
 
 
 def test_a_run_is_deleted_if_somebody_says_so(make_past, cli):
-    run = make_past(STARTED, Stopped(reason="you asked for it", model="nuclei", best_epoch=1))
+    run = make_past(STARTED, Stopped(reason="stopped by the user", model="nuclei", best_epoch=1))
     shown = cli("delete-run", run.id)  # the tests have no terminal
     assert shown.status == 2
     assert "--yes" in shown.err
@@ -143,7 +143,7 @@ def test_a_terminal_is_asked(make_past, cli, monkeypatch, answer):
     monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
     shown = cli("delete-run", run.id)
     assert (shown.status, list_runs()) == ((0, []) if answer == "y" else (1, [run]))
-    assert f"Delete run '{run.id}' for good? [y/N]:" in shown.err
+    assert f"Delete run '{run.id}' permanently? [y/N]:" in shown.err
 
 
 @pytest.mark.parametrize("command", ["cancel", "resume", "delete-run"])
@@ -181,7 +181,7 @@ def test_a_model_goes_out_and_comes_back(toy_model, cli, tmp_path, monkeypatch):
     shown = cli("export-model", "bright")
     assert (shown.status, shown.err) == (0, "")
     assert shown.out == f"Model 'bright' is in {tmp_path / 'bright.segmodel'}.\n"
-    assert "exists already" in cli("export-model", "bright", "bright.segmodel").error
+    assert "already exists" in cli("export-model", "bright", "bright.segmodel").error
     written = json.loads(cli("export-model", "bright", "bright.segmodel", "--overwrite", "--json").out)
     assert written == {"model": "bright", "file": str(tmp_path / "bright.segmodel")}
     cli("delete-model", "bright", "--yes")

@@ -222,7 +222,7 @@ def test_without_tensorflow_a_choice_of_it_is_one_line(monkeypatch, tmp_path):
 
 
 def test_tensorflow_chooses_the_device_itself(tmp_path):
-    with pytest.raises(JobError, match="Leave 'device' out"):
+    with pytest.raises(JobError, match="Do not set 'device'"):
         train(
             task(computes_with="tensorflow", device="cpu"), TrainingData([], [], np.array([]), np.array([])), tmp_path
         )

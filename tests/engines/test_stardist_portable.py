@@ -109,5 +109,5 @@ def test_within_the_halo_a_piece_is_answered_like_the_whole(make_model, tmp_path
 
 
 def test_classes_of_objects_are_refused(make_model, tmp_path):
-    with pytest.raises(EngineError, match="classes of objects"):
+    with pytest.raises(EngineError, match="object classes"):
         load_engine(SPEC).write_portable(make_model(n_classes=2), tmp_path, 1)

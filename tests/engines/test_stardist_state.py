@@ -180,5 +180,5 @@ def test_weights_of_another_network_are_refused(recorded, tmp_path):
     config = json.loads((recorded.FOLDER / "plain" / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps(config | {"unet_n_depth": 3}), encoding="utf-8")
     (tmp_path / "weights_best.h5").write_bytes((recorded.FOLDER / "plain" / "weights_best.h5").read_bytes())
-    with pytest.raises(LibraryError, match=r"the weights are of \d+ layers, and config\.json tells of \d+"):
+    with pytest.raises(LibraryError, match=r"the weights are of \d+ layers, and config\.json describes \d+"):
         open_network(tmp_path)

@@ -74,7 +74,7 @@ def test_legends_leave_the_panels_their_room():
 def test_whatever_an_engine_measures_gets_a_panel():
     events = [epoch(i, loss=1, val_loss=1, dist_loss=i, val_dist_loss=2 * i, ap50=0.5) for i in (1, 2, 3)]
     figure = plot_curves(events)
-    assert [axes.get_title() for axes in figure.axes][2] == "Other measures"
+    assert [axes.get_title() for axes in figure.axes][2] == "Other metrics"
     drawn = lines(figure.axes[2])
     assert list(drawn["dist loss"].get_ydata()) == [1, 2, 3]
     assert list(drawn["validation dist loss"].get_ydata()) == [2, 4, 6]

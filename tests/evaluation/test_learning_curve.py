@@ -30,14 +30,18 @@ def curve(half, quarter=None, images=12):
 @pytest.mark.parametrize(
     ("curve", "whole", "told"),
     [
-        (curve(scores(12)), scores(16, seed=1), "More images would help: with a half of them AP was 0.60"),
-        (curve(scores(15, jitter=3)), scores(16, jitter=3, seed=3), "More of the same images would hardly help"),
-        (curve(scores(16)), scores(16), "More of the same images would hardly help"),
-        (curve(scores(16)), scores(12, seed=1), "More of the same images would hardly help"),
-        (curve(scores(16), scores(2)), scores(16), "More of the same images would hardly help"),  # the half decides
+        (curve(scores(12)), scores(16, seed=1), "More images would help: with half of them, AP was 0.60"),
+        (curve(scores(15, jitter=3)), scores(16, jitter=3, seed=3), "More images of the same kind would hardly help"),
+        (curve(scores(16)), scores(16), "More images of the same kind would hardly help"),
+        (curve(scores(16)), scores(12, seed=1), "More images of the same kind would hardly help"),
+        (
+            curve(scores(16), scores(2)),
+            scores(16),
+            "More images of the same kind would hardly help",
+        ),  # the half decides
         (curve(scores(12, 5)), scores(16, 5, seed=1), "More images would help"),
-        (curve(scores(12, 4)), scores(16, 4), "It cannot be told whether more images would help: of 4 valid"),
-        (LearningCurve(images=3), scores(16), "It cannot be told whether more images would help: 3 train"),
+        (curve(scores(12, 4)), scores(16, 4), "Whether more images would help is unknown: 4 valid"),
+        (LearningCurve(images=3), scores(16), "Whether more images would help is unknown: 3 train"),
     ],
 )
 def test_the_rise_from_half_to_all_decides(curve, whole, told):
@@ -49,7 +53,7 @@ def test_the_rise_from_half_to_all_decides(curve, whole, told):
 def test_the_difference_is_told_with_its_interval():
     sentence = tell_learning_curve(curve(scores(12, jitter=0)), scores(16, jitter=0))
     assert sentence == (
-        "More images would help: with a half of them AP was 0.60, with all 0.80 (difference +0.20 to +0.20)."
+        "More images would help: with half of them, AP was 0.60, with all, 0.80 (difference +0.20 to +0.20)."
     )
 
 
@@ -66,5 +70,5 @@ def test_no_other_sentence_of_the_verdict_speaks_of_more_images():
     asked = give_verdict(scores(16), course, **given, curve=curve(scores(16)))
     assert any("rose by" in sentence and sentence.endswith("More epochs would not help.") for sentence in asked)
     assert any(sentence.startswith("Worse than Otsu") and sentence.endswith("Keep using that.") for sentence in asked)
-    assert sum(sentence.startswith("More of the same images would hardly help") for sentence in asked) == 1
+    assert sum(sentence.startswith("More images of the same kind would hardly help") for sentence in asked) == 1
     assert not any("ore images would help" in sentence for sentence in asked)

@@ -137,11 +137,11 @@ def test_names_are_escaped(written):
     [
         "<td>stardist</td>",
         "<td>0.325 µm</td>",
-        "<th>Best epoch (the one kept)</th><td>31</td>",
+        "<th>Best epoch (used for the model)</th><td>31</td>",
         "<th>Seed</th><td>5</td>",
         "<th>Version of stardist</th><td>0.9.2</td>",
         "<th>Hyperparameter rays</th><td>32</td>",
-        "from 12 images; 3 more chose the best epoch",
+        "from 12 images; 3 more for validation",
         "MICCAI 2018",
         "WACV 2020",
         "<tr><td>0.5</td><td>12</td><td>0</td><td>0</td><td>1.000</td>",
@@ -157,7 +157,7 @@ def test_what_is_to_be_cited_is_told(tmp_path, sources):
     page = write_report(tmp_path, CARD, [], [], Scores.of([]), citations=sources).read_text(encoding="utf-8")
     assert ("How to cite" in page) == bool(sources)
     assert all(f"<li>{escape(source)}</li>" in page for source in sources)
-    assert "No images were scored." in page
+    assert "No images were evaluated." in page
 
 
 def test_a_second_report_replaces_the_first(tmp_path):

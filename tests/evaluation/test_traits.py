@@ -85,7 +85,7 @@ def test_objects_of_another_size_are_recognised(small, held_out):
     assert kinds(usual, [scaled(prepared, 2) for prepared in mostly]) == ["large"] * 3
     assert kinds(usual, [scaled(prepared, 0.4) for prepared in mostly]) == ["small"] * 3
     assert usual.reason(scaled(mostly[0], 2)) == Reason(
-        "large", "too few such cells: 29 pixels across, the training images' are 13"
+        "large", "cells of unusual size: 29 pixels across, 13 in the training images"
     )
 
 
@@ -111,21 +111,21 @@ OTHER = replace(USUAL, diameter=12.0)
     [
         ({}, [USUAL] * 3, ""),
         ({"diameter": 26.6}, [USUAL] * 3, ""),
-        ({"diameter": 26.8}, [USUAL] * 3, "too few such cells: 27 pixels across, the training images' are 20"),
-        ({"diameter": 14.9}, [USUAL] * 3, "too few such cells: 15 pixels across, the training images' are 20"),
+        ({"diameter": 26.8}, [USUAL] * 3, "cells of unusual size: 27 pixels across, 20 in the training images"),
+        ({"diameter": 14.9}, [USUAL] * 3, "cells of unusual size: 15 pixels across, 20 in the training images"),
         ({"diameter": 60.0}, [USUAL] * 2, ""),  # of two, nobody knows what is usual
         ({}, [OTHER] * 38 + [USUAL] * 2, ""),
-        ({}, [OTHER] * 39 + [USUAL], "too few such cells: 20 pixels across, the training images' are 12"),
+        ({}, [OTHER] * 39 + [USUAL], "cells of unusual size: 20 pixels across, 12 in the training images"),
         ({"sharpness": 0.0201}, [USUAL] * 3, ""),
         ({"sharpness": 0.0199}, [USUAL] * 3, "out of focus: 1.5 times less sharp than training images"),
         ({"sharpness": 0.0199}, [OTHER] * 3 + [USUAL] * 2, ""),  # two of the size are too few
         ({"contrast": 0.41}, [USUAL] * 3, ""),
-        ({"contrast": 0.39}, [USUAL] * 3, "dimmer than the training images: contrast 0.39 against 0.60"),
+        ({"contrast": 0.39}, [USUAL] * 3, "dimmer than the training images: contrast 0.39 vs. 0.60"),
         ({"contrast": 0.89}, [USUAL] * 3, ""),
-        ({"contrast": 0.91}, [USUAL] * 3, "brighter than the training images: contrast 0.91 against 0.60"),
+        ({"contrast": 0.91}, [USUAL] * 3, "brighter than the training images: contrast 0.91 vs. 0.60"),
         ({"covered": 0.44}, [USUAL] * 3, ""),
-        ({"covered": 0.46}, [USUAL] * 3, "more crowded: cells cover 46 % of it, of training images at most 30 %"),
-        ({"sharpness": 0.001, "diameter": 60.0}, [USUAL] * 3, "too few such cells: 60 pixels across"),
+        ({"covered": 0.46}, [USUAL] * 3, "more crowded: cells cover 46 % of the image, at most 30 %"),
+        ({"sharpness": 0.001, "diameter": 60.0}, [USUAL] * 3, "cells of unusual size: 60 pixels across"),
         ({"sharpness": 0.001, "contrast": 0.1}, [USUAL] * 3, "out of focus: 30.0 times less sharp than training"),
     ],
 )

@@ -39,23 +39,23 @@ def said(found, other=None, course=(), baseline="the model 'old'", reasons=None)
 
 def test_how_good_it_is_comes_first():
     sentences = said(images(19, unreal=1))
-    assert sentences[0] == "Finds 95 of 100 objects; 5 of 100 that it finds are not real."
+    assert sentences[0] == "Finds 95 of 100 objects; 5 of 100 detections are false."
     assert len(sentences) == 1
 
 
 def test_a_model_that_finds_nothing_is_told_so():
     assert said(images(0))[0].startswith("It finds none of the objects.")
-    assert said([])[0].startswith("No validation image was scored")
+    assert said([])[0].startswith("No validation image was evaluated")
 
 
 @pytest.mark.parametrize(
     ("ours", "other", "told"),
     [
-        (images(18, spread=1), images(12, spread=1, seed=1), "Better than the model 'old': AP 0.90 against 0.60"),
-        (images(12, spread=1), images(18, spread=1, seed=1), "Worse than the model 'old': AP 0.60 against 0.90"),
+        (images(18, spread=1), images(12, spread=1, seed=1), "Better than the model 'old': AP 0.90 vs. 0.60"),
+        (images(12, spread=1), images(18, spread=1, seed=1), "Worse than the model 'old': AP 0.60 vs. 0.90"),
         (images(16, spread=3), images(16, spread=3, seed=7), "No clear difference from the model 'old': AP 0.80"),
-        (images(18), images(18), "No clear difference from the model 'old': AP 0.90 against 0.90"),
-        (images(20, 4), images(2, 4), "AP 1.00 against 0.10 of the model 'old', but 4 images are too few"),
+        (images(18), images(18), "No clear difference from the model 'old': AP 0.90 vs. 0.90"),
+        (images(20, 4), images(2, 4), "AP 1.00 vs. 0.10 of the model 'old', but 4 images are too few"),
     ],
 )
 def test_a_difference_is_told_where_it_is_clear(ours, other, told):
@@ -102,7 +102,7 @@ FALLING = np.linspace(1, 0.2, 20)
         (FALLING[:1], FALLING[:1], ""),
         (FALLING[:9], np.r_[FALLING[:8], FALLING[6]], ""),
         (FALLING[:9], np.r_[FALLING[:8], np.nan], ""),
-        (FALLING, np.r_[FALLING[:19], np.nan], "The validation loss was no number at times."),
+        (FALLING, np.r_[FALLING[:19], np.nan], "The validation loss was not a number at times."),
     ],
 )
 def test_the_course_of_the_losses(training, validation, told):
@@ -117,12 +117,12 @@ def test_the_course_of_the_losses(training, validation, told):
         (
             FALLING,
             np.r_[FALLING[:10], np.full(10, FALLING[9])],
-            "It hardly learns any more: the validation loss was",
+            "The validation loss has plateaued: the validation loss was",
         ),
         (
             FALLING,
             np.r_[FALLING[:4], np.linspace(0.5, 0.48, 16)],
-            "It hardly learns any more: in the last 4 epochs",
+            "The validation loss has plateaued: in the last 4 epochs",
         ),
         (FALLING, np.r_[FALLING[:10], FALLING[9] + np.linspace(0, 0.3, 10)], "It overfits: after epoch 10 the val"),
         (FALLING[:9], FALLING[:9], ""),
@@ -140,11 +140,11 @@ TOUCH = "Next: annotate more images where objects touch."
 @pytest.mark.parametrize(
     ("mistakes", "told"),
     [
-        ({"merged": 2}, ("16 times it takes several objects for one.", TOUCH)),
-        ({"merged": 1}, ("8 times it takes several objects for one.", TOUCH)),
+        ({"merged": 2}, ("16 detections merging several objects.", TOUCH)),
+        ({"merged": 1}, ("8 detections merging several objects.", TOUCH)),
         (
             {"split": 1, "merged": 1},
-            ("8 times it takes several objects for one and 8 objects it cuts in pieces.", TOUCH),
+            ("8 detections merging several objects and 8 objects split into pieces.", TOUCH),
         ),
         ({"merged": 0}, ()),
     ],
@@ -155,15 +155,15 @@ def test_merging_and_splitting_are_named_where_they_matter(mistakes, told):
 
 
 POOR = [image("cell_b", 5, 20, 3, merged=2), image("cell_a", 2, 20, 0, split=1), image("cell_c", 0, 0, 4)]
-LARGE = Reason("large", "too few such cells: 24 pixels across, the training images' are 12")
+LARGE = Reason("large", "cells of unusual size: 24 pixels across, 12 in the training images")
 BLURRED = Reason("blurred", "out of focus: 2.0 times less sharp than training images")
 
 
 def test_the_worst_images_are_named_with_what_is_wrong_there():
     sentence = said([*images(20), *POOR])[-2]
     assert sentence == (
-        "Worst: cell_c (no object there, 4 not real); cell_a (18 of 20 missed, 1 split); "
-        "cell_b (15 of 20 missed, 2 merged, 3 not real)."
+        "Worst: cell_c (no object in the annotation, 4 false positive); cell_a (18 of 20 missed, 1 split); "
+        "cell_b (15 of 20 missed, 2 merged, 3 false positive)."
     )
     assert "Worst" not in " ".join(said(images(17)))
     assert "Worst" not in " ".join(said(images(0)))
@@ -173,20 +173,20 @@ def test_the_worst_images_are_named_with_their_reasons():
     sentence = said([*images(20), *POOR[:2]], reasons={"cell_a": BLURRED, "cell_b": LARGE})[-2]
     assert sentence == (
         "Worst: cell_a (18 of 20 missed, 1 split; out of focus: 2.0 times less sharp than training images); "
-        "cell_b (15 of 20 missed, 2 merged, 3 not real; too few such cells: 24 pixels across, the training images' are "
-        "12)."
+        "cell_b (15 of 20 missed, 2 merged, 3 false positive; cells of unusual size: 24 pixels across, 12 in the "
+        "training images)."
     )
 
 
 ASK = "annotate 3 or more"
-BLUR = "leave blurred images like cell_{} out, or annotate 3 or more of them"
+BLUR = "remove blurred images like cell_{}, or annotate 3 or more of them"
 
 
 @pytest.mark.parametrize(
     ("kinds", "merged", "told"),
     [
-        ({}, 0, "look whether cell_c, cell_a and cell_b are labelled well, then annotate more images like them"),
-        ("L__", 0, f"look whether cell_c and cell_b are labelled well; {ASK} images with large cells like cell_a"),
+        ({}, 0, "check whether cell_c, cell_a and cell_b are labelled well, then annotate more images like them"),
+        ("L__", 0, f"check whether cell_c and cell_b are labelled well; {ASK} images with large cells like cell_a"),
         ("LLL", 0, f"{ASK} images with large cells like cell_c"),
         (
             "SDB",
@@ -202,7 +202,7 @@ BLUR = "leave blurred images like cell_{} out, or annotate 3 or more of them"
         (
             "LL_",
             9,
-            f"look whether cell_c is labelled well; {ASK} images with large cells like cell_a and more images where "
+            f"check whether cell_c is labelled well; {ASK} images with large cells like cell_a and more images where "
             "objects touch",
         ),
     ],
@@ -219,13 +219,13 @@ def test_what_to_annotate_next_is_one_sentence(kinds, merged, told):
 
 def test_of_a_network_that_was_still_learning_nobody_asks_whether_the_labels_are_right():
     found, course = [*images(20), *POOR], epochs(FALLING[:6], FALLING[:6])
-    assert said(found, course=course)[-1] == "Next: train for longer."
+    assert said(found, course=course)[-1] == "Next: train longer."
     assert said(images(18, spread=1), course=course)[-1].endswith("More epochs would help.")
     assert said(found, course=course, reasons={"cell_a": LARGE})[-1] == (
-        "Next: train for longer; annotate 3 or more images with large cells like cell_a."
+        "Next: train longer; annotate 3 or more images with large cells like cell_a."
     )
     worse = said(images(4, spread=1), images(18, spread=1), course=course)[1]
-    assert worse.endswith("Keep using that, or train for longer.")
+    assert worse.endswith("Keep using that, or train longer.")
     over = said(images(4, spread=1), images(18, spread=1), course=epochs(FALLING[:6], np.ones(6)))[1]
     assert over.endswith("Keep using that, or train with more images.")
 
@@ -246,8 +246,8 @@ def test_a_worst_image_whose_objects_touch_is_not_taken_for_one_that_is_labelled
 @pytest.mark.parametrize(
     ("ours", "other", "told"),
     [
-        (images(18, spread=1), images(12, spread=1, seed=1), "So far better than Otsu: AP 0.90 against 0.60"),
-        (images(12, spread=1), images(18, spread=1, seed=1), "So far worse than Otsu: AP 0.60 against 0.90"),
+        (images(18, spread=1), images(12, spread=1, seed=1), "So far better than Otsu: AP 0.90 vs. 0.60"),
+        (images(12, spread=1), images(18, spread=1, seed=1), "So far worse than Otsu: AP 0.60 vs. 0.90"),
         (images(18), images(18), "So far no clear difference from Otsu"),
         (images(18), images(12, 4), ""),  # of four images it cannot be told
         (images(18, 6)[2:], images(12), ""),

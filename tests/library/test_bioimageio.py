@@ -173,13 +173,13 @@ def export(cli, home, toy_model, tmp_path):
     ("wrong", "told"),
     [
         ({"model": "brigth"}, "Did you mean 'bright'?"),
-        ({"file": "taken.zip"}, "exists already"),
+        ({"file": "taken.zip"}, "already exists"),
         ({"file": "folder.zip"}, "is a folder"),
         ({"file": "taken.zip/x.zip"}, "a file of that name, or of a folder above it, is in the way"),
         ({"file": "x.tar"}, "does not end in '.zip'"),
         ({"license": "mine"}, "'mine' is not known here. Choose one of CC-BY-4.0,"),
         ({"author": " "}, "author's name is empty"),
-        ({"author": "A/B"}, "'A/B' cannot be named so"),
+        ({"author": "A/B"}, "'A/B' is not allowed"),
         ({"image": "gone.tif"}, "gone.tif"),
         ({}, "Models of Toy cannot be exported in this format yet"),
     ],
@@ -240,7 +240,7 @@ def test_intensities_are_scaled_for_each_channel():
     ],
 )
 def test_what_the_format_has_no_words_for_is_refused(scalings):
-    with pytest.raises(LibraryError, match=r"no words for .*channel 0: .* become 0 and 1"):
+    with pytest.raises(LibraryError, match=r"cannot describe .*channel 0: .* become 0 and 1"):
         preprocessing(make_card(*scalings))
 
 

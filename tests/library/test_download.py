@@ -90,7 +90,7 @@ def test_a_broken_connection_is_taken_up_again_where_it_ended(server, target, si
 
 def test_what_an_earlier_call_left_is_kept(server, target):
     server.breaks_after = [120_000, 0]
-    with pytest.raises(DownloadError, match="broke off after 120,000 bytes"):
+    with pytest.raises(DownloadError, match="was lost after 120,000 bytes"):
         fetch(server, target)
     assert not target.exists()
     fetch(server, target)
@@ -108,7 +108,7 @@ def test_a_server_without_ranges_starts_again(server, target, part):
 def test_a_server_that_sends_another_range_is_not_believed(server, target, part):
     server.wrong_start = True
     part.write_bytes(CONTENT[:1000])
-    with pytest.raises(DownloadError, match="another part of the file"):
+    with pytest.raises(DownloadError, match="the wrong part of the file"):
         fetch(server, target)
 
 
@@ -278,7 +278,7 @@ def test_without_a_checksum_a_second_download_disturbs_no_first(server, target):
 
 def test_half_a_file_of_unknown_length_and_checksum_is_refused(server, target):
     server.sized, server.breaks_after = "", [100_000]
-    with pytest.raises(DownloadError, match="does not tell how long the file is, and nobody its checksum"):
+    with pytest.raises(DownloadError, match="does not report the length of the file, and its checksum is unknown"):
         fetch(server, target, checksum=None)
     assert not target.exists()
 
@@ -311,7 +311,7 @@ def test_a_file_that_is_no_model_by_its_size_is_not_fetched(server, target, monk
 def test_a_server_that_is_never_done_is_given_up(server, target, monkeypatch):
     monkeypatch.setattr("napari_seg_trainer.library.download.MOST_SECONDS", 0.1)
     server.pause = 0.02
-    with pytest.raises(DownloadError, match=r"has sent [\d,]+ bytes in .* it goes on from there"):
+    with pytest.raises(DownloadError, match=r"has sent [\d,]+ bytes in .* the download continues where it stopped"):
         fetch(server, target)
     monkeypatch.undo()
     server.pause = 0

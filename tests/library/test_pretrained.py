@@ -73,7 +73,7 @@ def test_an_unexpected_archive_is_refused(builtin, server, tmp_path):
 
 def test_a_damaged_download_tells_how_to_fetch_it_anew(builtin, library):
     (resolve_pretrained("2D_test", "stardist", library).folder / "weights_best.h5").unlink()
-    with pytest.raises(LibraryError, match="fetched anew"):
+    with pytest.raises(LibraryError, match="downloaded again"):
         resolve_pretrained("2D_test", "stardist", library)
 
 
@@ -155,7 +155,8 @@ def test_what_came_the_first_time_is_what_has_to_come_later(server, tmp_path, ce
     checksum = f"sha256:{hashlib.sha256(server.content).hexdigest()}"
     assert known_checksum(model.url, downloads) == checksum
     assert (
-        f"Nobody tells the checksum of the pretrained model 'cyto0'. That of the file from {model.url}" in caplog.text
+        f"The checksum of the pretrained model 'cyto0' is not published. That of the file from {model.url}"
+        in caplog.text
     )
     shutil.rmtree(first.folder)
     caplog.clear()

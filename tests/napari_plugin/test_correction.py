@@ -57,7 +57,7 @@ def suggested(viewer, qtbot, trained, folder):
 
 
 def test_the_least_sure_is_named_corrected_exported_and_trained_on(suggested, viewer, qtbot, trained):
-    assert "Looked at 2 of 2 images" in suggested.progress.line.text()
+    assert "Checked 2 of 2 images" in suggested.progress.line.text()
     assert suggested.suggest_button.isVisible()
     (finding,) = suggested.suggestions.list.findings
     assert finding.message == "dim.tif: unsure of 2; finds 9 objects."
@@ -91,7 +91,7 @@ def test_the_least_sure_is_named_corrected_exported_and_trained_on(suggested, vi
 def test_an_annotated_image_comes_with_its_labels_and_its_folder(viewer, qtbot, trained):
     widget = open_dock(viewer, SEGMENT)
     widget.correct("nuclei", "annotations_nuclei/gone")
-    qtbot.waitUntil(lambda: "any more in the folders" in widget.progress.problem.text())
+    qtbot.waitUntil(lambda: "in the training folders any more" in widget.progress.problem.text())
     widget.correct("nuclei", "annotations_nuclei/cell_01")
     qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None)
     drawn, found = (layer for layer in viewer.layers if isinstance(layer, Labels))

@@ -59,8 +59,8 @@ def test_scores_of_epochs_are_a_curve_with_the_line_to_beat(curves):
     assert curves.points()["ap50"] == [(5, 0.5), (10, 0.7)]
     assert not plot.isHidden()
     assert (plot._level.isVisible(), plot._level.value()) == (True, 0.4)
-    assert "AP to beat" in plot.head.text()
-    assert plot.toolTip().endswith("To beat: Otsu and watershed.")
+    assert "AP of the baseline" in plot.head.text()
+    assert plot.toolTip().endswith("Baseline: Otsu and watershed.")
     curves.add([scored(0.9)])  # of the model, with thresholds that suit the images: no point of this curve
     assert curves.points()["ap50"] == [(5, 0.5), (10, 0.7)]
     curves.clear()
@@ -82,7 +82,7 @@ def test_whatever_else_is_measured_has_a_curve_that_unfolds(curves, qtbot):
     assert pens[0].color() == pens[1].color() != pens[2].color()
     assert pens[0].widthF() < pens[1].widthF()
     lines = [re.sub("<[^>]+>|&nbsp;", "", line) for line in curves._others.head.text().split("<br>")]
-    assert [line.strip() for line in lines] == ["Other measures", "─ dist loss ━ validation", "─ wobble"]
+    assert [line.strip() for line in lines] == ["Other metrics", "─ dist loss ━ validation", "─ wobble"]
     head, canvas = curves._others.head, curves._others.canvas
     assert head.height() >= head.sizeHint().height()
     assert canvas.geometry().bottom() < curves._others.height() - head.fontMetrics().height()  # room for "epoch"

@@ -180,7 +180,7 @@ def test_what_is_replaced_can_be_brought_back(viewer, widget, tmp_path, export, 
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == before
     assert len(AnnotationFolder.open(folder)) == 1
     qtbot.mouseClick(widget.result.undo, LEFT)
-    qtbot.waitUntil(lambda: "Brought back 1 image" in widget.result.line.text())
+    qtbot.waitUntil(lambda: "Restored 1 image" in widget.result.line.text())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert written(aside)["a"].labels.max() == 1
     assert not widget.result.undo.isVisible()

@@ -134,7 +134,7 @@ def test_what_belongs_to_the_labels_is_proposed_and_exported(viewer, widget, dap
     np.testing.assert_array_equal(image.image, [viewer.layers["DAPI"].data, viewer.layers["actin"].data])
     assert (image.channels, image.pixel_size) == (("DAPI", "actin"), 0.325)
     assert "Wrote 1 annotated image to" in widget.result.line.text()
-    assert "(1 → 1 image). It exists already" in widget.preview.text()
+    assert "(1 → 1 image). It already exists" in widget.preview.text()
 
 
 def test_choices_follow_layers_that_are_renamed_and_removed(viewer, widget, dapi):
@@ -236,7 +236,7 @@ def test_crops_are_those_of_a_shapes_layer(viewer, widget, time_lapse, tmp_path,
 
 @pytest.mark.parametrize(
     ("verb", "replaced", "added"),
-    [("Replace them", True, True), ("Write only the new ones", False, True), ("Go back", False, False)],
+    [("Replace them", True, True), ("Write only new ones", False, True), ("Go back", False, False)],
 )
 def test_nothing_is_overwritten_without_asking(widget, time_lapse, tmp_path, export, qtbot, verb, replaced, added):
     parts = widget.form.parts.form
@@ -245,7 +245,7 @@ def test_nothing_is_overwritten_without_asking(widget, time_lapse, tmp_path, exp
     export()
     time_lapse.data = time_lapse.data + 10 * (time_lapse.data > 0)
     parts["range"]["last"].value = 3
-    assert "(2 → 4 images). 2 of them exist already" in widget.preview.text()
+    assert "(2 → 4 images). 2 of them already exist" in widget.preview.text()
     widget.result.hide()
     qtbot.mouseClick(widget.button, LEFT)
     answer(widget, qtbot, verb)
@@ -363,7 +363,7 @@ def test_a_folder_that_cannot_be_is_refused(widget, dapi, tmp_path, folder, reas
     assert reason in widget.form.form.reasons["folder"]
     assert not widget.button.isEnabled()
     widget.form.folder.value = tmp_path / "annotations_nuclei"
-    assert "annotation folder itself" in widget.form.form.reasons["folder"]
+    assert "itself an annotation folder" in widget.form.form.reasons["folder"]
 
 
 def test_what_the_disk_refuses_is_told_in_one_line(viewer, widget, dapi, tmp_path, export):
@@ -381,7 +381,7 @@ def test_what_the_disk_refuses_is_told_in_one_line(viewer, widget, dapi, tmp_pat
 
 
 def test_populations_are_names_of_folders(widget, dapi):
-    for name, bad in (("a/b", "'/'"), ("", "Say what"), ("x" * 101, "101"), ("ü-1_b", "")):
+    for name, bad in (("a/b", "'/'"), ("", "Enter what"), ("x" * 101, "101"), ("ü-1_b", "")):
         widget.form.population.value = name
         assert bad in widget.form.form.reasons.get("population", "")
         assert widget.button.isEnabled() == (not bad)

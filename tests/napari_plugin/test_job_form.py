@@ -50,7 +50,7 @@ def settled(form, qtbot):
 
     def is_settled():
         looked = form.data.is_empty() or form.data.survey is not None
-        return looked and "being read" not in form.pretrained.reason()
+        return looked and "Reading the pretrained" not in form.pretrained.reason()
 
     return lambda: qtbot.waitUntil(is_settled)
 
@@ -205,7 +205,7 @@ def test_how_long_it_takes_is_chosen(form, settled, annotation_folder):
     assert (epochs.enabled, epochs.native.placeholderText()) == (False, "measured")
     assert form.training_section.text() == "Training (about 10 minutes, batch size 8)"
     minutes.native.setText("")
-    assert red(form)["minutes"] == "Say how many minutes the training may take."
+    assert red(form)["minutes"] == "Enter how many minutes the training may take."
     assert minutes.visible
     minutes.native.setText("2.5")
     assert form.value().hyperparameters == {"minutes": 2.5}
@@ -253,7 +253,7 @@ def test_the_starter_that_finds_the_objects_is_proposed(real_look, form, settled
     assert LOWEST_RATE < float(rate.removesuffix(" (auto)")) < TUNING_RATE
     field(form, "rays").native.setText("64")
     qtbot.waitUntil(lambda: box.currentText() == "from scratch (auto)")
-    assert form.pretrained._note.text() == "Starts from scratch, as the shape of the network is given."
+    assert form.pretrained._note.text() == "Starts from scratch, because the network architecture is set."
     assert field(form, "learning_rate").native.placeholderText() == f"{RATE:g} (auto)"
     choose(box, SCRATCH)
     assert form.value().pretrained is None
@@ -280,7 +280,7 @@ def test_a_look_that_fails_leaves_it_to_the_training(real_look, form, settled, q
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     form.add_data(annotation_folder(images=3))
     settled()
-    qtbot.waitUntil(lambda: form.pretrained._note.text().startswith("What it starts from is settled when"))
+    qtbot.waitUntil(lambda: form.pretrained._note.text().startswith("The start model is chosen when"))
     assert form.pretrained.box.currentText() == AUTOMATICALLY
     assert form.reasons() == {}
 
@@ -370,7 +370,7 @@ def test_a_name_is_checked_while_it_is_typed(form, toy_model, home, qtbot):
     assert "name" not in form.reasons()
     Run.create(TrainingJob(name="brighter-2", engine="toy", data=(home,))).claim()
     qtbot.keyClicks(form.name.native, "-2")
-    assert form.reasons()["name"].startswith("A training that runs now makes a model named 'brighter-2'.")
+    assert form.reasons()["name"].startswith("A running training will make a model named 'brighter-2'.")
     qtbot.keyClicks(form.name.native, " ")
     assert "' ' is not allowed" in red(form)["name"]
     with qtbot.assertNotEmitted(form.changed):
@@ -576,7 +576,7 @@ def test_a_channel_may_have_other_names_in_other_folders(form, settled, annotati
     assert [texts(field.native) for field in fields.values()] == [
         ["choose…", "gfp", name] for name in ("DAPI", "Hoechst")
     ]
-    assert fields["gfp", "DAPI"].tooltip == "What 'nuclei' is called in the images that have gfp, DAPI."
+    assert fields["gfp", "DAPI"].tooltip == "Name of 'nuclei' in the images that have gfp, DAPI."
     choose(fields["gfp", "DAPI"], "gfp")
     choose(fields["gfp", "DAPI"], "DAPI")
     assert "gfp, Hoechst" in form.reasons()["channels"]

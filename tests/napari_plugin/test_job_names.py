@@ -41,7 +41,7 @@ def test_why_a_name_cannot_be_had(toy_model, home):
     assert name_problem("") == "Model name is empty. Use letters, digits, '-', '_' and dots."
     run = Run.create(TrainingJob(name="soon", engine="toy", data=(home,)))
     run.claim()
-    assert name_problem("soon") == "A training that runs now makes a model named 'soon'. Choose another name."
+    assert name_problem("soon") == "A running training will make a model named 'soon'. Choose another name."
     assert name_problem("soo") == ""
     run.append(Failed(message="x"))
     assert name_problem("soon") == ""

@@ -192,7 +192,7 @@ def test_models_are_deleted_only_after_a_question(library, toy_model, qtbot):
         ({"images": ("a", "b")}, "All were scored on the same 2 validation images: the scores can be compared."),
         ({"images": ("b", "d", "e")}, "'one' on 2, 'two' on 3, 1 of them in common"),
         ({"images": ("d",)}, "none of them in common"),
-        ({"scores": {}}, "It is not known on which images 'two' was scored"),
+        ({"scores": {}}, "It is unknown on which images 'two' was scored"),
     ],
 )
 def test_models_are_compared_side_by_side(library, scored_model, qtbot, other, said):
@@ -306,14 +306,14 @@ def test_models_are_scored_side_by_side_on_a_folder(library, toy_model, annotati
     told = unescape(scores.line.text())
     assert "annotations_more, 3 images" in told
     assert told.count(">1.00<") == 8
-    assert "first: AP 1.00 against 1.00 of 'second', but 3 images are too few" in told
+    assert "first: AP 1.00 vs. 1.00 of 'second', but 3 images are too few" in told
     broken = annotation_folder("annotations_broken", images=3)
     (broken / "cell_01.tif").write_bytes(b"II*\0")
     scores.score_on(broken)
     qtbot.waitUntil(scores.button.isVisible)
     told = unescape(scores.line.text())
     assert "annotations_broken, 2 images" in told
-    assert told.count("Left out: ") == told.count("cell_01.tif") == 1
+    assert told.count("Skipped: ") == told.count("cell_01.tif") == 1
     scores.score_on(annotation_folder("annotations_none").parent)
     qtbot.waitUntil(scores.button.isVisible)
     assert "no image" in unescape(scores.line.text()).lower() or "holds" in scores.line.text()

@@ -61,7 +61,7 @@ def test_work_in_the_background_returns_and_fails_in_one_line(docked, qtbot, cap
     caplog.set_level(logging.ERROR)
     in_background(owner, lambda: 1 / 0, results.append, problems.append)
     qtbot.waitUntil(lambda: len(problems) == 2)
-    assert problems[1].startswith("ZeroDivisionError: division by zero. This is a defect")
+    assert problems[1].startswith("ZeroDivisionError: division by zero. This is a bug")
     assert "Traceback" in caplog.text
 
 

@@ -400,9 +400,9 @@ def test_a_run_without_previews_says_why(view, viewer, training, qtbot):
     preview = view.preview
     assert not preview.box.isEnabled()
     assert not preview.images.isEnabled()
-    assert "the first comes when whole images are scored" in preview.box.toolTip()
+    assert "the first preview appears after the first evaluation" in preview.box.toolTip()
     training.run.append(Finished(model="nuclei", best_epoch=1))
-    qtbot.waitUntil(lambda: "kept no predictions" in preview.box.toolTip())
+    qtbot.waitUntil(lambda: "no saved predictions" in preview.box.toolTip())
     assert not preview.box.isEnabled()
 
 

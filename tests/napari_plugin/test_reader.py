@@ -180,14 +180,14 @@ def test_too_many_images_are_left_out_and_counted(viewer_model, annotation_folde
     assert len(labels.data) == 4
     ((severity, text),) = notices
     assert severity == "warning"
-    assert f"4 of 6 images in '{folder}' are open, and 2 are left out" in text
+    assert f"4 of 6 images in '{folder}' are open, and 2 are not" in text
     viewer_model.layers.clear()
     notices.clear()
     monkeypatch.setattr(stacks, "MAX_KINDS", 1)
     annotation_folder("many", 2, shape=(40, 40), prefix="odd", seed=4)
     _, (labels,) = by_type(open_folder(viewer_model, folder))
     assert len(labels.data) == 4
-    assert "and 4 are left out" in notices[0][1]
+    assert "and 4 are not" in notices[0][1]
 
 
 def test_broken_images_are_left_out_and_named(viewer_model, annotation_folder, notices):

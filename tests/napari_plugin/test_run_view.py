@@ -100,7 +100,7 @@ def test_a_training_is_followed_to_its_model(view, viewer, begin, qtbot, tmp_pat
     assert "nuclei" in ModelLibrary()
     assert [number for number, _ in view.curves.points()["val_loss"]] == [1, 2, 3, 4, 5, 6]
     first, second, third, numbers = view.scores.text().splitlines()
-    assert first == "Finds 100 of 100 objects; 0 of 100 that it finds are not real."
+    assert first == "Finds 100 of 100 objects; 0 of 100 detections are false."
     assert "Otsu and watershed" in second
     assert third == "It was still learning: in 6 epochs the validation loss fell by 83 %. More epochs would help."
     assert numbers.startswith("F1 1.00")
@@ -120,7 +120,7 @@ def test_stop_keeps_the_best(view, viewer, begin, qtbot, click):
     assert (bar.desc, bar.total) == ("Training nuclei", 1000)
     click(view.button)
     assert not view.button.isEnabled()
-    assert wait_for_end(qtbot, view).startswith("Stopped: you asked for it. Model 'nuclei' is in the library.")
+    assert wait_for_end(qtbot, view).startswith("Stopped by the user. Model 'nuclei' is in the library.")
     assert ModelLibrary().get("nuclei").card.epochs >= 2
     assert not progress._all_instances
 
@@ -134,7 +134,7 @@ def test_cancel_asks_first(view, begin, qtbot, click):
     wait_for_epochs(qtbot, view, epochs(view) + 2)
     click(view.cancel_button)
     answer(qtbot, view, "Cancel the training")
-    assert wait_for_end(qtbot, view) == "Stopped: you cancelled it. There is no model."
+    assert wait_for_end(qtbot, view) == "Cancelled by the user. No model was created."
     assert "nuclei" not in ModelLibrary()
     assert view.outcome.resume.isVisible()
     assert not view.outcome.segment.isVisible()
@@ -148,8 +148,8 @@ def test_a_killed_training_is_interrupted_and_can_go_on(view, viewer, begin, qtb
     kill(run)
     killed.touch()
     text = wait_for_end(qtbot, view)
-    assert text.startswith("Interrupted: its process is gone.")
-    assert "Resume goes on after epoch" in text
+    assert text.startswith("Interrupted: its process ended unexpectedly.")
+    assert "Resume continues after epoch" in text
     viewer.add_image(np.zeros((8, 8)))  # napari goes on
     click(view.outcome.resume)
     qtbot.waitUntil(lambda: not view.outcome.text)
@@ -180,7 +180,7 @@ def test_where_no_epoch_has_ended_there_is_nothing_to_keep(view, begin, qtbot):
 
 def test_a_failure_is_told_with_its_log(view, begin, qtbot, click):
     view.show_run(begin(epochs=3, failure="memory"))
-    assert wait_for_end(qtbot, view).startswith("The memory is full.")
+    assert wait_for_end(qtbot, view).startswith("Out of memory.")
     changed = []
     view.change.connect(changed.append)
     click(view.outcome.change)
@@ -226,7 +226,7 @@ def test_what_is_said_in_the_middle_stands_beside_the_scores(view, told, qtbot):
 
     run = told(started(), scored(1), epoch(1), Verdict(sentences=("It is still learning.",), epoch=1))
     view.show_run(run)
-    found = "Finds 90 of 100 objects; 0 of 100 that it finds are not real."
+    found = "Finds 90 of 100 objects; 0 of 100 detections are false."
     qtbot.waitUntil(lambda: view.scores.text() == f"Epoch 1: {found} It is still learning.")
     run.append(scored(2))  # what was said before still holds
     qtbot.waitUntil(lambda: view.scores.text() == f"Epoch 2: {found} It is still learning.")
@@ -277,11 +277,10 @@ def test_stages_in_words(event, text):
 def test_scores_and_ends_in_words():
     scores = {"recall50": 0.93, "precision50": 0.96, "f1_50": 0.945, "ap50": 0.9}
     assert scores_text(Evaluated(dataset="validation", images=5, scores=scores)) == (
-        "Finds 93 of 100 objects; 4 of 100 that it finds are not real. "
-        "F1 0.94, AP 0.90 at IoU 0.5, on 5 validation images."
+        "Finds 93 of 100 objects; 4 of 100 detections are false. F1 0.94, AP 0.90 at IoU 0.5, on 5 validation images."
     )
     assert scores_text(Evaluated(dataset="validation", images=1, scores={})) == ""
-    assert "begins the training anew" in interrupted_text(0)
+    assert "restarts the training from the beginning" in interrupted_text(0)
 
 
 # what comes after

@@ -281,7 +281,7 @@ def test_the_second_image_needs_no_loading_and_edits_stay(segment, wilful_model,
     wilful_model()
     image = viewer.add_image(discs(2), name="dapi")
     widget = segment("wilful")
-    assert run(widget).endswith("with loading the model.")
+    assert run(widget).endswith("including loading the model.")
     first = viewer.layers["dapi · wilful"]
     first.data[...] = 7
     image.data = discs(5)
@@ -351,7 +351,7 @@ def test_loading_can_be_stopped(segment, wilful_model, viewer, run, qtbot):
     qtbot.waitUntil(lambda: bool(processes.children()))
     qtbot.mouseClick(widget.stop_button, LEFT)
     qtbot.waitUntil(widget.stop_button.isHidden)
-    assert widget.progress.line.text() == "Stopped. Nothing was segmented yet."
+    assert widget.progress.line.text() == "Stopped before anything was segmented."
     assert len(viewer.layers) == 1
     widget.form.thresholds.fields.form.field("seconds").value = "0"
     assert run(widget).startswith("3 objects")
@@ -458,7 +458,7 @@ def test_a_folder_becomes_label_files_and_nothing_is_overwritten_unasked(segment
     qtbot.waitUntil(lambda: widget.findChild(QMessageBox) is not None)
     box = widget.findChild(QMessageBox)
     assert box.text().startswith("2 of 3 label files are already in ")
-    (others,) = [button for button in box.buttons() if button.text() == "Segment only the others"]
+    (others,) = [button for button in box.buttons() if button.text() == "Skip existing"]
     qtbot.mouseClick(others, LEFT)
     qtbot.waitUntil(lambda: widget.progress.line.text().startswith("2 objects in "))
     assert tifffile.imread(output / "cell_2_labelled.tif").max() == 0
@@ -516,7 +516,7 @@ def test_files_whose_pixel_size_is_not_known_deserve_a_look(segment, toy_model, 
     choose_folder(widget, folder, qtbot)
     assert run(widget).startswith("6 objects in 3 images in ")
     problem = unescape(widget.progress.problem.text())
-    assert "All images need a look. The pixel size is not known" in problem
+    assert "All images need a look. The pixel size is unknown" in problem
 
 
 def test_no_process_is_left_when_the_viewer_closes(segment, wilful_model, viewer, qtbot):

@@ -150,7 +150,7 @@ def test_the_running_training_is_there_again(dock, viewer, begin, qtbot):
 def test_an_earlier_training_is_opened_from_the_list(dock, begin, click, qtbot):
     run = begin(epochs=1)
     qtbot.waitUntil(lambda: run.state() == RunState.FINISHED)
-    section = next(found for found in dock.findChildren(Section) if found.text() == "Earlier trainings")
+    section = next(found for found in dock.findChildren(Section) if found.text() == "Previous trainings")
     assert dock.run_list.summaries() == ()  # nothing is read before somebody looks
     qtbot.mouseClick(section.toggleButton(), LEFT)
     qtbot.waitUntil(lambda: len(dock.run_list.summaries()) == 1)

@@ -75,10 +75,10 @@ def test_the_image_is_replaced_but_never_its_labels_or_sidecar(layers, tmp_path)
     layers.save(str(target))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     layers["nuclei"].data = LABELS * 0 + 1
-    with pytest.raises(DataError, match=r"^'a_labelled\.tif' exists already in .* Choose another name, or use Layers"):
+    with pytest.raises(DataError, match=r"^'a_labelled\.tif' already exists in .* Choose another name, or use Layers"):
         layers.save(str(target))
     (tmp_path / "a_labelled.tif").unlink()
-    with pytest.raises(DataError, match=r"^'a\.json' exists already"):
+    with pytest.raises(DataError, match=r"^'a\.json' already exists"):
         layers.save(str(target))
     before.pop(tmp_path / "a_labelled.tif")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -149,5 +149,5 @@ def test_the_dialog_of_the_file_menu_offers_it(viewer, layers, tmp_path, fill_in
     assert offered[0] == "napari-seg-trainer annotated image (*.tif)"
     # the dialog looked for 'a', and nothing appended an ending
     assert names(tmp_path) == ["a.json", "a.tif", "a_labelled.tif"]
-    with pytest.raises(DataError, match=r"^'a\.tif' exists already"):
+    with pytest.raises(DataError, match=r"^'a\.tif' already exists"):
         write_annotated(str(tmp_path / "a"), [layer.as_layer_data_tuple() for layer in layers])

@@ -58,7 +58,7 @@ def test_a_training_goes_on_once_there_is_room(engine, kib, annotation_folder, t
     )
     (error,) = (line for line in done.stderr.splitlines() if line.startswith("Error: "))
     assert "cannot be saved" in error
-    assert "No space left on device. The weights of earlier epochs are still there." in error
+    assert "No space left on device. The weights of earlier epochs are kept." in error
     assert "Traceback" not in done.stderr
     assert [line for line in done.stdout.splitlines() if line.startswith("status")] == ["status 1", "status 0"]
     told = [line.split(" of ")[0].split()[1] for line in done.stdout.splitlines() if line.startswith("epoch")]

@@ -58,7 +58,7 @@ def test_an_image_whose_name_is_no_text_is_told(toy_model, cli, annotation_folde
     said = " ".join((shown.err if words[0] != "check" else shown.out).split())
     assert shown.status == 1
     assert "caf\\udce9" in said
-    assert "is not text: some of its bytes are not UTF-8. Rename it." in said
+    assert "is not valid UTF-8. Rename it." in said
 
 
 @linux
@@ -193,7 +193,7 @@ SMALL = 'mount -t tmpfs -o size=8k tmpfs /dev/shm; exec "$@"'
 @pytest.mark.parametrize(
     ("mount", "words"),
     [
-        (NOWHERE, "there is no shared memory (Read-only file system). On Linux it is the folder /dev/shm; "),
+        (NOWHERE, "no shared memory is available (Read-only file system). On Linux it is in /dev/shm; "),
         (SMALL, "needs 0.1 MB of shared memory, more than is free."),
         ('exec "$@"', "segmented"),
     ],

@@ -55,7 +55,7 @@ def test_a_pretrained_model_is_scored_on_the_same_images(train):
     assert (first.name, second.name) == ("the model 'old'", "Otsu and watershed")
     assert first.scores == told(run, Evaluated)[-1].scores
     (verdict,) = told(run, Verdict)
-    assert verdict.sentences[0] == "Finds 100 of 100 objects; 0 of 100 that it finds are not real."
+    assert verdict.sentences[0] == "Finds 100 of 100 objects; 0 of 100 detections are false."
     assert "of the model 'old', but 1 image is too few to tell which is better" in verdict.sentences[1]
     assert "of Otsu and watershed, but 1 image is too few to tell which is better" in verdict.sentences[2]
     model = ModelLibrary().get("new")

@@ -75,11 +75,11 @@ def test_the_best_epoch_is_the_one_with_the_lowest_loss(make_run, losses, best, 
 @pytest.mark.parametrize(
     ("losses", "told"),
     [
-        ([(3, 3), (2, NAN)], "the validation loss of epoch 2 is no number"),
-        ([(3, 3), (NAN, 2)], "the training loss of epoch 2 is no number"),
-        ([(3, 3), (2, 2), (math.inf, 2)], "the training loss of epoch 3 is no number"),
+        ([(3, 3), (2, NAN)], "the validation loss of epoch 2 is not a number"),
+        ([(3, 3), (NAN, 2)], "the training loss of epoch 2 is not a number"),
+        ([(3, 3), (2, 2), (math.inf, 2)], "the training loss of epoch 3 is not a number"),
         ([(3, 3), (2, 2), (3001, 4)], "the training loss of epoch 3 is 3e+03, that of the first was 3"),
-        ([(NAN, NAN)], "the training loss of epoch 1 is no number"),
+        ([(NAN, NAN)], "the training loss of epoch 1 is not a number"),
     ],
 )
 def test_losses_that_make_no_sense_end_the_training_and_the_epochs_before_count(make_run, losses, told):
@@ -93,7 +93,7 @@ def test_losses_that_make_no_sense_end_the_training_and_the_epochs_before_count(
     assert context.last_epoch == len(epochs(run)) == last - 1
     assert context.best_epoch == (last - 1 or None)
     assert [event.message for event in run.events() if isinstance(event, Log)] == [
-        f"The training ends: {context.diverged}."
+        f"The training stops: {context.diverged}."
     ]
     again = begin(run)
     assert (again.first_epoch, again.diverged) == (last, "")
@@ -272,7 +272,7 @@ def test_a_broken_checkpoint_is_an_error_for_the_user(make_run, content):
     run = make_run()
     run.checkpoint_folder.mkdir()
     (run.checkpoint_folder / "state.json").write_text(content)
-    with pytest.raises(RunError, match="Start the training anew"):
+    with pytest.raises(RunError, match="Start a new training"):
         RunContext(run, 4, 1)
 
 

@@ -134,7 +134,7 @@ def test_a_cancelled_run_can_be_kept_after_all(begun):
 
 def test_what_cannot_be_kept(begun, job):
     run = begun(epochs_=1000)
-    with pytest.raises(RunError, match=r"is running\. Stop it instead: that keeps its best epoch\."):
+    with pytest.raises(RunError, match=r"is running\. Stop it instead, which keeps its best epoch\."):
         keep(run)
     cancel(run)
     done = Run.create(job("done", epochs=1))
@@ -143,11 +143,11 @@ def test_what_cannot_be_kept(begun, job):
         keep(done)
     early = Run.create(job("early", failure="disk"))
     train_run(early)
-    with pytest.raises(RunError, match="has no epoch to keep: none had ended"):
+    with pytest.raises(RunError, match="has no completed epoch to keep"):
         keep(early)
     never = Run.create(job("never", epochs=1, losses=[float("nan")]))
     train_run(never)
-    with pytest.raises(RunError, match="has no epoch to keep"):
+    with pytest.raises(RunError, match="has no completed epoch to keep"):
         keep(never)
 
 
@@ -172,7 +172,7 @@ def test_other_images_do_not_teach_a_resumed_run(begun, annotation_folder):
     kill(run)
     annotation_folder(images=1, prefix="new", seed=5)
     resume(run)
-    with pytest.raises(RunError, match=r"not those that the run began with \(4 then, 5 now\)"):
+    with pytest.raises(RunError, match=r"have changed since the run began \(4 then, 5 now\)"):
         wait_for(run)
     assert read_state(run) is not None
 
@@ -245,7 +245,7 @@ def test_a_cancelled_run_makes_no_model_and_can_go_on(begun, home):
     run = begun(seconds=0.4)
     last = cancel(run, timeout=patience.SECONDS)
     assert isinstance(last, Stopped)
-    assert (last.model, last.best_epoch, last.reason) == (None, epochs(run)[-1], "you cancelled it")
+    assert (last.model, last.best_epoch, last.reason) == (None, epochs(run)[-1], "cancelled by the user")
     assert run.events()[-1] == last
     assert run.state() == RunState.STOPPED
     assert not ModelLibrary().names()
@@ -307,7 +307,7 @@ def test_a_training_on_another_computer_is_asked_only(make_run, sleeper):
     there = run.process().replace(host="workstation-7", machine="another")
     (run.folder / "process.json").write_text(there.model_dump_json())
     (run.folder / HEART_FILE).touch()
-    with pytest.raises(RunError, match="'workstation-7' and has not answered"):
+    with pytest.raises(RunError, match="'workstation-7' and has not responded"):
         cancel(run, timeout=0.1)
     assert run.stop_requested() == "discard"
     assert sleeper.poll() is None

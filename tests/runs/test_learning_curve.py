@@ -18,7 +18,7 @@ from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import Finished, Log, Progress, Stopped, Verdict
 from testkit.patience import wait_until
 
-HELPS = "More images would help: with a half of them AP was 0.50, with all 1.00 (difference +0.50 to +0.50)."
+HELPS = "More images would help: with half of them, AP was 0.50, with all, 1.00 (difference +0.50 to +0.50)."
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_training_tells_whether_more_images_would_help(train_here):
     assert model.card.verdict == verdict(run)
     assert model.card.scores["ap50"] == 1.0
     page = (model.folder / "report.html").read_text(encoding="utf-8")
-    assert "With fewer images" in page
+    assert "Learning curve" in page
     for images, recall in ((2, 0.5), (4, 0.5), (8, 1.0)):
         assert f"<tr><td>{images}</td><td>1.000</td><td>{recall:.3f}</td>" in page
 
@@ -81,7 +81,7 @@ def test_it_is_off_unless_it_is_asked_for(train_here):
     assert not stages(run)
     assert "ore images" not in " ".join(verdict(run))
     assert not (run.folder / "learning_curve.json").exists()
-    assert "With fewer images" not in (ModelLibrary().get("nuclei").folder / "report.html").read_text(encoding="utf-8")
+    assert "Learning curve" not in (ModelLibrary().get("nuclei").folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("images", "parts", "told"), [(3, 0, "3 training images cannot be halved"), (7, 1, "hardly")])
@@ -175,5 +175,5 @@ def test_an_engine_that_fails_on_a_part_costs_the_curve_only(trained):
     assert learn_curve(context, run, Failing, task, data) is None
     told = run.events()[-1]
     assert isinstance(told, Log)
-    assert told.message == ("The learning curve broke off (ValueError: too little). The model is made without it.")
+    assert told.message == ("The learning curve failed (ValueError: too little). The model is created without it.")
     assert not (run.folder / "learning_curve").exists()

@@ -95,7 +95,7 @@ def test_it_ends_when_it_no_longer_improves(make_run, clock):
     assert rates[-1] < 0.05
     assert context.has_all_epochs
     assert told(run) == [
-        "It hardly improves any more after epoch 40: the learning rate falls from now on, and epoch 67 is the last."
+        "Little improvement after epoch 40: the learning rate now decreases, and epoch 67 is the last."
     ]
     started = next(event for event in run.events() if isinstance(event, Started))
     assert (started.epochs, started.is_limit) == (MOST, True)

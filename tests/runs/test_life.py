@@ -143,9 +143,9 @@ def test_of_another_computer_the_heart_tells(make_run, sleeper, locks):
     heart = run.folder / HEART_FILE
     heart.touch()
     assert (run.state(), run.is_doubtful()) == (RunState.RUNNING, True)
-    with pytest.raises(RunError, match=f"less than {DEAD_SECONDS:g} seconds old.*wait as long, or add --force"):
+    with pytest.raises(RunError, match=f"less than {DEAD_SECONDS:g} seconds ago.*wait that long, or add --force"):
         delete_run(run)
-    with pytest.raises(RunError, match="and has not answered yet"):
+    with pytest.raises(RunError, match="and has not responded yet"):
         cancel(run, timeout=0.1)
     assert sleeper.poll() is None
     past = time.time() - DEAD_SECONDS - 1
@@ -259,6 +259,6 @@ def test_a_training_that_was_taken_for_dead_writes_no_more(home, toy, undrawn, a
     elsewhere(run)
     training.join(SECONDS)
     assert isinstance(outcome[0], Failed)
-    assert "is trained by another process by now" in outcome[0].message
+    assert "has been taken over by another process" in outcome[0].message
     assert not any(isinstance(event, Failed) for event in run.events())
     assert run.process().machine == "another"

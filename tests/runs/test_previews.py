@@ -141,7 +141,7 @@ def test_a_folder_that_cannot_be_made_is_told_once(make_run, warned):
     previews_folder(run).write_text("in the way")
     write(run, prepared(2), 1, 2, MODEL, warn=warned)
     assert len(warned) == 1
-    assert warned[0].startswith("No more previews are kept")
+    assert warned[0].startswith("No more previews are saved")
     assert "File exists" in warned[0]
     assert Previews(run).index() is None
 

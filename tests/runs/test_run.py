@@ -75,7 +75,7 @@ def test_a_zombie_is_dead(make_run, sleeper):
     ("last", "state"),
     [
         (FINISHED, RunState.FINISHED),
-        (Stopped(reason="you asked for it", model="nuclei", best_epoch=1), RunState.STOPPED),
+        (Stopped(reason="stopped by the user", model="nuclei", best_epoch=1), RunState.STOPPED),
         (Failed(message="The disk is full."), RunState.FAILED),
     ],
 )

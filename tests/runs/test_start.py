@@ -40,7 +40,7 @@ def test_the_starter_that_finds_the_objects_is_chosen(home):
     assert chosen.reason.endswith(" objects drawn in 4 training images.")
     found, drawn = (int(word) for word in chosen.reason.split() if word.isdecimal() and word != "4")
     assert 0.7 * drawn < found <= drawn
-    assert told[-1] == ("looking for a model to start from", 1, 1)
+    assert told[-1] == ("choosing the model to start from", 1, 1)
 
 
 def test_where_it_finds_none_the_training_starts_from_scratch(home, annotation_folder):
@@ -71,7 +71,7 @@ def negatives(tmp_path):
 def test_dark_objects_are_found_where_the_contrast_is_inverted(home, negatives):
     chosen, _ = start(data=(negatives,))
     assert (chosen.model.name, chosen.inverted) == ("nuclei_fluorescence", True)
-    assert chosen.reason.endswith(" objects drawn in 4 training images, once their contrast is inverted.")
+    assert chosen.reason.endswith(" objects drawn in 4 training images, after inverting the contrast.")
     assert chosen.found > 0.7
     as_they_are, _ = start(data=(negatives,), hyperparameters={"inverted": False})
     assert as_they_are.model is None
@@ -96,10 +96,10 @@ def test_a_training_begins_with_the_negative_of_a_model_and_keeps_most_of_it(tra
         (
             {"channels": ("dapi", "gfp")},
             {},
-            "Starts from scratch: no built-in model knows images of 2 channels like these.",
+            "Starts from scratch: no built-in model fits images of 2 channels.",
         ),
-        ({"shape": (400, 400), "radius": 90}, {}, "Starts from scratch: no built-in model knows images like these."),
-        ({}, {"rays": 32}, "Starts from scratch, as the shape of the network is given."),
+        ({"shape": (400, 400), "radius": 90}, {}, "Starts from scratch: no built-in model fits these images."),
+        ({}, {"rays": 32}, "Starts from scratch, because the network architecture is set."),
     ],
 )
 def test_what_no_starter_suits_starts_from_scratch(home, annotation_folder, fields, given, reason):
@@ -175,5 +175,5 @@ def test_a_job_of_before_stays_what_it_was(given, kept):
 
 @pytest.mark.parametrize("name", ["auto", "Scratch"])
 def test_no_model_is_called_so(home, name):
-    with pytest.raises(Exception, match="it says how a training starts"):
+    with pytest.raises(Exception, match="it is reserved"):
         ModelLibrary().check_new_name(name)

@@ -38,7 +38,7 @@ def test_the_finished_model_is_scored_on_them(train, annotation_folder):
     assert tested.scores["precision50"] == pytest.approx(40 / 48)
     (verdict,) = (event for event in run.events() if isinstance(event, Verdict))
     assert verdict.sentences[1] == (
-        "On 3 test images, by which nothing was chosen: finds 100 of 100 objects; 17 of 100 that it finds are not real "
+        "On 3 test images, never used for model selection: finds 100 of 100 objects; 17 of 100 detections are false "
         "(AP 0.83)."
     )
     card = ModelLibrary().get("nuclei").card

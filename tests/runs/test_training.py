@@ -69,7 +69,7 @@ def test_an_engine_for_stacks_alone_is_not_given_images(here, monkeypatch):
     of_stacks = replace(engine_spec("toy"), axes=("ZYX",))
     monkeypatch.setattr("napari_seg_trainer.runs.trainer.engine_spec", lambda _id: of_stacks)
     _, last = here(epochs=1)
-    assert last == Failed(message="Toy is trained on ZYX, and the images are YX.", time=last.time)
+    assert last == Failed(message="Toy is for ZYX, and the images are YX.", time=last.time)
 
 
 # from the job to the model
@@ -205,10 +205,10 @@ def test_what_the_images_decided_stays_when_a_run_goes_on(home, toy, undrawn, an
     ("hyperparameters", "told"),
     [
         ({"failure": "bug"}, "ValueError: first line"),
-        ({"failure": "memory"}, "memory is full"),
+        ({"failure": "memory"}, "Out of memory"),
         ({"failure": "disk"}, "no space left"),
-        ({"losses": [float("nan")] * 3}, "loss of epoch 1 is no number; train with a learning rate below"),
-        ({"losses": [float("inf")] * 3}, "loss of epoch 1 is no number; train with a learning rate below"),
+        ({"losses": [float("nan")] * 3}, "loss of epoch 1 is not a number; train with a learning rate below"),
+        ({"losses": [float("inf")] * 3}, "loss of epoch 1 is not a number; train with a learning rate below"),
         ({"failure": "export"}, "no model can be made of it"),
     ],
 )
@@ -228,7 +228,7 @@ def test_a_failure_is_one_line_and_leaves_nothing_in_the_library(here, home, hyp
 def test_a_loss_that_is_no_number_ends_the_training_and_the_best_epoch_before_is_the_model(here, home):
     run, last = here(epochs=9, losses=[3.0, 2.0, float("nan"), 1.0])
     assert isinstance(last, Stopped)
-    assert "loss of epoch 3 is no number; train with a learning rate below 0.0003, and check" in last.reason
+    assert "loss of epoch 3 is not a number; train with a learning rate below 0.0003, and check" in last.reason
     assert (last.best_epoch, in_library(home)) == (2, [run.job.name])
     assert [event.epoch for event in run.events() if isinstance(event, EpochEnded)] == [1, 2]
 
@@ -349,7 +349,7 @@ def test_ctrl_c_only_stops_watching(begun, command):
         cli.send_signal(signal.SIGINT)
         _, said = cli.communicate(timeout=patience.SECONDS)
     assert cli.returncode == 130
-    assert said.startswith("The training goes on.")
+    assert said.startswith("The training continues.")
     assert len(said.splitlines()) == 1
     assert run.state() == RunState.RUNNING
 

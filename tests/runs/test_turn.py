@@ -55,7 +55,7 @@ def test_who_waits_can_be_stopped(first, begin, keep):
     if keep:
         second.request_stop()
         wait_until(lambda: second.outcome() is not None)
-        assert "waited" in second.outcome().reason
+        assert "waiting" in second.outcome().reason
     else:
         cancel(second)
     last = second.outcome()

@@ -39,7 +39,7 @@ def test_the_end_names_the_worst_image_its_reason_and_what_to_annotate(train, an
     *_, worst, following = verdicts(run)[-1].sentences
     assert worst.startswith("Worst: validation/other_01 (")
     assert "; out of focus: " in worst
-    assert following == "Next: leave blurred images like validation/other_01 out, or annotate 3 or more of them."
+    assert following == "Next: remove blurred images like validation/other_01, or annotate 3 or more of them."
     assert ModelLibrary().get("nuclei").card.verdict[-2:] == (worst, following)
 
 
@@ -57,9 +57,9 @@ def test_in_the_middle_it_speaks_where_there_is_something_new(scored):
     assert final.epoch is None
     assert [(verdict.epoch, verdict.sentences[0].split(":")[0]) for verdict in interim] == [
         (10, "It is still learning"),
-        (16, "It hardly learns any more"),
+        (16, "The validation loss has plateaued"),
     ]
-    difference = "So far no clear difference from Otsu and watershed: AP 1.00 against 1.00 (difference"
+    difference = "So far no clear difference from Otsu and watershed: AP 1.00 vs. 1.00 (difference"
     assert all(verdict.sentences[1].startswith(difference) for verdict in interim)
     events = run.events()
     assert all(isinstance(events[events.index(verdict) - 1], EpochEnded) for verdict in interim)
@@ -75,7 +75,7 @@ def test_a_terminal_shows_it_beside_the_epoch(scored, cli):
     assert lines[place + 1].startswith("           It is still learning: ")
     assert lines[place + 2].startswith("           So far no clear difference")
     assert lines[place + 4].startswith("epoch  11 of 11")
-    assert "Finds 100 of 100 objects; 0 of 100 that it finds are not real." in lines[place + 5 :]
+    assert "Finds 100 of 100 objects; 0 of 100 detections are false." in lines[place + 5 :]
     told = [line for line in cli("follow", run.id, "--json").out.splitlines() if '"verdict"' in line]
     assert ['"epoch":10' in line for line in told] == [True, False]
 

@@ -32,7 +32,7 @@ EVENTS = (
     Evaluated(dataset="validation", images=2, scores={"ap50": 0.75}),
     Log(message="Zellkerne größer als 10 µm\n\u2028second line", level="warning"),
     Finished(model="nuclei", best_epoch=7),
-    Stopped(reason="you asked for it", model=None, best_epoch=None),
+    Stopped(reason="stopped by the user", model=None, best_epoch=None),
     Failed(message="Image 'a.tif' is missing."),
 )
 

@@ -29,7 +29,7 @@ def test_a_job_survives_json():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"data": []}, "names no data"),
+        ({"data": []}, "has no data"),
         ({"name": "a/b"}, "'/' is not allowed"),
         ({"name": ""}, "empty"),
         ({"name": None}, "name"),

@@ -95,7 +95,7 @@ def test_every_parameter_of_stardist_has_a_field_of_its_own_kind_and_a_tooltip()
         ({"odd": 4}, "odd", "Odd: take an odd number."),
         ({"sizes": "x"}, "sizes", "Sizes: Input should be a valid tuple."),
         ({"mode": "fast"}, "", "fast goes without flips."),
-        ({"nonsense": 1}, "nonsense", "'nonsense' is not a parameter here."),
+        ({"nonsense": 1}, "nonsense", "'nonsense' is not a parameter of this engine."),
         ({"needed": None}, "needed", "Needed must be a number."),
     ],
 )

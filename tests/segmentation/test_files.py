@@ -60,7 +60,7 @@ def test_planes_among_which_the_user_chooses_are_channels(toy_model, tmp_path):
     bright[10:30, 10:30] = 200
     tifffile.imwrite(tmp_path / "a.tif", np.stack([bright // 9, bright]), photometric="minisblack")
     (result,) = segment_files(toy_model(), [tmp_path / "a.tif"], tmp_path / "none")
-    assert "has 2 planes and does not tell what they are" in result.problem
+    assert "has 2 planes without information on what they are" in result.problem
     (result,) = segment_files(toy_model("other"), [tmp_path / "a.tif"], tmp_path / "out", SegmentRequest(use=("1",)))
     assert result.objects == 1
 
@@ -79,7 +79,7 @@ def test_nothing_is_overwritten_without_asking(toy_model, images, tmp_path):
     kept = tmp_path / "out" / "cell_01_labelled.tif"
     kept.parent.mkdir()
     kept.write_text("mine")
-    with pytest.raises(DataError, match=r"cell_01_labelled\.tif' exists already"):
+    with pytest.raises(DataError, match=r"cell_01_labelled\.tif' already exists"):
         list(segment_files(model, images, kept.parent))
     assert (os.listdir(kept.parent), kept.read_text()) == ([kept.name], "mine")
     list(segment_files(model, images, kept.parent, overwrite=True))
@@ -88,14 +88,14 @@ def test_nothing_is_overwritten_without_asking(toy_model, images, tmp_path):
 
 def test_true_labels_beside_the_images_are_safe(toy_model, images):
     before = [truth(path).tobytes() for path in images]
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         list(segment_files(toy_model(), images, images[0].parent))
     assert [truth(path).tobytes() for path in images] == before
 
 
 def test_two_images_of_one_name_are_refused(toy_model, images, annotation_folder, tmp_path):
     other = annotation_folder("other", 1, seed=3) / "cell_00.tif"
-    with pytest.raises(DataError, match="Two images would both become"):
+    with pytest.raises(DataError, match="Two images would both be saved as"):
         list(segment_files(toy_model(), [*images, other], tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
@@ -140,7 +140,7 @@ def test_what_is_done_is_not_taken_for_another_image_of_its_name(images, annotat
     other = annotation_folder("other", 1, seed=3) / "cell_00.tif"
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "cell_00_labelled.tif").touch()
-    with pytest.raises(DataError, match="Two images would both become"):
+    with pytest.raises(DataError, match="Two images would both be saved as"):
         without_labels([*images, other], tmp_path / "out")
 
 

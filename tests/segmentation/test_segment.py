@@ -117,9 +117,9 @@ def test_an_engine_that_is_not_there_is_named(toy_model, bright):
         (0.5, 0.5, ""),
         (0.5, 2.0, ""),
         (0.5, 0.125, ""),
-        (0.5, 2.1, "trained at 0.5 µm: the image is enlarged 4.2-fold. Are both right?"),
-        (0.5, 0.1, "trained at 0.5 µm: the image is shrunk 5-fold. Are both right?"),
-        (0.5, None, "The pixel size is not known: the image is taken as it is. The model was trained at 0.5 µm."),
+        (0.5, 2.1, "trained at 0.5 µm: the image is enlarged 4.2-fold. Are both correct?"),
+        (0.5, 0.1, "trained at 0.5 µm: the image is shrunk 5-fold. Are both correct?"),
+        (0.5, None, "The pixel size is unknown: the image is not rescaled. The model was trained at 0.5 µm."),
     ],
 )
 def test_a_pixel_size_that_is_far_off_or_unknown_is_told(toy_model, models, own, told):

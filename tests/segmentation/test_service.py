@@ -233,7 +233,7 @@ def test_a_failure_is_one_line_and_the_process_stays(wilful_model, service, imag
     before = workers()
     for failure, error, told in [
         ("bad image", DataError, r"^This image is bad. Take another.$"),
-        ("memory", DataError, r"^The memory is full. Segment a part of image 'a.tif', or close other programs.$"),
+        ("memory", DataError, r"^Out of memory. Segment a part of image 'a.tif', or close other programs.$"),
         ("bug", EngineError, r"^Wilful cannot segment image 'a.tif' \(ValueError: first line\). The details are in '"),
     ]:
         with pytest.raises(error, match=told) as caught:
@@ -259,7 +259,7 @@ def test_a_process_that_ends_is_told_and_replaced(wilful_model, service, image):
     model = wilful_model()
     for exits, how in [
         ("by itself", "exit status 3"),
-        ("killed", "SIGKILL, as when the memory is full"),
+        ("killed", "SIGKILL, possibly out of memory"),
         ("segmentation fault", "SIGSEGV"),
     ]:
         with pytest.raises(EngineError) as caught:

@@ -108,7 +108,7 @@ class AnnotatedImage:
         image, labels, sidecar = _targets(folder, self.stem)
         taken = [path.name for path in (image, labels, sidecar) if os.path.lexists(path)]
         if taken and not overwrite:
-            raise DataError(f"{taken[0]!r} exists already in '{folder}'. Choose another name, or allow overwriting.")
+            raise DataError(f"{taken[0]!r} already exists in '{folder}'. Choose another name, or allow overwriting.")
         inner = next((path.name for path in (image, labels, sidecar) if os.path.isdir(path)), None)
         if inner is not None:
             raise DataError(f"'{inner}' in '{folder}' is a folder. Choose another name.")

@@ -73,7 +73,7 @@ def _interpolated(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
         yield _error(
             "interpolated-mask",
             f"The mask has {stray} specks along the borders of its {count} objects, as when it was enlarged, shrunk or "
-            "turned with interpolation. Make it again without interpolation (nearest neighbour).",
+            "turned with interpolation. Create it again without interpolation (nearest neighbour).",
         )
 
 
@@ -87,7 +87,7 @@ def _wrapped(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
         label = int(objects.labels[several.argmax()])
         yield _error(
             "wrapped-numbers",
-            f"The numbers begin anew after 255: {int(several.sum())} of them, such as {label}, are on two objects or "
+            f"The labels restart after 255: {int(several.sum())} of them, such as {label}, are on two objects or "
             "more, as the mask was saved with 8 bits. Save it again with 16 bits.",
             label,
         )
@@ -106,7 +106,7 @@ def _turned(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
     fits = {how: fit(pixels, turn(mask)) for how, turn in turns.items()}
     how = max(fits, key=lambda name: fits[name])
     if fits[how] >= max(_FITS, own + 0.3):
-        message = f"The mask does not fit its image; it does when {how}. Save it as the image lies."
+        message = f"The mask does not fit its image; it does when {how}. Save it in the same orientation as the image."
         # a few large objects may do so by chance
         severity = Severity.ERROR if len(objects.labels) >= _MANY else Severity.WARNING
         yield Finding(severity=severity, code="turned-mask", message=message)

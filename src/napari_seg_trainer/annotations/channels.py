@@ -9,8 +9,8 @@ from napari_seg_trainer.schema.model_card import ModelCard, ModelChannel
 Names = Sequence[str]
 """What a channel may be called; the first is its own name, and the others count where there is none of that name."""
 _WAY_OUT = (
-    "Say what {0!r} is called there (--channel '{0}={1}', or below the channel in the training form), or train on "
-    "channels that all images have."
+    "Give the name of {0!r} in those images (--channel '{0}={1}', or below the channel in the training form), or "
+    "train on channels that all images have."
 )
 
 
@@ -114,7 +114,8 @@ def _numbered_place(number: int, available: Sequence[str], where: str) -> int:
     if number < len(available):
         return number
     raise DataError(
-        f"Image {where!r} has {len(available)} channel(s), so there is no channel {number}. Counting begins at 0."
+        f"Image {where!r} has {len(available)} channel(s), so there is no channel {number}. Channels are counted "
+        "from 0."
     )
 
 

@@ -64,11 +64,13 @@ def _values(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
         finite = np.isfinite(plane) if plane.dtype.kind == "f" else np.True_
         if not finite.all():
             count = int(plane.size - finite.sum())
-            message = f"Channel {name!r} has {count} pixels that are not numbers (NaN or infinite). They count as dark."
+            message = (
+                f"Channel {name!r} has {count} pixels that are not numbers (NaN or infinite). They are treated as dark."
+            )
             y, x = np.argwhere(~finite)[0].tolist()
             yield _warning("not-a-number", message, position=(y, x))
         elif plane.min() == plane.max():
-            message = f"Channel {name!r} has the same value everywhere. Check that the right channel was exported."
+            message = f"Channel {name!r} has the same value everywhere. Check that the correct channel was exported."
             yield _warning("constant-channel", message)
 
 
@@ -79,7 +81,7 @@ def _negative(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
 
 
 def _empty(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
-    yield _warning("empty-mask", "The mask has no object. That is fine only if the image shows none.")
+    yield _warning("empty-mask", "The mask has no objects. That is fine only if the image shows none.")
 
 
 def _is_class_mask(objects: Objects) -> bool:
@@ -96,7 +98,7 @@ def _class_mask(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
     pieces, count = len(objects.pieces.areas), len(objects.labels)
     labels = "a single label" if count == 1 else f"only {count} labels"
     way_out = (
-        "Give each object a number of its own (in Fiji: Analyze Particles, Count Masks; in napari: fill each object "
+        "Give each object its own number (in Fiji: Analyze Particles, Count Masks; in napari: fill each object "
         "with a new label)."
     )
     message = f"The mask has {labels} for {pieces} separate objects, as black-and-white masks do. {way_out}"
@@ -125,14 +127,14 @@ def _tiny(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
         label, area = int(objects.labels[i]), int(objects.areas[i])
         message = (
             f"Object {label} has only {_pixels(area)}, where {median:.0f} are usual in this image. "
-            "Erase it if it is a stray stroke."
+            "Erase it if it is a stray mark."
         )
         yield _warning("tiny-object", message, label, objects.position(int(i) + 1))
 
 
 def _forgotten(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
     for spot in bright_spots(image.image, objects):
-        message = f"A bright spot of {_pixels(spot.area)} has no label. Label it if it is a forgotten object."
+        message = f"A bright spot of {_pixels(spot.area)} has no label. Label it if it is an object."
         yield _warning("unlabelled-object", message, position=spot.position)
 
 

@@ -192,7 +192,7 @@ class _Summary:
         for path, other in found if len(found) > 1 else ():
             message = (
                 f"The masks of {len(found)} images fit other images than their own, such as that of {path.name!r} the "
-                f"image {other.name!r}. They may have been exchanged or renamed: give each image its own."
+                f"image {other.name!r}. They may have been swapped or renamed: give each image its own mask."
             )
             yield Finding(severity=Severity.ERROR, code="exchanged-masks", message=message, file=path)
 
@@ -206,19 +206,19 @@ class _Summary:
         count = self.groups.total()
         if count <= 1:
             there = "There is only 1 usable image" if count else "There is no usable image"
-            message = f"{there}; training needs at least 2, one to learn from and one to check on. Annotate more."
+            message = f"{there}; training needs at least 2, one for training and one for validation. Annotate more."
             yield Finding(severity=Severity.ERROR, code="too-few-images", message=message)
         elif len(self.groups) == 1:
             message = (
-                f"All {count} images come from one field of view ({next(iter(self.groups))!r}), so none is left to "
-                "validate on. Add an image of another field."
+                f"All {count} images come from one field of view ({next(iter(self.groups))!r}), so none is left for "
+                "validation. Add an image of another field."
             )
             yield Finding(severity=Severity.ERROR, code="one-field-of-view", message=message)
         elif count < ENOUGH_IMAGES:
             message = f"Only {count} images: the model may overfit. Aim at {ENOUGH_IMAGES} or more."
             yield Finding(severity=Severity.WARNING, code="too-few-images", message=message)
         if count and not self.objects:
-            message = "No mask has an object, so there is nothing to learn. Export the labels again."
+            message = "No mask has an object, so there is nothing to train on. Export the labels again."
             yield Finding(severity=Severity.ERROR, code="all-masks-empty", message=message)
 
     def _channel_sets(self) -> Iterator[Finding]:
@@ -229,7 +229,8 @@ class _Summary:
             if names != usual:
                 message = (
                     f"The channels of {_named(files)} are {', '.join(names)}; usual in this data are "
-                    f"{', '.join(usual)}. Name the same stain alike, or let the training know its other name."
+                    f"{', '.join(usual)}. Use the same name for the same stain, or give the other name in the "
+                    "training form."
                 )
                 yield Finding(severity=Severity.WARNING, code="channels-differ", message=message, file=files[0])
 
@@ -257,7 +258,7 @@ class _Summary:
             if not 1 / MAX_SCALE <= size / usual <= MAX_SCALE:
                 message = (
                     f"The pixel size of {_named(files)} is {size:g} µm, but {usual:g} µm is usual in this data. "
-                    "Correct the one that is wrong."
+                    "Correct the wrong one."
                 )
                 yield Finding(severity=Severity.ERROR, code="pixel-size-odd", message=message, file=files[0])
 

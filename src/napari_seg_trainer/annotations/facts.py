@@ -171,11 +171,11 @@ class Looked:
         found = [finding.replace(file=self.pair.image) for finding in self.facts.findings]
         if np.dtype(self.facts.labels_dtype).kind == "f":
             name = self.pair.labels.name
-            message = f"{name!r} keeps its labels as decimal numbers. They are whole, so it can be used as it is."
+            message = f"{name!r} keeps its labels as decimal numbers. They are whole numbers, so it can be used."
             found.append(_finding(Severity.WARNING, "decimal-labels", message, self.pair.labels))
         if self.facts.older_masks:
             newest, others = self.pair.labels.name, " and ".join(map(repr, self.facts.older_masks))
-            message = f"{newest!r} is newer than {others} and differs, so it counts. Delete the mask that is wrong."
+            message = f"{newest!r} is newer than {others} and differs, so it is used. Delete the wrong mask."
             found.append(_finding(Severity.WARNING, "older-mask", message, self.pair.labels))
         return sorted(found, key=lambda finding: -finding.severity)
 

@@ -62,7 +62,7 @@ class AnnotatedPair(Pair):
             if image.data.shape != (1, *size):
                 raise DataError(
                     f"'{path}' has {len(image.data)} channel(s) of {size_text(image.data.shape[1:])}, where each file "
-                    f"of {self.stem!r} is to have one of {size_text(size)}. Save its channels alike."
+                    f"of {self.stem!r} is to have one of {size_text(size)}. Save its channels in the same format."
                 )
         told = [image.channels[0] for image in images]
         own = [channel_in_name(path) if name == unnamed(0) else name for path, name in zip(paths, told, strict=True)]
@@ -122,7 +122,9 @@ class AnnotatedPair(Pair):
         if size != mask_size:
             way_out = "Export the pair again or remove one of them."
             if size == mask_size[::-1]:
-                way_out = "Its rows and columns are exchanged (transposed): save it as the image lies."
+                way_out = (
+                    "Its rows and columns are exchanged (transposed): save it in the same orientation as the image."
+                )
             raise DataError(
                 f"Image '{self.image}' is {size_text(size)} but its mask {self.labels.name!r} is "
                 f"{size_text(mask_size)}. {way_out}"
@@ -133,7 +135,7 @@ class AnnotatedPair(Pair):
             place = self.sidecar.name if self.sidecar else self.image.name
             raise DataError(
                 f"Image '{self.image}' has {len(image.data)} channels but {place!r} names {_listed(channels)}. "
-                "Give each channel one name of its own."
+                "Give each channel its own name."
             )
         return AnnotatedImage(
             image=image.data,

@@ -170,9 +170,9 @@ def _channel_axis(path: Path, data: NDArray[Any], axes: str, known: int | None) 
         )
     if known is not None and count != known:
         raise UntoldPlanes(
-            f"'{path}' has {count} planes and does not tell what they are. If they are channels, put their names into "
-            f"a file '{FOLDER_CHANNELS}' beside it, such as {example_names(count)}; if slices or frames, export single "
-            "ones."
+            f"'{path}' has {count} planes without information on what they are. If they are channels, list their "
+            f"names in a file '{FOLDER_CHANNELS}' next to it, such as {example_names(count)}; if they are slices or "
+            "frames, export single ones."
         )
     return smallest
 
@@ -193,7 +193,7 @@ def _refuse_planes(path: Path, pixels: Pixels, data: NDArray[Any], axes: str) ->
             f"Mask '{path}' is a colour picture, so objects have no numbers. Save a label image (16-bit grey)."
         )
     _refuse_stacks(path, data, axes)
-    raise DataError(f"Mask '{path}' has {len(axes)} axes {data.shape}. Save one plane of labels an image.")
+    raise DataError(f"Mask '{path}' has {len(axes)} axes {data.shape}. Save one plane of labels per image.")
 
 
 def _checked_labels(path: Path, values: NDArray[Any]) -> NDArray[np.int32]:

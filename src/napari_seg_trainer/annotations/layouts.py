@@ -329,7 +329,7 @@ def _check_names(pairs: list[Pair]) -> None:
         try:
             str(path).encode()
         except UnicodeEncodeError as error:
-            raise DataError(f"The name of '{path}' is not text: some of its bytes are not UTF-8. Rename it.") from error
+            raise DataError(f"The name of '{path}' is not valid UTF-8. Rename it.") from error
 
 
 def _ambiguous(stem: str, what: str, paths: Iterable[Path]) -> str:
@@ -353,7 +353,7 @@ def way_to_pair(path: Path) -> str:
     own = path.name[: -len(SEG_SUFFIX)] if path.name.lower().endswith(SEG_SUFFIX) else without_mask_ending(stem)
     if own != stem:
         return f"Put the image that {path.name!r} belongs to beside it, called '{own}.tif'."
-    return f"Call the mask of {path.name!r} '{stem}_labelled.tif', '{stem}_masks.tif' or '{stem}_seg.npy'."
+    return f"Name the mask of {path.name!r} '{stem}_labelled.tif', '{stem}_masks.tif' or '{stem}_seg.npy'."
 
 
 def _has_pairs(folder: Path) -> bool:

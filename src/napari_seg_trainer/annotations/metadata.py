@@ -47,7 +47,7 @@ def ome_needs(tif: "TiffFile") -> tuple[int, set[str]]:
     if not tif.is_ome or not tif.ome_metadata:
         return 0, set()
     if "<!DOCTYPE" in tif.ome_metadata:
-        raise ValueError("it has a document type, which OME-XML has not")
+        raise ValueError("it has a document type declaration, which is not allowed in OME-XML")
     try:
         root = ElementTree.fromstring(tif.ome_metadata)
     except ElementTree.ParseError as error:

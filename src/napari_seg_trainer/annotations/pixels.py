@@ -158,7 +158,7 @@ def _defects_told(path: Path, kind: str) -> Iterator[None]:
     except DataError:
         raise
     except MemoryError as error:
-        raise DataError(f"{kind} file '{path}' does not fit into the memory, or is damaged. Export crops.") from error
+        raise DataError(f"{kind} file '{path}' does not fit into memory, or is damaged. Export crops.") from error
     # the readers raise whatever a broken file makes them stumble over, from struct.error to RecursionError
     except Exception as error:
         raise DataError(f"{kind} file '{path}' is broken ({_reason(path, error)}). {_WAY_OUT}") from error
@@ -184,12 +184,12 @@ def _checked_kind(path: Path) -> str:
         raise DataError(f"'{path}' is empty (0 bytes). {_WAY_OUT}")
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
-        raise DataError(f"'{path}' is of no known kind. Save it as TIFF or PNG.")
+        raise DataError(f"'{path}' has an unknown file type. Save it as TIFF or PNG.")
     found = next((name for signature, name in _SIGNATURES.items() if start.startswith(signature)), None)
     if found is None:
-        raise DataError(f"'{path}' is not a {kind} image: its content is of another kind or damaged. {_WAY_OUT}")
+        raise DataError(f"'{path}' is not a {kind} image: it has another format or is damaged. {_WAY_OUT}")
     if found != kind:
-        raise DataError(f"'{path}' is a {found} file by its content, not {kind}. Save it as {kind}, or rename it.")
+        raise DataError(f"'{path}' is a {found} file, not {kind}. Save it as {kind}, or rename it.")
     return kind
 
 
@@ -261,11 +261,11 @@ def _check_ome(path: Path, tif: "TiffFile") -> None:
     except ValueError as error:
         raise DataError(f"The OME-XML in '{path}' cannot be used: {error}. {_WAY_OUT}") from error
     if planes > MAX_PLANES:
-        raise DataError(f"'{path}' tells of {planes} planes, or is damaged. Export single frames as images.")
+        raise DataError(f"'{path}' declares {planes} planes, or is damaged. Export single frames as images.")
     for name in others:
         other = path.parent / name
         if os.path.lexists(other) and not other.is_file():
-            raise DataError(f"'{path}' tells that '{other}' holds pixels, which is not a file. {_WAY_OUT}")
+            raise DataError(f"'{path}' refers to '{other}' for pixels, which is not a file. {_WAY_OUT}")
 
 
 def _only_series(path: Path, tif: "TiffFile") -> "TiffPageSeries":
@@ -274,7 +274,7 @@ def _only_series(path: Path, tif: "TiffFile") -> "TiffPageSeries":
     first = tif.series[0]
     # smaller ones are thumbnails
     if any(other.size >= first.size for other in tif.series[1:]):
-        raise DataError(f"'{path}' holds {len(tif.series)} images. Save the one that is meant in a file of its own.")
+        raise DataError(f"'{path}' holds {len(tif.series)} images. Save the one you need as a separate file.")
     return first
 
 
@@ -283,10 +283,10 @@ def _check_size(path: Path, nbytes: int) -> None:
     if nbytes > MAX_BYTES:
         raise DataError(f"'{path}' would take {nbytes / 2**30:.0f} GiB of memory, or is damaged. Export crops instead.")
     if nbytes > _SMALL and nbytes > size * MAX_COMPRESSION:
-        raise DataError(f"'{path}' tells of {nbytes / 2**20:.0f} MiB of pixels but has {size} bytes. {_WAY_OUT}")
+        raise DataError(f"'{path}' declares {nbytes / 2**20:.0f} MiB of pixels but has only {size} bytes. {_WAY_OUT}")
     if nbytes > _LARGE and nbytes > size * _LARGE_COMPRESSION:
         raise DataError(
-            f"'{path}' has {size / 1e6:.1f} MB and would take {nbytes / 2**30:.1f} GiB of memory. If that is meant, "
+            f"'{path}' has {size / 1e6:.1f} MB and would take {nbytes / 2**30:.1f} GiB of memory. If that is intended, "
             "save it without compression, or export crops."
         )
 
@@ -323,7 +323,7 @@ def _opened_picture(path: Path) -> "Iterator[Image]":
     from PIL import Image
 
     if _scans(path) > MAX_SCANS:
-        raise DataError(f"'{path}' draws its pixels more than {MAX_SCANS} times over, or is damaged. {_WAY_OUT}")
+        raise DataError(f"'{path}' encodes its pixels more than {MAX_SCANS} times, or is damaged. {_WAY_OUT}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have limits of our own
         try:

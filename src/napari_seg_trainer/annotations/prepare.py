@@ -142,7 +142,7 @@ def check_scale(factor: float, image: float | None, model: float | None, where: 
     if not 1 / MAX_SCALE <= factor <= MAX_SCALE:
         raise DataError(
             f"Image {where!r} would be scaled {factor:.3g}-fold, as its pixels are {image:g} µm and the model's "
-            f"{model:g} µm. Correct the one that is wrong."
+            f"{model:g} µm. Correct the wrong one."
         )
 
 

@@ -55,7 +55,7 @@ class Replaced:
                     shutil.copy2(self.folder / name, self.aside / name)
         except OSError as error:
             raise DataError(
-                f"What is there of {stem!r} cannot be kept in '{self.aside}': {error.strerror or error}. "
+                f"The existing files of {stem!r} cannot be kept in '{self.aside}': {error.strerror or error}. "
                 "Nothing of it was replaced. Make room, or choose another folder."
             ) from error
 
@@ -78,8 +78,8 @@ class Replaced:
                     kept.replace(self.aside / name)
         except OSError as error:
             raise DataError(
-                f"What was replaced cannot be brought back from '{self.aside}': {error.strerror or error}. "
-                "Move it by hand; all is there."
+                f"The replaced files cannot be restored from '{self.aside}': {error.strerror or error}. "
+                "Move them back by hand; they are all there."
             ) from error
         return len({name for name in names if name.endswith(".tif")}) // 2
 

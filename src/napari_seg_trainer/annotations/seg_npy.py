@@ -144,7 +144,7 @@ def _check_opcodes(file: io.BytesIO, size: int) -> None:
     for opcode, argument, _ in pickletools.genops(file):  # which finds what is cut short
         # places are counted up, one for each value
         if opcode.name in _PLACED and isinstance(argument, int) and argument > size:
-            raise _Refused("tells of more values than it can hold")
+            raise _Refused("declares more values than it can hold")
     file.seek(start)
 
 
@@ -160,7 +160,7 @@ def _masks(content: dict[Any, Any]) -> NDArray[Any]:
         raise _Refused("holds masks that are cut short")
     masks = np.frombuffer(raw, kind).reshape(shape, order="F" if fortran else "C")
     if masks.size == 0:
-        raise _Refused("holds masks without a pixel")
+        raise _Refused("holds masks without pixels")
     planes = masks.squeeze() if masks.ndim > 2 else masks
     if planes.ndim != 2:
         raise _Refused(f"holds masks with the shape {tuple(masks.shape)}: a stack. Use single planes")

@@ -105,7 +105,7 @@ def names_beside(image: Path) -> tuple[str, ...]:
     try:
         names = _NAMES.validate_json(read_bytes(file))
     except (OSError, ValidationError, ValueError) as error:
-        raise DataError(f"'{file}' is to hold the channels' names, such as {example_names(2)}. Correct it.") from error
+        raise DataError(f"'{file}' must contain the channel names, such as {example_names(2)}. Correct it.") from error
     if not names or not all(map(str.strip, names)) or len(set(names)) < len(names):
-        raise DataError(f"'{file}' is to hold different names, such as {example_names(2)}. Correct it.")
+        raise DataError(f"'{file}' must contain different channel names, such as {example_names(2)}. Correct it.")
     return names

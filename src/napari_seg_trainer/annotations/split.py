@@ -52,7 +52,7 @@ class Split(FrozenModel):
             field, first = fields[0] if fields else "none", names[0] if names else "none"
             raise DataError(
                 f"All {len(names)} images come from one field of view ({field!r}), such as {first!r}, so none is left "
-                "to validate on. Add an image of another field, or give a folder of validation data."
+                "for validation. Add an image of another field, or choose a folder of validation data."
             )
         chosen = _draw_fields(Counter(fields), wanted, seed)
         return cls(

@@ -48,7 +48,7 @@ def _channels(facts: Sequence[ImageFacts], names: tuple[str, ...]) -> str:
 def _pixel_sizes(facts: Sequence[ImageFacts]) -> str:
     known = sorted({image.pixel_size for image in facts if image.pixel_size is not None})
     if not known:
-        return "pixel size not known"
+        return "unknown pixel size"
     told = " to ".join(dict.fromkeys(f"{size:.4g}" for size in (known[0], known[-1])))
-    some = "" if all(image.pixel_size is not None for image in facts) else ", of some images not known"
+    some = "" if all(image.pixel_size is not None for image in facts) else ", unknown for some images"
     return f"{told} µm per pixel{some}"

@@ -106,7 +106,7 @@ def score_pairs(
 
 def _warn_of(problems: Sequence[str]) -> None:
     for problem in problems:
-        warnings.warn(f"{problem} It is left out of the scores.", stacklevel=3)
+        warnings.warn(f"{problem} It is not included in the scores.", stacklevel=3)
 
 
 def _scores_of(found: Sequence[ImageScore], problems: Sequence[str]) -> Scores:
@@ -162,7 +162,7 @@ def compared(
     names = [model.name for model in chosen]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise LibraryError(f"Two of these models are named {twice!r}, so nobody can tell them apart. Rename one.")
+        raise LibraryError(f"Two of these models are named {twice!r}, so they cannot be distinguished. Rename one.")
     for model in chosen:
         check_choices(model.card, SegmentRequest(use=use))
     pairs = open_folders(paths_of(folders))

@@ -107,4 +107,4 @@ def wait_for(run: Run) -> None:
     if isinstance(last, Failed):
         raise RunError(last.message)
     if last is None:
-        raise RunError(f"Run {run.id!r} was interrupted: its process is gone. '{run.folder / 'log.txt'}' may say why.")
+        raise RunError(f"Run {run.id!r} was interrupted: its process ended. '{run.folder / 'log.txt'}' may show why.")

@@ -43,7 +43,7 @@ def _tell_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     _version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Tell the version and stop.")
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Have options that need no command."""
@@ -115,9 +115,9 @@ def _about_surroundings(error: OSError) -> str:
     try:
         os.getcwd()
     except OSError:
-        return "The current folder is gone: it was deleted, or its disk was taken away. Change to another one."
+        return "The current folder no longer exists: it was deleted, or its disk was removed. Change to another folder."
     if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
-        return f"What the command prints cannot be written: {error.strerror}. Send it elsewhere."
+        return f"The output cannot be written: {error.strerror}. Redirect it elsewhere."
     return ""
 
 
@@ -128,5 +128,5 @@ def _keep_traceback() -> str:
         with path.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
     except OSError:
-        return "This is a defect of the program. Please report it."
-    return f"This is a defect of the program: please report it with the end of '{path}'."
+        return "This is a bug in napari-seg-trainer. Please report it."
+    return f"This is a bug in napari-seg-trainer: please report it with the end of '{path}'."

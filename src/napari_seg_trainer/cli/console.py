@@ -36,7 +36,7 @@ out = _Clean(highlight=False, emoji=False, soft_wrap=True)
 err = _Clean(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def say(text: str) -> None:
@@ -79,7 +79,7 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{question} Nobody can answer here: add --yes.")
+        raise typer.BadParameter(f"{question} There is no terminal to confirm in: add --yes.")
     typer.confirm(visible(question), abort=True, err=True)
 
 

@@ -1,4 +1,4 @@
-"""Looking at annotation folders."""
+"""Checking annotation folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +17,17 @@ _COLUMNS = ("image", "height × width", "type", "channels and their intensities"
 
 
 def check(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Annotation folders to look at.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Annotation folders to check.")],
     images: Annotated[
-        bool, typer.Option("--images", help="List each image, too: size, channels, intensities, pixel size, objects.")
+        bool, typer.Option("--images", help="Also list each image: size, channels, intensities, pixel size, objects.")
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Tell how annotation folders are understood, and look for problems: the worst first.
+    """Check annotation folders: show how they are read, and list problems, worst first.
 
-    Errors stop a training, warnings do not. The exit status is 1 if there is an error.
+    Errors prevent training, warnings do not. The exit status is 1 if there is an error.
     """
-    with frameworks_logged(), counting("looking at the images", "opening the folders") as progress:
+    with frameworks_logged(), counting("checking the images", "opening the folders") as progress:
         found = surveyed(folders, progress=progress)  # what reads pictures may print about broken ones
     findings = found.findings
     if json:
@@ -43,7 +43,7 @@ def check(
         counts = {severity: sum(finding.severity == severity for finding in findings) for severity in Severity}
         say(f"{counts[Severity.ERROR]} errors, {counts[Severity.WARNING]} warnings, {counts[Severity.INFO]} notes")
     else:
-        say("Nothing to complain about.")
+        say("No problems found.")
     raise typer.Exit(int(_is_error(findings)))
 
 

@@ -33,17 +33,17 @@ DATASET = "nuclei_dsb2018"
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for labels and report.")] = Path("demo-output"),
-    engine: Annotated[str, typer.Option(help="What to train.")] = DEFAULT_ENGINE,
-    epochs: Annotated[int | None, typer.Option(help="Fewer for a quicker look, more for a better model.")] = None,
+    engine: Annotated[str, typer.Option(help="Engine to train.")] = DEFAULT_ENGINE,
+    epochs: Annotated[int | None, typer.Option(help="Fewer for a quick look, more for a better model.")] = None,
     json: AsJson = False,
 ) -> None:
-    """Segment real nuclei with a starter, train on built-in images, segment with that, compare, and write a report."""
+    """Segment real nuclei with a starter model, train on built-in images, segment again and compare."""
     spec, test = engine_spec(engine), builtin_folder(DATASET, "test")
     tell = (lambda _text: None) if json else say
     found: dict[str, list[Scored]] = {}
     starter = next((fetch(model, spec) for model in spec.pretrained if model.is_starter), None)
     if starter is not None:
-        tell(f"1. Segmenting images of nuclei with {starter.name}, a model that comes with this program.")
+        tell(f"1. Segmenting images of nuclei with {starter.name}, a starter model that is included.")
         found[starter.name] = _segmented(starter, test)
     tell(f"2. Training {spec.title} on other images of nuclei (2018 Data Science Bowl). This takes a few minutes.")
     run = launch(demo_job(engine, epochs))
@@ -51,7 +51,7 @@ def demo(
     if status:
         raise typer.Exit(status)
     model = _model_of(run)
-    tell("3. Segmenting with the new model, which has not seen these images either.")
+    tell("3. Segmenting with the new model. These images were not used for training.")
     own = found[model.name] = _segmented(model, test)
     scores = {name: Scores.of(one.score for one in several) for name, several in found.items()}
     with explained(output, DataError):
@@ -82,7 +82,7 @@ def demo_job(engine: str, epochs: int | None = None) -> TrainingJob:
 def _model_of(run: Run) -> LibraryModel:
     last = run.outcome()
     if not isinstance(last, Finished | Stopped) or last.model is None:
-        raise RunError(f"Run {run.id!r} gave no model.")
+        raise RunError(f"Run {run.id!r} produced no model.")
     return ModelLibrary().get(last.model)
 
 
@@ -90,7 +90,7 @@ def _conclude(scores: dict[str, Scores], model: str, report: Path, image: Path, 
     """Compare, and say how to look at what was found."""
     own = scores[model]
     say("")
-    say(f"4. Scores on {len(own.images)} images that the model has not seen:")
+    say(f"4. Scores on {len(own.images)} images that were not used for training:")
     print_scores(own)
     for name, other in scores.items():
         if name != model:
@@ -100,5 +100,5 @@ def _conclude(scores: dict[str, Scores], model: str, report: Path, image: Path, 
     command = napari if napari.exists() else "napari"
     say("")
     say(f"Report: {report}")
-    say("To look at an image with the objects found in it, open napari with:")
+    say("To see an image with its segmentation in napari, run:")
     say(f"  {command} {image} {output / f'{image.stem}_labelled.tif'}")

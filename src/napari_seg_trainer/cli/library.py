@@ -49,7 +49,7 @@ def models(json: AsJson = False) -> None:
         )
     along = ", ".join(model.name for _, model in starters())
     if along:
-        say(f"Models that come with this program, to be used by name: {along}.")
+        say(f"Included starter models, which can be used by name: {along}.")
     for reason in broken.values():
         err.print(f"[yellow]Warning:[/] {escape(reason)}")
 
@@ -59,7 +59,7 @@ def rename_model(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
     json: AsJson = False,
 ) -> None:
-    """Give a model in the library another name."""
+    """Rename a model in the library."""
     _check_own(old)
     model = ModelLibrary().rename(old, new)
     if json:
@@ -74,11 +74,11 @@ def _check_own(name: str) -> None:
 
 
 def delete_model(model: ModelName, yes: Yes = False, json: AsJson = False) -> None:
-    """Delete a model from the library for good."""
+    """Permanently delete a model from the library."""
     library = ModelLibrary()
     _check_own(model)
     library.require(model)
-    confirm(f"Delete model {model!r} for good?", yes)
+    confirm(f"Delete model {model!r} permanently?", yes)
     library.delete(model)
     if json:
         print_json({"deleted": model})
@@ -90,14 +90,14 @@ def export_model(
     model: ModelName,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE.segmodel]", help="The file to write, if not MODEL.segmodel."),
+        typer.Argument(metavar="[FILE.segmodel]", help="File to write; MODEL.segmodel by default."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing file.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Write a model from the library to one file, to give it to others.
+    """Export a model to a single file, to share it.
 
-    The file is a zip file, also where its name ends in .segmodel: by that name napari knows that it is a model.
+    It is a zip file, even if its name ends in .segmodel: napari recognises models by that extension.
     """
     found = open_model(model)
     file = Path(f"{found.name}{SUFFIX}") if file is None else file
@@ -112,14 +112,14 @@ def export_model(
 def import_model(
     path: Annotated[
         Path,
-        typer.Argument(metavar="PATH", help="A model's file or folder; StarDist's and Celldetective's too."),
+        typer.Argument(metavar="PATH", help="A model file or folder; those of StarDist and Celldetective work too."),
     ],
-    name: Annotated[str | None, typer.Option(help="Name in the library.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model in the library.")] = None,
     json: AsJson = False,
 ) -> None:
     """Copy a model from a file or a folder into the library.
 
-    Where its name is taken it gets a number, such as nuclei-2.
+    If the name is taken, a number is added, such as nuclei-2.
     """
     with counting("importing", "importing", parts=True) as progress:
         model = read_archive(path, name=name, progress=progress)

@@ -65,7 +65,7 @@ def parse_channel(text: str, how: Normalization) -> ChannelInput:
         index, name = "", text
     names = split_names(name)
     if not all(names) or (name == text and not all(map(str.strip, names))):
-        raise JobError("A channel's name is empty. Give a name, or a number counted from 0.")
+        raise JobError("A channel name is empty. Give a name, or a number starting from 0.")
     try:
         return ChannelInput(
             name=names[0], other_names=tuple(names[1:]), index=int(index) if index else None, normalization=how

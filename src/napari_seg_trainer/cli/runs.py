@@ -1,4 +1,4 @@
-"""Looking at trainings, stopping them, and going on with them."""
+"""Checking trainings, stopping them, and going on with them."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from napari_seg_trainer.schema.events import EpochEnded, Failed, Finished, Start
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its model's name, or its folder.")]
 
-Detach = Annotated[bool, typer.Option("--detach", help="Do not wait for the training to end.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return at once instead of waiting for the training to end.")]
 
 Force = Annotated[
     bool,
@@ -26,12 +26,12 @@ Force = Annotated[
 
 
 def follow(run: RunName, json: AsJson = False) -> None:
-    """Watch a training, from its beginning; Ctrl-C only stops watching."""
+    """Show a training from its start; Ctrl-C only ends the display."""
     raise typer.Exit(watch(find_run(run), json))
 
 
 def stop(run: RunName, json: AsJson = False) -> None:
-    """Ask a training to stop; its best epoch becomes the model."""
+    """Stop a training; its best epoch becomes the model."""
     found = find_run(run)
     state = found.state()
     if state not in ACTIVE_STATES:
@@ -44,20 +44,20 @@ def stop(run: RunName, json: AsJson = False) -> None:
 
 
 def cancel(run: RunName, json: AsJson = False) -> None:
-    """End a training without making a model; 'resume' can still go on with it."""
+    """Cancel a training without making a model; 'resume' can continue it."""
     found = find_run(run)
     with err.status("waiting for the training to end…"):
         last = control.cancel(found)
     if json:
         print_json({"run": found.id, "state": found.state(), "model": None if isinstance(last, Failed) else last.model})
     elif isinstance(last, Stopped) and last.model is None:
-        say(f"Run {found.id} is cancelled. 'napari-seg-trainer resume {found.id}' goes on with it.")
+        say(f"Run {found.id} is cancelled. 'napari-seg-trainer resume {found.id}' continues it.")
     else:
         say(f"Run {found.id} had {found.state()} already.")
 
 
 def resume(run: RunName, detach: Detach = False, force: Force = False, json: AsJson = False) -> None:
-    """Go on with a training that was interrupted, stopped, cancelled or failed, after its last whole epoch."""
+    """Continue a training that was interrupted, stopped, cancelled or failed, after its last completed epoch."""
     found = find_run(run)
     control.resume(found, force=force)
     _tell_and_watch(found, detach, json)
@@ -80,10 +80,10 @@ def keep(run: RunName, detach: Detach = False, force: Force = False, json: AsJso
 
 
 def delete_run(run: RunName, yes: Yes = False, force: Force = False, json: AsJson = False) -> None:
-    """Delete what a training has left: its curves and weights. A model that it made stays in the library."""
+    """Delete a training's curves and weights. Its model stays in the library."""
     found = find_run(run)
     control.check_deletable(found, force=force)
-    confirm(f"Delete run {found.id!r} for good?", yes)
+    confirm(f"Delete run {found.id!r} permanently?", yes)
     control.delete_run(found, force=force)
     if json:
         print_json({"deleted": found.id})
@@ -92,7 +92,7 @@ def delete_run(run: RunName, yes: Yes = False, force: Force = False, json: AsJso
 
 
 def runs(json: AsJson = False) -> None:
-    """List all trainings, the newest first."""
+    """List all trainings, newest first."""
     rows = [_row(run) for run in list_runs()]
     if json:
         print_json({"runs": rows})

@@ -21,22 +21,25 @@ from napari_seg_trainer.segmentation.request import SegmentRequest, fit
 
 def export_bioimageio(
     model: Model,
-    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="The zip file to write.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="Zip file to write.")],
     author: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Who made the model; once for each. You, if not given.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Author of the model; may be given several times. You, by default."),
     ] = None,
-    license: Annotated[str, typer.Option(help=f"What others may do with it: {', '.join(LICENSES)}.")] = LICENSES[0],
+    license: Annotated[str, typer.Option(help=f"License: {', '.join(LICENSES)}.")] = LICENSES[0],
     image: Annotated[
-        Path | None, typer.Option(help="Image whose middle everybody may see as an example; a drawn one if not given.")
+        Path | None, typer.Option(help="Example image whose central crop will be public; a synthetic one by default.")
     ] = None,
     channel: Channels = None,
-    pixel_size: Annotated[float | None, typer.Option(help="µm per pixel of the image, if it does not tell it.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Pixel size of the image in µm, if its file does not contain it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite an existing file.")] = False,
     json: AsJson = False,
 ) -> None:
     """Write a model to a zip file in the format of the BioImage Model Zoo (bioimage.io).
 
-    It holds the network, a test, documentation, and the files with which the engine's own package opens the model.
+    It contains the network, a test image, documentation, and the files that the engine's own package needs.
     """
     opened = open_model(model)
     example = None if image is None else _example(opened.card, image, tuple(channel or ()), pixel_size)

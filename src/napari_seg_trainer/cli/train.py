@@ -18,11 +18,11 @@ from napari_seg_trainer.library.problems import explained
 from napari_seg_trainer.runs.launch import launch
 from napari_seg_trainer.schema.job import Hyperparameters, TrainingJob
 
-Job = Annotated[Path | None, typer.Argument(metavar="[JOB.json]", help="A job file, instead of options.")]
+Job = Annotated[Path | None, typer.Argument(metavar="[JOB.json]", help="Job file, in place of options.")]
 Name = Annotated[str | None, typer.Option(help="Name of the new model.")]
 Data = Annotated[list[Path] | None, typer.Option(help="Annotation folder; may be given several times.")]
 Builtin = Annotated[list[str] | None, typer.Option(help="Built-in dataset, such as nuclei_dsb2018.")]
-EngineId = Annotated[str | None, typer.Option(help=f"What to train; {DEFAULT_ENGINE} by default.")]
+EngineId = Annotated[str | None, typer.Option(help=f"Engine to train; {DEFAULT_ENGINE} by default.")]
 Channel = Annotated[
     list[str] | None,
     typer.Option(
@@ -38,44 +38,45 @@ Scaling = Annotated[
         "Once for all channels, or once for each."
     ),
 ]
-PixelSize = Annotated[float | None, typer.Option(help="µm per pixel to bring all images to.")]
+PixelSize = Annotated[float | None, typer.Option(help="Rescale all images to this pixel size (µm).")]
 Epochs = Annotated[
-    int | None, typer.Option(help="How often to go through all images; until it no longer improves by default.")
+    int | None, typer.Option(help="Number of passes over the images; by default until the model no longer improves.")
 ]
-Minutes = Annotated[float | None, typer.Option(help="About how many minutes the training may take in all.")]
-BatchSize = Annotated[int | None, typer.Option(help="Samples at once. Less needs less memory.")]
-LearningRate = Annotated[float | None, typer.Option(help="Size of the steps.")]
-Augmentation = Annotated[float | None, typer.Option(help="Samples an epoch, as a multiple of the images.")]
-EarlyStopping = Annotated[int | None, typer.Option(help="Stop when this many epochs in a row bring no progress.")]
-SplitShare = Annotated[float | None, typer.Option(help="Share of the images that validates; 0.2 by default.")]
+Minutes = Annotated[float | None, typer.Option(help="Approximate total training time in minutes.")]
+BatchSize = Annotated[int | None, typer.Option(help="Samples per step. Smaller needs less memory.")]
+LearningRate = Annotated[float | None, typer.Option(help="Size of each training step.")]
+Augmentation = Annotated[float | None, typer.Option(help="Samples per epoch, as a multiple of the number of images.")]
+EarlyStopping = Annotated[int | None, typer.Option(help="Stop after this many epochs without improvement.")]
+SplitShare = Annotated[float | None, typer.Option(help="Fraction of the images used for validation; 0.2 by default.")]
 ValidationData = Annotated[
-    list[Path] | None, typer.Option(help="Annotation folder to validate on, in place of a share of the images.")
+    list[Path] | None, typer.Option(help="Annotation folder for validation, in place of a fraction of the images.")
 ]
 TestData = Annotated[
-    list[Path] | None, typer.Option(help="Annotation folder to score the finished model on, once; it chooses nothing.")
+    list[Path] | None, typer.Option(help="Annotation folder for a final test; never used for model selection.")
 ]
 Pretrained = Annotated[
     str | None,
     typer.Option(
         help="Model to start from: in the library, a folder, or built-in (2D_versatile_fluo); or 'scratch'. By default "
-        "the starter that finds most of the drawn objects, if it finds some."
+        "the starter model that finds most of the annotated objects, if one finds enough."
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option(help="The same seed gives the same split and the same training; 0 by default.")
+    int | None,
+    typer.Option(help="Random seed; the same seed gives the same split and the same training. 0 by default."),
 ]
 LearningCurve = Annotated[
     bool | None,
     typer.Option(
         "--learning-curve",
-        help="Train anew on a half and a quarter of the images in the end, to tell whether more would help. "
+        help="Afterwards, also train on a half and a quarter of the images, to estimate whether more would help. "
         "Takes about three times as long.",
     ),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="The engine's own parameter, such as rays=64.")
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Engine-specific parameter, such as rays=64.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Write the job file NAME.job.json and stop.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Write the job file NAME.job.json and exit.")]
 
 
 def train(
@@ -106,7 +107,7 @@ def train(
 ) -> None:
     """Train a model on annotated images.
 
-    The training runs in a process of its own: Ctrl-C here only stops watching. The model is then in the library.
+    The training runs in its own process: Ctrl-C only ends the display here. The finished model is in the library.
 
     Example: napari-seg-trainer train --data annotations_nuclei --name my-nuclei
     """
@@ -130,12 +131,12 @@ def _choose(job: Path | None, fields: dict[str, Any], hyperparameters: dict[str,
     """Return the job that the user wants, from a file or from options."""
     if job is not None:
         if fields or hyperparameters:
-            raise typer.BadParameter("Give a job file or options, not both: change the file instead.")
+            raise typer.BadParameter("Give either a job file or options, not both: edit the file instead.")
         return read_job(job)
     if "name" not in fields:
         raise typer.BadParameter("Give the new model a name: --name NAME.")
     if not fields.keys() & {"data", "builtin"}:
-        raise typer.BadParameter("Say what to train on: --data FOLDER or --builtin NAME.")
+        raise typer.BadParameter("Choose the training data: --data FOLDER or --builtin NAME.")
     for folders in fields.keys() & {"data", "validation_data", "test_data"}:  # the job holds in any folder
         fields[folders] = [folder.absolute() for folder in fields[folders]]
     return make_job(hyperparameters=hyperparameters, **({"engine": DEFAULT_ENGINE} | fields))
@@ -155,7 +156,7 @@ def _write_job(job: TrainingJob, json: bool) -> None:
     ModelLibrary().check_new_name(job.name)
     path = Path(f"{job.name}.job.json")
     if path.exists():
-        raise JobError(f"'{path}' exists already. Move it away, or choose another name.")
+        raise JobError(f"'{path}' already exists. Move it, or choose another name.")
     with explained(path.absolute().parent, JobError):
         write_text(path.absolute(), job.model_dump_json(indent=2) + "\n")
     if json:

@@ -26,36 +26,36 @@ Channels = Annotated[
     list[str] | None,
     typer.Option(
         "--channel",
-        help="Channel (name, or number from 0) that feeds the model; once for each of the model's channels.",
+        help="Channel (name, or number from 0) to use; give one for each channel of the model.",
     ),
 ]
 
 PixelSize = Annotated[
     float | None,
-    typer.Option(help="µm per pixel of all images, where the files do not tell it or are wrong."),
+    typer.Option(help="Pixel size of all images in µm, if the files do not contain it or are wrong."),
 ]
 
 
 def segment(
     model: Model,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="TIFF or PNG files.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the labels (STEM_labelled.tif).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Output folder for the labels (STEM_labelled.tif).")],
     channel: Channels = None,
     pixel_size: PixelSize = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the prediction, such as probability=0.6."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Prediction setting, such as probability=0.6."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace label files that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite existing label files.")] = False,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Segment only images that have no label file yet.")
+        bool, typer.Option("--skip-existing", help="Skip images that already have a label file.")
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Find the objects in images with a trained model.
+    """Segment images with a trained model.
 
-    The model brings its own normalization and pixel size; its channels are found by name. An image that cannot be
-    segmented stops no others; those are listed in the end, and the exit status is 1.
+    The model contains its normalization and pixel size; channels are found by name. Images that cannot be segmented are
+    skipped and listed at the end, and the exit status is then 1.
     """
     if overwrite and skip_existing:
         raise typer.BadParameter("Give --overwrite or --skip-existing, not both.")
@@ -77,9 +77,9 @@ def segment(
             doubtful += [result] if result.warning else []
             problems += [result.problem] if result.problem else []
     if len(todo) < len(images) and not json:
-        say(f"Left out: {len(images) - len(todo)} that had label files already.")
+        say(f"Skipped: {len(images) - len(todo)} with existing label files.")
     if doubtful and not json:
-        others = f" So it is with {len(doubtful) - 1} more." if len(doubtful) > 1 else ""
+        others = f"  The same holds for {len(doubtful) - 1} more." if len(doubtful) > 1 else ""
         show_warning(f"'{doubtful[0].image}': {doubtful[0].warning}{others} '--pixel-size' gives another.")
     _end_with(problems)
 
@@ -103,19 +103,21 @@ def _end_with(problems: Sequence[str]) -> None:
 
 def suggest(
     model: Model,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Images without labels.")],
-    most: Annotated[int, typer.Option(min=1, help="How many images to name.")] = 10,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Images that are not annotated yet.")
+    ],
+    most: Annotated[int, typer.Option(min=1, help="Number of images to suggest.")] = 10,
     channel: Channels = None,
     pixel_size: PixelSize = None,
     json: AsJson = False,
 ) -> None:
-    """Name the images to annotate next: those that speak for most of what a model is unsure of.
+    """List the images to annotate next: those that would improve the model most.
 
-    The model looks at each image and its mirror images. Where it finds an object in one and not in the other, it is
-    unsure. First come images that look like many others, each unlike those before it.
+    The model segments each image and its mirror images. Objects that it finds in only one of them are uncertain. The
+    first images are typical of many others, and each differs from those before it.
     """
     opened = open_model(model)
-    with frameworks_logged(), counting("looking at the images") as progress:
+    with frameworks_logged(), counting("checking the images") as progress:
         found = list(api.looked_at(opened, images, channel or (), pixel_size, progress))
     named = [one for one in rank(found) if not one.problem][:most]
     if json:
@@ -128,21 +130,23 @@ def suggest(
         )
     for one in found:
         if one.problem:
-            show_warning(f"{one.problem} It was passed over.")
+            show_warning(f"{one.problem} It was skipped.")
     if not named:
-        raise DataError("None of the images can be looked at. The warnings say why.")
+        raise DataError("None of the images can be read. See the warnings.")
 
 
 def evaluate(
     model: Model,
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Annotation folders to compare with.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Annotation folders with the true labels.")
+    ],
     channel: Channels = None,
     json: AsJson = False,
 ) -> None:
-    """Compare what a model finds with what people drew.
+    """Evaluate a model against manual annotations.
 
-    Precision: how many of the objects found are real. Recall: how many of the real ones are found. F1 and AP join the
-    two. An object counts as found where the two outlines overlap by at least the given IoU.
+    Precision: fraction of detections that are real. Recall: fraction of real objects that are found. F1 and AP combine
+    the two. An object counts as found if the two outlines overlap with at least the given IoU.
     """
     opened = open_model(model)
     with frameworks_logged(), counting("segmenting") as progress:
@@ -164,17 +168,17 @@ def evaluate(
 
 
 def compare(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL MODEL...", help="Models to put side by side.")],
-    data: Annotated[list[Path], typer.Option(help="Annotation folder to score all of them on.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL MODEL...", help="Models to compare.")],
+    data: Annotated[list[Path], typer.Option(help="Annotation folder to score them on.")],
     channel: Channels = None,
     json: AsJson = False,
 ) -> None:
-    """Put models side by side on the same annotated images, and say whether one is better.
+    """Compare models on the same annotated images.
 
-    Each is compared with the first one. Better and worse are said only where resampling the images leaves no doubt.
+    Each is compared with the first one. A model is called better or worse only if resampling the images confirms it.
     """
     if len(set(models)) < 2:
-        raise typer.BadParameter("Name two models or more.")
+        raise typer.BadParameter("Give at least two models.")
     with frameworks_logged(), counting("segmenting with each model", "loading the models") as progress:
         found, problems = api.compared(models, data, channel or (), progress)
     (first, reference), *others = found.items()
@@ -200,7 +204,7 @@ def _cell(scores: Mapping[str, float], column: str) -> str:
 
 
 def report(model: Model, json: AsJson = False) -> None:
-    """Open a model's report in the browser: curves, scores, the verdict, examples, how to cite."""
+    """Open a model's report in the browser: curves, scores, verdict, examples, how to cite."""
     page = report_of(open_model(model))
     if json:
         print_json({"report": page})

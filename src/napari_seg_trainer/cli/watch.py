@@ -7,6 +7,7 @@ from rich.progress import BarColumn, Progress, TaskID
 
 from napari_seg_trainer.cli.console import Words, duration, err, out, say, show_error
 from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.summaries import how_stopped
 from napari_seg_trainer.schema import events
 from napari_seg_trainer.schema.events import Event
 
@@ -31,7 +32,7 @@ def watch(run: Run, json: bool = False, offset: int = 0) -> int:
         else:
             _print_lines(happenings)
     except KeyboardInterrupt:
-        err.print(f"The training goes on. 'napari-seg-trainer follow {run.id}' shows it, 'stop {run.id}' ends it.")
+        err.print(f"The training continues. 'napari-seg-trainer follow {run.id}' shows it, 'stop {run.id}' ends it.")
         return 130
     return _conclude(run, json)
 
@@ -96,7 +97,7 @@ def _show_bars(happenings: Happenings) -> None:
 
 
 def _started(event: events.Started) -> str:
-    begin = "" if event.epoch == 1 else f"going on with epoch {event.epoch}: "
+    begin = "" if event.epoch == 1 else f"continuing with epoch {event.epoch}: "
     many = "epochs" if event.epochs is None else f"{'at most ' * event.is_limit}{event.epochs} epochs"
     return (
         f"{begin}{many} of {event.steps_per_epoch} steps on {event.training_images} images "
@@ -109,7 +110,7 @@ def _of(epoch: int, epochs: int | None) -> str:
 
 
 def _epoch(event: events.EpochEnded, epochs: int | None) -> str:
-    left = "measuring the time left" if event.seconds_left is None else f"{duration(event.seconds_left)} left"
+    left = "estimating the time left" if event.seconds_left is None else f"{duration(event.seconds_left)} left"
     best = "  best so far" if event.is_best else ""
     loss, validation = event.metrics["loss"], event.metrics["val_loss"]
     return f"epoch {_of(event.epoch, epochs)}  loss {loss:.4f}  validation loss {validation:.4f}  {left}{best}"
@@ -121,7 +122,7 @@ def _scored(event: events.Evaluated | events.Baseline | events.Verdict) -> tuple
         return event.sentences if event.epoch is None else tuple(f"{_BESIDE}{said}" for said in event.sentences)
     numbers = ", ".join(f"{name} {event.scores[key]:.3f}" for name, key in _MEASURES if key in event.scores)
     if isinstance(event, events.Baseline):
-        return (f"To beat: {event.name}, with {numbers} at IoU 0.5",)
+        return (f"Baseline: {event.name}, with {numbers} at IoU 0.5",)
     if event.dataset != "validation":
         return (f"{event.dataset.capitalize()} images: {numbers} at IoU 0.5 on {event.images}",)
     return (f"{_BESIDE}{numbers} at IoU 0.5 on {event.images} validation images",) if event.epoch else ()
@@ -135,9 +136,9 @@ def _conclude(run: Run, json: bool) -> int:
         return 1
     if not json and isinstance(last, events.Finished | events.Stopped):
         if isinstance(last, events.Stopped):
-            say(f"Stopped: {last.reason}.")
+            say(how_stopped(last))
         if last.model is None:
-            say(f"There is no model. 'napari-seg-trainer resume {run.id}' goes on with the training.")
+            say(f"No model was created. 'napari-seg-trainer resume {run.id}' continues the training.")
         else:
             say(f"Model {last.model!r} is in the library (best epoch: {last.best_epoch}).")
             say(f"Use it: napari-seg-trainer segment {last.model} IMAGE.tif --output segmented")
@@ -151,6 +152,6 @@ def _problem(run: Run, last: Event | None) -> str | None:
         return None
     log = run.folder / "log.txt"
     return (
-        f"Run {run.id!r} was interrupted: its process is gone. '{log}' may say why. "
-        f"'napari-seg-trainer resume {run.id}' goes on with it, 'keep' makes a model of its best epoch."
+        f"Run {run.id!r} was interrupted: its process ended. '{log}' may show why. "
+        f"'napari-seg-trainer resume {run.id}' continues it, 'keep' makes a model from its best epoch."
     )

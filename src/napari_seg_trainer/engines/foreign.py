@@ -104,7 +104,7 @@ def read_description(path: Path) -> bytes:
         if error.errno != errno.EFBIG:
             raise
         raise LibraryError(
-            f"'{path}' is larger than {MAX_TEXT_BYTES >> 20} MiB. Copy the model again from its origin."
+            f"'{path}' is larger than {MAX_TEXT_BYTES >> 20} MiB. Copy the model again from its source."
         ) from error
 
 
@@ -131,7 +131,7 @@ def load_description(path: Path, kind: type[_Model]) -> _Model:
 
 def damaged(path: Path, what: str) -> LibraryError:
     """Return the error for a file of a model that cannot be used; `what` is wrong with it."""
-    return LibraryError(f"'{path}' cannot be used: {what}. Copy the model folder again from where it came.")
+    return LibraryError(f"'{path}' cannot be used: {what}. Copy the model folder again from its source.")
 
 
 def first_problem(error: ValidationError) -> str:

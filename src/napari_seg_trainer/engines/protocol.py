@@ -185,7 +185,7 @@ class TrainingContext(Protocol):
         epoch : int
             From 1.
         metrics : mapping
-            At least ``loss`` and ``val_loss``. Where one of these is no number, the training ends, and the epochs
+            At least ``loss`` and ``val_loss``. Where one of these is not a number, the training ends, and the epochs
             before count; so an epoch may be ended as soon as a step's loss is none.
         save : callable
             Writes into the given, empty folder all that `Engine.train` needs to go on and `Engine.export` needs to

@@ -50,7 +50,7 @@ def engine_spec(engine: str) -> EngineSpec:
         raise EngineError(broken[engine])
     ready = [name for name in sorted(specs) if not missing(specs[name])]
     lacking = [f"{name} ({', '.join(missing(specs[name]))})" for name in sorted(specs) if missing(specs[name])]
-    others = f" What these need is not installed: {', '.join(lacking)}." if lacking else ""
+    others = f" Engines with missing packages: {', '.join(lacking)}." if lacking else ""
     raise EngineError(f"There is no engine {engine!r}. Installed: {', '.join(ready) or 'none'}.{others}")
 
 
@@ -69,9 +69,9 @@ def _find() -> tuple[dict[str, EngineSpec], dict[str, str]]:
         if not isinstance(spec, EngineSpec):
             broken[entry.name] = f"{who} is not an EngineSpec. Update or remove its package."
         elif spec.id != entry.name:
-            broken[entry.name] = f"{who} has the id {spec.id!r}. Its entry point must be named so, too."
+            broken[entry.name] = f"{who} has the id {spec.id!r}. Its entry point must have the same name."
         elif specs.get(spec.id, spec) is not spec:
-            broken[entry.name] = f"{who} has the id {spec.id!r}, which is taken. Remove one of the two packages."
+            broken[entry.name] = f"{who} has the id {spec.id!r}, which is already used. Remove one of the two packages."
         else:
             specs[spec.id] = spec
     for reason in broken.values():

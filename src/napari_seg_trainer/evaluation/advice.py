@@ -156,7 +156,7 @@ def find_reason(own: Traits, usual: Sequence[Traits]) -> Reason | None:
     alike = [traits for traits in usual if 1 / ALIKE <= own.diameter / traits.diameter <= ALIKE]
     if len(alike) < max(1.0, RARE * len(usual)):
         typical = float(np.median([traits.diameter for traits in usual]))
-        text = f"too few such cells: {own.diameter:.0f} pixels across, the training images' are {typical:.0f}"
+        text = f"cells of unusual size: {own.diameter:.0f} pixels across, {typical:.0f} in the training images"
         return Reason("large" if own.diameter > typical else "small", text)
     sharp = [traits.sharpness for traits in alike if np.isfinite(traits.sharpness)]
     if len(sharp) >= FEWEST_IMAGES and 0 < own.sharpness < min(sharp) / BEYOND:
@@ -167,7 +167,7 @@ def find_reason(own: Traits, usual: Sequence[Traits]) -> Reason | None:
 
 def _brightness(own: Traits, usual: Sequence[Traits]) -> Reason | None:
     contrasts = [traits.contrast for traits in usual]
-    numbers = f"contrast {own.contrast:.2f} against {np.median(contrasts):.2f}"
+    numbers = f"contrast {own.contrast:.2f} vs. {np.median(contrasts):.2f}"
     if own.contrast < min(contrasts) / BEYOND:
         return Reason("dim", f"dimmer than the training images: {numbers}")
     if own.contrast > max(contrasts) * BEYOND:
@@ -179,7 +179,7 @@ def _crowding(own: Traits, usual: Sequence[Traits]) -> Reason | None:
     most = max(traits.covered for traits in usual)
     if own.covered <= most * BEYOND:
         return None
-    text = f"cells cover {100 * own.covered:.0f} % of it, of training images at most {100 * most:.0f} %"
+    text = f"cells cover {100 * own.covered:.0f} % of the image, at most {100 * most:.0f} % in training images"
     return Reason("crowded", f"more crowded: {text}")
 
 
@@ -217,9 +217,9 @@ def tell_kinds(mistakes: Mistakes) -> str:
     """Name merging and splitting where they make at least a third of what is missed."""
     parts = []
     if _merges(mistakes):
-        parts.append(f"{counted(mistakes.merged, 'time')} it takes several objects for one")
+        parts.append(f"{counted(mistakes.merged, 'detection')} merging several objects")
     if _splits(mistakes):
-        parts.append(f"{counted(mistakes.split, 'object')} it cuts in pieces")
+        parts.append(f"{counted(mistakes.split, 'object')} split into pieces")
     return f"{' and '.join(parts)}.".capitalize() if parts else ""
 
 
@@ -245,13 +245,13 @@ def tell_next(
         wanted.append("more images where objects touch")
     unexplained = [image for image in worst if image.image not in reasons]
     if learning:
-        parts = ["train for longer"] if unexplained else []
+        parts = ["train longer"] if unexplained else []
     else:
         parts = list(_looking(unexplained, not first and not wanted))
     if wanted:
         parts.append(f"annotate {' and '.join(filter(None, [', '.join(wanted[:-1]), wanted[-1]]))}")
     if "blurred" in first:
-        parts.append(f"leave blurred images like {first['blurred']} out, or annotate {SUCH_IMAGES} or more of them")
+        parts.append(f"remove blurred images like {first['blurred']}, or annotate {SUCH_IMAGES} or more of them")
     return f"Next: {'; '.join(parts)}." if parts else ""
 
 
@@ -261,18 +261,22 @@ def _looking(unexplained: Sequence[ImageScore], is_all: bool) -> Iterator[str]:
         one = len(names) == 1
         named = names[0] if one else f"{', '.join(names[:-1])} and {names[-1]}"
         then = f", then annotate more images like {'it' if one else 'them'}" if is_all else ""
-        yield f"look whether {named} {'is' if one else 'are'} labelled well{then}"
+        yield f"check whether {named} {'is' if one else 'are'} labelled well{then}"
 
 
 def _wrong(image: ImageScore, reasons: Mapping[str, Reason]) -> str:
     half = image.half
-    parts = [f"{half.false_negative} of {half.true_objects} missed"] if half.true_objects else ["no object there"]
+    parts = (
+        [f"{half.false_negative} of {half.true_objects} missed"]
+        if half.true_objects
+        else ["no object in the annotation"]
+    )
     if image.mistakes.merged:
         parts.append(f"{image.mistakes.merged} merged")
     if image.mistakes.split:
         parts.append(f"{image.mistakes.split} split")
     if half.false_positive:
-        parts.append(f"{half.false_positive} not real")
+        parts.append(f"{half.false_positive} false positive")
     wrong, reason = ", ".join(parts), reasons.get(image.image)
     return wrong if reason is None else f"{wrong}; {reason.text}"
 

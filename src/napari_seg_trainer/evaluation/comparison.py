@@ -56,7 +56,7 @@ def compare_scores(ours: Sequence[ImageScore], other: Sequence[ImageScore], seed
         If the images are not the same.
     """
     if [score.image for score in ours] != [score.image for score in other]:
-        raise ValueError("the scores are of different images")
+        raise ValueError("the scores are on different images")
     counts = np.stack([_counts(ours), _counts(other)])
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(ours), size=(RESAMPLINGS, len(ours)))
@@ -68,12 +68,12 @@ def compare_scores(ours: Sequence[ImageScore], other: Sequence[ImageScore], seed
 
 def tell_difference(compared: Comparison, other: str) -> str:
     """Say better or worse than another only where resampling the images leaves no doubt."""
-    numbers = f"AP {compared.ours:.2f} against {compared.other:.2f}"
+    numbers = f"AP {compared.ours:.2f} vs. {compared.other:.2f}"
     if compared.images < FEWEST_IMAGES:
         count = counted(compared.images, "image")
         return (
             f"{numbers} of {other}, but {count} {'is' if compared.images == 1 else 'are'} too few to tell which is "
-            f"better. Annotate more: from {FEWEST_IMAGES} on it can be told."
+            f"better. Annotate more: at least {FEWEST_IMAGES} are needed."
         )
     interval = f"difference {compared.low:+.2f} to {compared.high:+.2f} on {compared.images} images"
     if not compared.is_clear:
@@ -130,17 +130,17 @@ def tell_learning_curve(curve: LearningCurve, scores: Scores) -> str:
         Of the model of all images, on the same validation images.
     """
     half = next((point for point in curve.points if point.part == "half"), None)
-    unknown = "It cannot be told whether more images would help:"
+    unknown = "Whether more images would help is unknown:"
     if half is None:
         fewest = PARTS["half"] * FEWEST_TRAINING_IMAGES
-        return f"{unknown} {counted(curve.images, 'training image')} cannot be halved, {fewest} or more could."
+        return f"{unknown} {counted(curve.images, 'training image')} cannot be halved; {fewest} or more are needed."
     if len(scores.images) < FEWEST_IMAGES:
         count = counted(len(scores.images), "validation image")
-        return f"{unknown} of {count} it cannot be seen, of {FEWEST_IMAGES} or more it could."
+        return f"{unknown} {count} are too few; {FEWEST_IMAGES} or more are needed."
     found = compare_scores(scores.images, half.scores.images)
     helps = found.is_clear and found.low > 0
-    told = "More images would help" if helps else "More of the same images would hardly help"
+    told = "More images would help" if helps else "More images of the same kind would hardly help"
     return (
-        f"{told}: with a half of them AP was {found.other:.2f}, with all {found.ours:.2f} "
+        f"{told}: with half of them, AP was {found.other:.2f}, with all, {found.ours:.2f} "
         f"(difference {found.low:+.2f} to {found.high:+.2f})."
     )

@@ -115,7 +115,7 @@ def plot_examples(examples: Sequence[Example]) -> "Figure":
     rows = figure.subplots(len(examples), 3, squeeze=False, height_ratios=heights)
     for panels, example in zip(rows, examples, strict=True):
         _plot_example(panels, example)
-    handles = [Patch(color=SKY, label="found"), Patch(color=ORANGE, label="missed (middle) or made up (right)")]
+    handles = [Patch(color=SKY, label="found"), Patch(color=ORANGE, label="missed (middle) or false positive (right)")]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
@@ -175,7 +175,7 @@ def _others(epochs: Sequence[EpochEnded]) -> dict[str, dict[int, float]]:
 
 def _plot_others(axes: "Axes", others: Mapping[str, Mapping[int, float]]) -> None:
     """Draw an engine's own measures; that of the validation is bold, in the colour of the training's."""
-    axes.set_title("Other measures", fontsize="medium")
+    axes.set_title("Other metrics", fontsize="medium")
     looks = cycle(product(("-", "--", ":", "-."), (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)))
     for stem, (style, colour) in zip(sorted({name.removeprefix("val_") for name in others}), looks, strict=False):
         label = stem.replace("_", " ")

@@ -19,13 +19,13 @@ if TYPE_CHECKING:  # only what writes a report needs it
 _WORDS = (
     (
         "IoU",
-        "How well two outlines cover each other: the shared area divided by the area that either covers. 1 is perfect.",
+        "Intersection over union: the overlap of two objects divided by their joint area. 1 is perfect.",
     ),
     ("Found", "A predicted object counts as found if its IoU with a true one is at least the limit in the table."),
-    ("Precision", "Of the objects that the model drew, the share that is real."),
-    ("Recall", "Of the real objects, the share that the model found."),
-    ("F1", "Precision and recall in one number."),
-    ("AP", "Found / (found + made up + missed); the score that most papers give as average precision."),
+    ("Precision", "Fraction of the detections that are real."),
+    ("Recall", "Fraction of the real objects that are found."),
+    ("F1", "Harmonic mean of precision and recall."),
+    ("AP", "Found / (found + false positives + missed); called average precision in most papers."),
     ("PQ", "Panoptic quality: F1 times the mean IoU of the objects found."),
 )
 PACKAGE = "napari-seg-trainer"
@@ -115,20 +115,18 @@ def _lead(card: ModelCard) -> str:
     made = f"A {card.engine} model made on {card.created:%Y-%m-%d}"
     if not card.training_images:
         return f"{made}."
-    return (
-        f"{made} from {counted(card.training_images, 'image')}; {card.validation_images:,} more chose the best epoch."
-    )
+    return f"{made} from {counted(card.training_images, 'image')}; {card.validation_images:,} more for validation."
 
 
 def _facts(card: ModelCard) -> list[tuple[str, str]]:
     return [
         ("Engine", card.engine),
         ("Made", f"{card.created:%Y-%m-%d %H:%M %Z}"),
-        ("Started from", card.parent or "nothing: trained from scratch"),
+        ("Start model", card.parent or "none: trained from scratch"),
         ("Training images", f"{card.training_images:,}"),
         ("Validation images", f"{card.validation_images:,}"),
         ("Epochs", _number(card.epochs)),
-        ("Best epoch (the one kept)", _number(card.best_epoch)),
+        ("Best epoch (used for the model)", _number(card.best_epoch)),
         *((f"Channel {i}", f"{c.name}: {_scaling(c.normalization)}") for i, c in enumerate(card.channels, 1)),
         ("Pixel size", "unknown" if card.pixel_size is None else f"{card.pixel_size:g} µm"),
         ("Typical object", "unknown" if card.object_diameter is None else f"{card.object_diameter:.1f} pixels across"),
@@ -141,7 +139,7 @@ def _facts(card: ModelCard) -> list[tuple[str, str]]:
 def _scaling(normalization: Normalization) -> str:
     unit = "percentiles" if normalization.mode == "percentile" else "intensities"
     clip = ", clipped" if normalization.clip else ""
-    zeros = "; pixels of 0 are left out and stay 0" if normalization.skip_zeros else ""
+    zeros = "; pixels of value 0 are ignored and stay 0" if normalization.skip_zeros else ""
     return f"{unit} {normalization.low:g} to {normalization.high:g} become 0 to 1{clip}{zeros}"
 
 

@@ -103,12 +103,12 @@ def without_numbers(sentences: Sequence[str]) -> tuple[str, ...]:
 def _how_good(scores: Scores, finds_some: bool) -> str:
     """Tell recall and precision at IoU 0.5 in counts."""
     if not scores.images:
-        return "No validation image was scored, so nobody knows how good it is."
+        return "No validation image was evaluated, so the quality is unknown."
     if not finds_some:
-        return "It finds none of the objects. Train for longer, or look whether labels and images belong together."
+        return "It finds none of the objects. Train longer, or check that labels and images match."
     found = round(100 * scores.pooled["recall50"])
     unreal = round(100 * (1 - scores.pooled["precision50"]))
-    return f"Finds {found} of 100 objects; {unreal} of 100 that it finds are not real."
+    return f"Finds {found} of 100 objects; {unreal} of 100 detections are false."
 
 
 def _test(tested: Scores | None) -> str:
@@ -118,8 +118,8 @@ def _test(tested: Scores | None) -> str:
     pooled = tested.pooled
     found, unreal = round(100 * pooled["recall50"]), round(100 * (1 - pooled["precision50"]))
     return (
-        f"On {counted(len(tested.images), 'test image')}, by which nothing was chosen: finds {found} of 100 objects; "
-        f"{unreal} of 100 that it finds are not real (AP {pooled['ap50']:.2f})."
+        f"On {counted(len(tested.images), 'test image')}, never used for model selection: finds {found} of 100 "
+        f"objects; {unreal} of 100 detections are false (AP {pooled['ap50']:.2f})."
     )
 
 
@@ -129,7 +129,7 @@ def _against(scores: Scores, baseline: str, other: Scores | None, learning: bool
     if compared is None:
         return ""
     text = tell_difference(compared, baseline)
-    way_out = "train for longer" if learning else "" if is_asked else "train with more images"
+    way_out = "train longer" if learning else "" if is_asked else "train with more images"
     way_out = f"Keep using that, or {way_out}." if way_out else "Keep using that."
     return f"{text} {way_out}" if text.startswith("Worse") else text
 
@@ -188,7 +188,7 @@ def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bo
         fall = f"in {len(epochs)} epochs the validation loss fell by {100 * _fall(before, last):.0f} %"
         return f"It was still learning: {fall}. More epochs would help."
     if not np.isfinite(validation).all():
-        return "The validation loss was no number at times. Use a smaller learning rate."
+        return "The validation loss was not a number at times. Use a smaller learning rate."
     lowest = int(np.argmin(validation))
     if _overfits(epochs):
         rise = 100 * _rise(epochs)
@@ -205,7 +205,7 @@ def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bo
         return ""
     is_lately = lowest >= len(steady) - last
     since = told if is_lately else f"the validation loss was lowest after epoch {epochs[lowest].epoch}."
-    return f"It hardly learns any more: {since}"
+    return f"The validation loss has plateaued: {since}"
 
 
 def _losses(epochs: Sequence[EpochEnded], name: str) -> list[float]:

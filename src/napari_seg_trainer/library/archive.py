@@ -43,7 +43,7 @@ def export_model(model: LibraryModel, path: Path, *, overwrite: bool = False, pr
         The file, which appears whole or not at all. Where its name ends in neither ``.segmodel`` nor ``.zip``, the
         first is added.
     overwrite : bool
-        Replace a file that is there.
+        Overwrite an existing file.
     progress : callable, optional
         Is told the bytes done, and in all.
 
@@ -90,7 +90,7 @@ def _check_target(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise LibraryError(f"'{path}' is a folder. Give the name of a file.")
     if path.exists() and not overwrite:
-        raise LibraryError(f"'{path}' exists already. Choose another file, or allow it to be overwritten.")
+        raise LibraryError(f"'{path}' already exists. Choose another file, or allow it to be overwritten.")
 
 
 def _pack(archive: zipfile.ZipFile, folder: Path, card: ModelCard, done: Callable[[int], None]) -> None:
@@ -154,7 +154,7 @@ def _check_texts(card: ModelCard, origin: Path) -> None:
     if text:
         shown = visible(text.replace("\n", "\\n"))
         raise LibraryError(
-            f"The model card in '{origin}' has characters that cannot be seen, in '{shown[:100]}'. Ask whoever made "
+            f"The model card in '{origin}' has invisible characters, in '{shown[:100]}'. Ask whoever made "
             "the model for one without them."
         )
 
@@ -240,19 +240,17 @@ def _own_card(folder: Path, origin: Path) -> ModelCard:
     card = read_model(folder).card
     problem = _list_problem([*card.files])
     if problem:
-        raise LibraryError(
-            f"The model card in '{origin}' does not tell the model's files: {problem}. Export the model again."
-        )
+        raise LibraryError(f"The model card in '{origin}' has an invalid file list: {problem}. Export the model again.")
     return card
 
 
 def _list_problem(names: Sequence[str]) -> str:
     """Return what is wrong with a card's list of files, or nothing."""
     paths = [PurePosixPath(name) for name in names]
-    unfit = next((f"{name!r} cannot be one" for name in names if not _can_be_listed(name)), "")
+    unfit = next((f"{name!r} is not allowed" for name in names if not _can_be_listed(name)), "")
     twice = clash([PurePosixPath(CARD_FILE), *paths])
     return (
-        ("" if names else "it lists none")
+        ("" if names else "it is empty")
         or next(filter(None, map(path_problem, names)), "")
         or unfit
         or (f"it names a file twice, '{twice}'" if twice else "")

@@ -132,8 +132,8 @@ def _fetched(url: str, target: Path, checksum: str | None, progress: OnBytes | N
     if resumed:  # the beginning was perhaps of another file: once more, from nothing
         return _fetched(url, target, checksum, progress, timeout)
     raise DownloadError(
-        f"What came from {url} is not the expected file (its checksum differs), so it was removed. Try again; if it "
-        "happens again, do not use that address."
+        f"The download from {url} is not the expected file (wrong checksum), so it was deleted. Try again; if it "
+        "happens again, do not use this address."
     )
 
 
@@ -158,8 +158,8 @@ def _fetch_all(url: str, part: Path, progress: OnBytes | None, timeout: float, *
             after = _size(part)
             if after <= before:
                 raise DownloadError(
-                    f"The connection to {urlsplit(url).hostname} broke off after {after:,} bytes. Check the network "
-                    "and try again; it goes on from there."
+                    f"The connection to {urlsplit(url).hostname} was lost after {after:,} bytes. Check the network "
+                    "and try again; the download continues where it stopped."
                 ) from error
 
 
@@ -174,9 +174,7 @@ def _fetch_piece(
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             start = 0
         elif _range_start(response) != start:
-            raise DownloadError(
-                f"{urlsplit(url).hostname} sent another part of the file than asked for. Try again later."
-            )
+            raise DownloadError(f"{urlsplit(url).hostname} sent the wrong part of the file. Try again later.")
         total = _length(response, url, start, needs_length=needs_length)
         done = start
         with explained(part, DownloadError), part.open("r+b" if start else "wb") as file:
@@ -200,8 +198,8 @@ def _length(response: Any, url: str, start: int, *, needs_length: bool) -> int |
         return start + int(told)
     if needs_length and not response.chunked:  # the end of the connection would be taken for that of the file
         raise DownloadError(
-            f"{urlsplit(url).hostname} does not tell how long the file is, and nobody its checksum: half of it would "
-            "pass for all. Fetch it with a browser."
+            f"{urlsplit(url).hostname} does not report the length of the file, and its checksum is unknown, so an "
+            "incomplete download could not be detected. Download it with a browser."
         )
     return None
 
@@ -213,12 +211,12 @@ def _check_limits(url: str, part: Path, done: int, end: float) -> None:
     if time.monotonic() > end:
         raise DownloadError(
             f"{urlsplit(url).hostname} has sent {done:,} bytes in {MOST_SECONDS / 3600:g} hours. Try again over "
-            "another network; it goes on from there."
+            "another network; the download continues where it stopped."
         )
 
 
 def _too_large(url: str) -> str:
-    return f"The file at {url} is larger than {MOST_BYTES >> 30} GiB, and so no model. Check the address."
+    return f"The file at {url} is larger than {MOST_BYTES >> 30} GiB, and so not a model. Check the address."
 
 
 def _open(url: str, start: int, timeout: float) -> Any:
@@ -264,7 +262,9 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL):
-        raise DownloadError(f"'{url}' is not fetched, because it does not begin with https://. Use an https address.")
+        raise DownloadError(
+            f"'{url}' is not downloaded, because it does not begin with https://. Use an https address."
+        )
 
 
 def _parse_checksum(checksum: str) -> tuple[str, str]:

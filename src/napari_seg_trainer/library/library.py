@@ -121,7 +121,7 @@ class ModelLibrary:
         except ValueError as error:
             raise LibraryError(str(error)) from error
         if name.lower() in (AUTOMATIC, SCRATCH):
-            raise LibraryError(f"Model name '{name}' cannot be used: it says how a training starts. Choose another.")
+            raise LibraryError(f"Model name '{name}' cannot be used: it is reserved. Choose another name.")
         taken = {entry.lower(): entry for entry in self._all_entries()}.get(name.lower())
         if taken is not None:
             same = "" if taken == name else f" as '{taken}'"

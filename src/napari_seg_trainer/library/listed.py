@@ -25,7 +25,7 @@ PLAIN_WORDS = "In plain words"
 _MISTAKES = ("missed", "extra", "merged", "split")
 _IOU_PERCENT = (50, 70, 90)
 _MEASURES = {"AP": "ap", "F1": "f1_", "Precision": "precision", "Recall": "recall", "Panoptic quality": "pq"}
-_EVALUATE = "To compare them, score them on one annotation folder, below."
+_EVALUATE = "To compare them, score them on the same annotation folder, below."
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def facts(listed: ListedModel) -> Facts:
         PLAIN_WORDS: "\n".join(card.verdict),
         "Kind": listed.kind,
         "Made": f"{card.created.astimezone():%Y-%m-%d %H:%M}",
-        "Started from": card.parent or "scratch",
+        "Start model": card.parent or "scratch",
         "Channels": ", ".join(channel.name for channel in card.channels),
         "Intensities": "\n".join(scaling),
         "Pixel size": f"{card.pixel_size:.4g} µm" if card.pixel_size else "any",
@@ -197,7 +197,7 @@ def validation_note(models: Sequence[LibraryModel]) -> str:
     images = [_validation_images(model) for model in models]
     unknown = next((model.name for model, own in zip(models, images, strict=True) if not own), None)
     if unknown is not None:
-        return f"It is not known on which images {unknown!r} was scored, so the scores may not be comparable."
+        return f"It is unknown on which images {unknown!r} was scored, so the scores may not be comparable."
     common = set.intersection(*images)
     if all(own == common for own in images):
         count = "the same validation image" if len(common) == 1 else f"the same {len(common)} validation images"

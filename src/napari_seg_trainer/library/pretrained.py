@@ -166,7 +166,7 @@ def fetch(
             return LibraryModel(target, read_model(target).card.replace(name=model.name))
         card = read_foreign(target)
     except LibraryError as error:
-        raise LibraryError(f"{error} Or delete '{target}', and it is fetched anew.") from error
+        raise LibraryError(f"{error} Or delete '{target}', and it is downloaded again.") from error
     scaling = card.channels[0].normalization
     channels = tuple(ModelChannel(name=name, normalization=scaling) for name in model.channels)
     return LibraryModel(target, card.replace(name=model.name, channels=channels))
@@ -271,8 +271,8 @@ def _remember_checksum(model: PretrainedModel, checksum: str, folder: Path) -> N
             known = {}
         write_text(path, json.dumps({**known, model.url: checksum}, indent=2))
     _log.warning(
-        "Nobody tells the checksum of the pretrained model '%s'. That of the file from %s is kept in '%s' (%s), and a "
-        "later download is compared with it.",
+        "The checksum of the pretrained model '%s' is not published. That of the file from %s is stored in '%s' (%s), "
+        "and later downloads are compared with it.",
         *(model.name, model.url, path, checksum),
     )
 

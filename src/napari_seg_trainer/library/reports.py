@@ -40,8 +40,8 @@ def report_of(model: LibraryModel) -> Path:
         return own
     if not has_report(model):
         raise LibraryError(
-            f"Model {model.name!r} has no report: '{own}' is missing. Models that are trained here have one; "
-            "'napari-seg-trainer evaluate' scores any model."
+            f"Model {model.name!r} has no report: '{own}' is missing. Only models trained with this program have "
+            "one; 'napari-seg-trainer evaluate' scores any model."
         )
     known = hashlib.sha256(model.card.model_dump_json().encode()).hexdigest()[:16]
     target = cache_folder() / "reports" / f"{model.name}-{known}.html"

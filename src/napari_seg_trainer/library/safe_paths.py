@@ -29,9 +29,9 @@ def path_problem(name: str) -> str:
     if name.startswith("/") or "\\" in name or ":" in name or ".." in parts:
         return f"it names a file outside its folder, {_short(name)}"
     if any(unicodedata.category(character).startswith("C") for character in name):
-        return f"the name {_short(name)} in it has characters that cannot be seen"
+        return f"the name {_short(name)} in it has invisible characters"
     if any(is_reserved(part) or part.endswith((".", " ")) for part in parts):
-        return f"Windows cannot have a file with the name {_short(name)}"
+        return f"Windows does not allow the file name {_short(name)}"
     if len(name) > MAX_LENGTH or any(len(part.encode()) > MAX_LENGTH for part in parts):
         return f"the path {_short(name)} in it is longer than {MAX_LENGTH} characters"
     return ""

@@ -139,7 +139,7 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
                 yield opened
     except _ZIP_ERRORS as error:
         reason = " ".join(str(error).split())
-        raise LibraryError(f"'{archive}' is not a readable zip file ({reason}). Fetch it again.") from error
+        raise LibraryError(f"'{archive}' is not a readable zip file ({reason}). Download it again.") from error
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def _size_problem(members: Sequence[zipfile.ZipInfo], archive: Path) -> str:
     if total > MAX_BYTES:
         return f"it holds {total / 2**30:.1f} GiB; {MAX_BYTES / 2**30:g} GiB is the limit"
     if total > max(_RATIO_FROM, MAX_RATIO * archive.stat().st_size):
-        return f"it would grow to more than {MAX_RATIO} times its size"
+        return f"it would expand to more than {MAX_RATIO} times its size"
     return ""
 
 

@@ -79,7 +79,7 @@ def _place(path: Path) -> tuple[Path, str]:
     taken = next(iter([*there, *(mask.name for mask in masks_of(path.parent, stem))]), None)
     if taken is not None:
         raise DataError(
-            f"'{taken}' exists already in '{path.parent}'. Choose another name, "
+            f"'{taken}' already exists in '{path.parent}'. Choose another name, "
             "or use Layers > Annotate > Export annotations, which asks before it replaces."
         )
     return path.parent, stem

@@ -97,7 +97,7 @@ def _scores(
 ) -> Scores:
     found = []
     for done, prepared in enumerate(images):
-        progress("scoring the baseline", done, len(images))
+        progress("evaluating the baseline", done, len(images))
         found.append(score_image(prepared.name, prepared.labels, predict(np.asarray(prepared.image))))
-    progress("scoring the baseline", len(images), len(images))
+    progress("evaluating the baseline", len(images), len(images))
     return Scores.of(found)

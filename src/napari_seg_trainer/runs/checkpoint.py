@@ -50,7 +50,7 @@ def read_state(run: Run) -> CheckpointState | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        raise RunError(f"The checkpoint of run {run.id!r} cannot be read. Start the training anew.") from error
+        raise RunError(f"The checkpoint of run {run.id!r} cannot be read. Start a new training.") from error
 
 
 class Checkpoints:
@@ -123,7 +123,7 @@ class Checkpoints:
             shutil.rmtree(writing, ignore_errors=True)
             raise RunError(
                 f"Epoch {event.epoch} cannot be saved in {str(folder)!r}: {error.strerror or error}. "
-                "The weights of earlier epochs are still there."
+                "The weights of earlier epochs are kept."
             ) from error
         needed = {epoch_folder(self._run, epoch).name for epoch in self._needed(event.epoch, before)}
         for path in folder.iterdir():
@@ -155,7 +155,7 @@ class Checkpoints:
 def cancelled(run: Run) -> Stopped:
     """Return the last event of a run that was cancelled."""
     state = read_state(run)
-    return Stopped(reason="you cancelled it", model=None, best_epoch=None if state is None else state.best_epoch)
+    return Stopped(reason="cancelled by the user", model=None, best_epoch=None if state is None else state.best_epoch)
 
 
 def tell_missing_epoch(run: Run) -> None:

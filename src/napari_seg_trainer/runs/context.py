@@ -186,7 +186,7 @@ class RunContext(RunReporter):
         self.diverged = self._divergence(epoch, metrics)
         if self.diverged:
             self.obey()
-            self.log(f"The training ends: {self.diverged}.", "warning")
+            self.log(f"The training stops: {self.diverged}.", "warning")
             return False
         now = time.monotonic()
         self._seconds.append(now - self._epoch_began)
@@ -248,7 +248,7 @@ class RunContext(RunReporter):
         what = ""
         for name, title in names.items():
             if not math.isfinite(metrics[name]):
-                what = f"the {title} of epoch {epoch} is no number"
+                what = f"the {title} of epoch {epoch} is not a number"
                 break
         first = self._first_loss = metrics["loss"] if self._first_loss is None else self._first_loss
         if not what and abs(metrics["loss"]) > EXPLODED * max(abs(first), 1e-6):

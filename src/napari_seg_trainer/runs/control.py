@@ -81,7 +81,7 @@ def keep(run: Run, *, force: bool = False) -> None:
     with _alone(run):
         state = _state(run, force)
         if state in ACTIVE_STATES:
-            raise RunError(f"Run {run.id!r} is {state}. Stop it instead: that keeps its best epoch.{_doubt(run)}")
+            raise RunError(f"Run {run.id!r} is {state}. Stop it instead, which keeps its best epoch.{_doubt(run)}")
         if state == RunState.FINISHED:
             raise RunError(f"Run {run.id!r} is finished: its best epoch is a model already.")
         if _tell_missing_end(run, state):
@@ -89,7 +89,7 @@ def keep(run: Run, *, force: bool = False) -> None:
         _check(run)
         kept = read_state(run)
         if kept is None or kept.best_epoch is None:
-            raise RunError(f"Run {run.id!r} has no epoch to keep: none had ended. Resume it, or start a new training.")
+            raise RunError(f"Run {run.id!r} has no completed epoch to keep. Resume it, or start a new training.")
         _go_on(run, wants_model=True)
 
 
@@ -104,9 +104,9 @@ def _doubt(run: Run) -> str:
     if process is None or not run.is_doubtful():
         return ""
     return (
-        f" It is trained on the computer {process.host!r}, whose last sign of life is less than {DEAD_SECONDS:g} "
-        "seconds old. If that computer is off, wait as long, or add --force to the command. If it does train, that "
-        "training ends, and what it has not kept is lost."
+        f" It is being trained on the computer {process.host!r}, which last responded less than {DEAD_SECONDS:g} "
+        "seconds ago. If that computer is off, wait that long, or add --force to the command. If it is still training, "
+        "that training ends and loses what it has not saved."
     )
 
 
@@ -123,7 +123,7 @@ def _alone(run: Run) -> Iterator[None]:
         except Timeout as error:
             raise RunError(f"Run {run.id!r} is being resumed already.") from error
         except NotImplementedError:
-            _log.warning("'%s' is on a disk without file locks: resume it from one place at a time", run.folder)
+            _log.warning("'%s' is on a disk without file locks: resume it from only one computer at a time", run.folder)
     try:
         yield
     finally:
@@ -155,7 +155,8 @@ def _check(run: Run) -> None:
     engine_spec(job.engine)
     if job.name in library:
         raise RunError(
-            f"Run {run.id!r} cannot go on: the library has a model {job.name!r}. Rename or delete that model first."
+            f"Run {run.id!r} cannot continue: the library already has a model {job.name!r}. Rename or delete that "
+            "model first."
         )
     library.check_new_name(job.name)
     check_no_rival(job.name)
@@ -208,7 +209,7 @@ def _wait(condition: Callable[[], bool], timeout: float) -> None:
 def _kill(run: Run, info: ProcessInfo) -> None:
     if not info.is_local:
         raise RunError(
-            f"Run {run.id!r} trains on the computer {info.host!r} and has not answered yet. "
+            f"Run {run.id!r} is running on the computer {info.host!r} and has not responded yet. "
             f"It ends when it reads the request, or when you end process {info.pid} there."
         )
     try:
@@ -216,7 +217,7 @@ def _kill(run: Run, info: ProcessInfo) -> None:
             _kill_processes(run, info)
     except psutil.AccessDenied as error:
         raise RunError(
-            f"Run {run.id!r} is trained by another user's process ({info.pid}). Ask them to cancel it."
+            f"Run {run.id!r} is being trained by another user's process ({info.pid}). Ask them to cancel it."
         ) from error
     _wait(lambda: info.find() is None, _KILL_SECONDS)
 

@@ -84,7 +84,7 @@ def _try_part(
     except Exception as error:  # noqa: BLE001 - the weights are there, whatever an engine raises now
         _log.exception("the learning curve broke off")
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        context.log(f"The learning curve broke off ({reason}). The model is made without it.", "warning")
+        context.log(f"The learning curve failed ({reason}). The model is created without it.", "warning")
         return None
 
 

@@ -93,7 +93,7 @@ class DatasetImage:
         annotated = pair.read()
         if not is_same(stamps_of(pair), self.looked.stamps):
             raise DataError(
-                f"Image '{pair.image}' or its mask was changed after it was looked at. Start the training again."
+                f"Image '{pair.image}' or its mask has changed since it was checked. Start the training again."
             )
         return annotated
 
@@ -194,7 +194,7 @@ def open_dataset(
     validation = open_folders(job.validation_data) if job.validation_data else []
     if len(training) + len(validation) < 2:
         raise DataError(
-            f"There is only one annotated image in '{folders[0]}': none is left to validate on. "
+            f"There is only one annotated image in '{folders[0]}': none is left for validation. "
             "Annotate at least one more."
         )
     test = open_folders(job.test_data) if job.test_data else []
@@ -317,7 +317,7 @@ def _refuse_leak(known: Sequence[DatasetImage], others: Sequence[DatasetImage], 
     contents = {image.content: image.name for image in known}
     fields = {image.field: image.name for image in known}
     for image in others:
-        way_out = f"Remove it from one of the folders, or the {what.lower()} tells nothing."
+        way_out = f"Remove it from one of the folders, or the {what.lower()} is meaningless."
         if image.content in contents:
             same = contents[image.content]
             raise DataError(f"{what} image {image.name!r} is the same as the training image {same!r}. {way_out}")

@@ -126,7 +126,7 @@ class Plan:
         self.epochs = min(self._most, math.ceil(epoch / (1 - FALL)))
         self._length = "epochs"
         return (
-            f"It hardly improves any more after epoch {epoch}: the learning rate falls from now on, and epoch "
+            f"Little improvement after epoch {epoch}: the learning rate now decreases, and epoch "
             f"{self.epochs} is the last."
         )
 

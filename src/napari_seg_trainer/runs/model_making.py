@@ -74,15 +74,15 @@ class ModelMaking:
         best = context.best_epoch
         if best is None:
             if context.diverged:
-                raise RunError(f"There is no model, as {context.diverged}.")
-            return Stopped(reason="stopped before the first epoch had ended", model=None, best_epoch=None)
+                raise RunError(f"No model was created: {context.diverged}.")
+            return Stopped(reason="stopped before the first epoch ended", model=None, best_epoch=None)
         folder = self.run.folder / "model"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         self.engine.export(epoch_folder(self.run, best), data, folder, context)
         scored = scored_images(data.validation)
         self.previews.choose(scored)  # during the training, fewer may have been scored for lack of time
-        progress, keep = partial(context.progress, "scoring validation images"), partial(self.previews.keep, MODEL)
+        progress, keep = partial(context.progress, "evaluating validation images"), partial(self.previews.keep, MODEL)
         scores, examples = score_model(self.engine, folder, scored, progress, keep)
         self.run.append(Evaluated(dataset="validation", images=len(scores.images), scores=scores.told))
         tested = self._test(folder)
@@ -95,9 +95,9 @@ class ModelMaking:
         try:
             model = self.library.register(folder, card)
         except LibraryError as error:
-            raise LibraryError(f"{error} The finished model waits in '{folder}'.") from error
+            raise LibraryError(f"{error} The finished model is in '{folder}'.") from error
         if stopped:
-            return Stopped(reason="you asked for it", model=model.name, best_epoch=best)
+            return Stopped(reason="stopped by the user", model=model.name, best_epoch=best)
         if context.diverged:
             return Stopped(reason=context.diverged, model=model.name, best_epoch=best)
         if context.early_stop and not context.has_all_epochs:
@@ -125,9 +125,9 @@ class ModelMaking:
         try:
             images = self.dataset.prepare_held_out(self.run.folder / "prepared" / "test", self.context.progress)
         except DataError as error:  # hours may have passed since they were looked at; the model is not lost by that
-            self.context.log(f"The model is not scored on the test images: {error}", "warning")
+            self.context.log(f"The model was not evaluated on the test images: {error}", "warning")
             return Scores.of(())
-        scores, _ = score_model(self.engine, folder, images, partial(self.context.progress, "scoring test images"))
+        scores, _ = score_model(self.engine, folder, images, partial(self.context.progress, "evaluating test images"))
         self.run.append(Evaluated(dataset="test", images=len(scores.images), scores=scores.told))
         return scores
 

@@ -138,9 +138,9 @@ class PreviewWriter:
             _log.warning("previews end here", exc_info=True)
             reason = error.strerror or error
             try:
-                self._warn(f"No more previews are kept, as '{self._folder}' cannot be written: {reason}.")
+                self._warn(f"No more previews are saved, because '{self._folder}' cannot be written: {reason}.")
             except OSError:  # of a full disk, the log knows at least
-                _log.warning("that cannot be told either", exc_info=True)
+                _log.warning("nor can the warning be written", exc_info=True)
 
 
 class Previews:

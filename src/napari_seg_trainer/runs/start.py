@@ -84,18 +84,18 @@ def choose_start(job: TrainingJob, spec: EngineSpec, dataset: Dataset, engine: E
         Told the stage, how many looks are done, and how many there are.
     """
     if any(job.hyperparameters.get(name) is not None for name in spec.architecture):
-        return Start(None, "Starts from scratch, as the shape of the network is given.")
+        return Start(None, "Starts from scratch, because the network architecture is set.")
     channels, size = len(dataset.channels), float(np.median(dataset.object_sizes()[0]))
     starters = [fetch(model, spec) for model in spec.pretrained if model.is_starter]
     fit = [model for model in starters if len(model.card.channels) == channels and _is_alike(model, size)]
     if not fit:
-        return Start(None, f"Starts from scratch: no built-in model knows {_kind(channels)} like these.")
+        return Start(None, f"Starts from scratch: no built-in model fits {_kind(channels)}.")
     images, looks = _images(dataset), list[_Look]()
     drawn, where = _drawn(images)
     for model in fit:
-        progress("looking for a model to start from", len(looks), len(fit))
+        progress("choosing the model to start from", len(looks), len(fit))
         looks.append(_look(engine.load(model.folder), images, drawn, _ways(job, spec)))
-    progress("looking for a model to start from", len(looks), len(fit))
+    progress("choosing the model to start from", len(looks), len(fit))
     best = max(range(len(fit)), key=lambda place: looks[place].found)
     if looks[best].found < max(1, LEAST_FOUND * drawn):
         return Start(None, f"Starts from scratch: {fit[best].name} finds only {looks[best].found} {where}.")
@@ -115,7 +115,7 @@ def look_at_start(model: LibraryModel, job: TrainingJob, spec: EngineSpec, datas
 
 
 def _start(model: LibraryModel, look: _Look, drawn: int, where: str) -> Start:
-    negative = ", once their contrast is inverted" if look.inverted else ""
+    negative = ", after inverting the contrast" if look.inverted else ""
     reason = f"Starts from {model.name}, which finds {look.found} {where}{negative}."
     return Start(model, reason, look.found / max(1, drawn), look.inverted)
 
@@ -134,7 +134,7 @@ def _is_alike(model: LibraryModel, size: float) -> bool:
 
 
 def _kind(channels: int) -> str:
-    return "images" if channels == 1 else f"images of {channels} channels"
+    return "these images" if channels == 1 else f"images of {channels} channels"
 
 
 def _images(dataset: Dataset) -> list[_Seen]:

@@ -12,7 +12,7 @@ from napari_seg_trainer.engines.registry import engine_specs
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.runs.checkpoint import read_state
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState, list_runs
-from napari_seg_trainer.schema.events import Started
+from napari_seg_trainer.schema.events import Started, Stopped
 
 REFRESH_SECONDS = 2.0
 POLL_SECONDS = 0.2
@@ -76,6 +76,13 @@ def summarize(run: Run, specs: Mapping[str, EngineSpec]) -> RunSummary:
     epochs = asked if isinstance(asked, int) else 0
     done = 0 if state is None else state.last.epoch
     return RunSummary(run, job.name, spec.title if spec else job.engine, run.state(), done, epochs, began)
+
+
+def how_stopped(event: Stopped) -> str:
+    """Return why a training was stopped, as a sentence."""
+    if event.reason.startswith(("stopped", "cancelled")):
+        return f"{event.reason[0].upper()}{event.reason[1:]}."
+    return f"Stopped: {event.reason}."
 
 
 def active_run() -> Run | None:

@@ -58,8 +58,8 @@ def _trained(run: OwnRun) -> Event:
     try:
         last: Event = _Training(run).work()
     except Lost:
-        _log.warning("Another process trains run '%s' by now: this one leaves it.", run.id)
-        return Failed(message=f"Run {run.id!r} is trained by another process by now.")
+        _log.warning("Another process has taken over run '%s': this one stops.", run.id)
+        return Failed(message=f"Run {run.id!r} has been taken over by another process.")
     except Cancelled:
         shutil.rmtree(run.folder / "model", ignore_errors=True)
         last = cancelled(run)
@@ -71,11 +71,11 @@ def _trained(run: OwnRun) -> Event:
         last = Failed(message=disk_problem(error, Path(error.filename) if error.filename else run.folder))
     except MemoryError:
         _log.exception("the run failed")
-        last = Failed(message="The memory is full. Use a smaller batch size or patch size, or close other programs.")
+        last = Failed(message="Out of memory. Use a smaller batch size or patch size, or close other programs.")
     except Exception as error:  # noqa: BLE001 - whatever an engine raises ends in the run's last event
         _log.exception("the run failed")
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        last = Failed(message=f"The training broke off ({reason}). The details are in '{run.folder / 'log.txt'}'.")
+        last = Failed(message=f"The training failed ({reason}). The details are in '{run.folder / 'log.txt'}'.")
     shutil.rmtree(run.folder / "prepared", ignore_errors=True)
     run.append(last)
     return last
@@ -97,7 +97,7 @@ class _Training:
         early = RunReporter(self.run)
         early.obey()
         if wait_for_turn(self.run, early) and early.last_epoch == 0:
-            return Stopped(reason="stopped while it waited for another training", model=None, best_epoch=None)
+            return Stopped(reason="stopped while waiting for another training", model=None, best_epoch=None)
         plan = Plan(parse_parameters(self.spec, self.job.hyperparameters).length)
         engine = load_engine(self.spec)
         start, dataset = self._begin(engine, early)
@@ -172,7 +172,7 @@ class _Training:
     def _check_axes(self, dataset: Dataset) -> None:
         if dataset.axes not in self.spec.axes:
             wanted = " or ".join(self.spec.axes)
-            raise JobError(f"{self.spec.title} is trained on {wanted}, and the images are {dataset.axes}.")
+            raise JobError(f"{self.spec.title} is for {wanted}, and the images are {dataset.axes}.")
 
     def _check_split(self, dataset: Dataset) -> None:
         """Refuse to go on with other images: some that taught might now validate."""
@@ -180,7 +180,7 @@ class _Training:
             return
         before, now = (len(split.training) + len(split.validation) for split in (self.run.split, dataset.split))
         raise JobError(
-            f"The images are not those that the run began with ({before} then, {now} now). "
+            f"The images have changed since the run began ({before} then, {now} now). "
             "Put the folder back as it was, or start a new training."
         )
 
@@ -201,7 +201,7 @@ class _Training:
                 f"Batch size {parameters.batch_size} is larger than the {samples} samples of an epoch ({images} "
                 f"training images, augmentation factor {parameters.augmentation:g}). Use {samples} or less."
             )
-        context.log(f"The batch size is {samples}, as there are only {samples} samples in an epoch.")
+        context.log(f"The batch size is {samples}, because an epoch has only {samples} samples.")
         return parameters.replace(batch_size=samples)
 
     def _prepare(self, dataset: Dataset, context: RunReporter) -> TrainingData:

@@ -26,7 +26,7 @@ def wait_for_turn(run: Run, context: RunReporter) -> bool:
     while (other := _earlier(run)) is not None:
         if other.id != named:
             named = other.id
-            context.log(f"Run {other.id!r} trains on this computer. This run waits until it is over.")
+            context.log(f"Run {other.id!r} is running on this computer. This run starts when it ends.")
             context.progress(f"waiting for {other.id}", 0, 1)
         if context.obey():
             return True

@@ -82,7 +82,7 @@ class ChannelInput(FrozenModel):
     @model_validator(mode="after")
     def _either_names_or_number(self) -> Self:
         if self.index is not None and self.other_names:
-            raise ValueError(f"channel {self.name!r} is chosen by its number, so it has no other names")
+            raise ValueError(f"channel {self.name!r} is selected by its number, so it cannot have other names")
         return self
 
 
@@ -155,34 +155,34 @@ class Hyperparameters(FrozenModel):
     epochs: Annotated[int, Field(gt=0, le=MOST)] | None = Field(
         None,
         title="Epochs",
-        description="How often the training goes through all images. By itself, until it no longer improves, but at "
-        f"most {LEAST_EPOCHS} to {MOST_EPOCHS} times: the fewer the images, the more often.",
+        description="Number of passes over the training images. Automatic: until the model no longer improves, but at "
+        f"most {LEAST_EPOCHS} to {MOST_EPOCHS} (more for fewer images).",
     )
     minutes: Annotated[FiniteFloat, Field(gt=0, le=MOST)] | None = Field(
         None,
         title="Minutes",
-        description="About how long it may take in all. How many epochs that allows is measured at the beginning and "
-        "kept in the job. Where a number of epochs is given, that counts.",
+        description="Approximate total time. The number of epochs that fit is measured at the start and stored in the "
+        "job. Ignored if the number of epochs is set.",
         json_schema_extra={"empty": "any"},
     )
     batch_size: Annotated[int, Field(gt=0, le=4096)] = Field(
-        8, title="Batch size", description="How many samples the network sees at once. Less needs less memory."
+        8, title="Batch size", description="Number of samples per training step. Smaller needs less memory."
     )
     learning_rate: Rate | None = Field(
         None,
         title="Learning rate",
-        description=f"How far each step changes the network. Smaller is slower and steadier. By itself, {RATE:g}.",
+        description=f"Step size of the optimizer. Smaller is slower and more stable. Automatic: {RATE:g}.",
     )
     augmentation: Annotated[float, Field(ge=1, le=100)] = Field(
         2.0,
         title="Augmentation factor",
-        description="2 means: an epoch sees twice as many samples as there are images, the extra ones flipped, "
-        "rotated, scaled and changed in brightness.",
+        description="2 means: each epoch uses twice as many samples as there are images; samples are flipped, "
+        "rotated, scaled and changed in brightness at random.",
     )
     early_stopping: Annotated[int, Field(gt=0, le=MOST)] | None = Field(
         None,
         title="Stop early after",
-        description="End the training when the validation loss has not improved for this many epochs.",
+        description="Stop the training if the validation loss has not improved for this many epochs.",
         json_schema_extra={"empty": "never"},
     )
 
@@ -278,14 +278,14 @@ class TrainingJob(FrozenModel):
     @model_validator(mode="after")
     def _has_data(self) -> Self:
         if not self.data and not self.builtin:
-            raise ValueError("the job names no data: give an annotation folder or a built-in dataset")
+            raise ValueError("the job has no data: give an annotation folder or a built-in dataset")
         return self
 
     @field_validator("pretrained")
     @classmethod
     def _from_scratch(cls, pretrained: str | None) -> str | None:
         if pretrained is not None and "\0" in pretrained:
-            raise ValueError(f"{pretrained!r} names no model: it has a zero byte")
+            raise ValueError(f"{pretrained!r} is not a model name: it contains a zero byte")
         return None if pretrained == SCRATCH else pretrained
 
     @field_validator("data", "validation_data", "test_data")
@@ -294,9 +294,9 @@ class TrainingJob(FrozenModel):
         for folder in folders:
             # a job is kept as JSON, which is text
             if str(folder) != str(folder).encode(errors="ignore").decode():
-                raise ValueError(f"the name of {str(folder)!r} is not text: some of its bytes are not UTF-8; rename it")
+                raise ValueError(f"the name of {str(folder)!r} is not valid UTF-8; rename it")
             if "\0" in str(folder):
-                raise ValueError(f"{str(folder)!r} names no folder: it has a zero byte")
+                raise ValueError(f"{str(folder)!r} is not a folder name: it contains a zero byte")
         return folders
 
     @model_validator(mode="after")

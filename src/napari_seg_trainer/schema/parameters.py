@@ -185,7 +185,7 @@ def _rule(value: Mapping[str, Any]) -> str:
 def _said(item: Any, parameter: Parameter | None) -> str:
     words = re.sub(r"^(Value|Assertion) error, ", "", item["msg"])
     if parameter is None:
-        return f"{item['loc'][0]!r} is not a parameter here." if item["loc"] else _sentence(words)
+        return f"{item['loc'][0]!r} is not a parameter of this engine." if item["loc"] else _sentence(words)
     if item["type"] in _OWN_WORDS or parameter.kind not in _NUMBERS:
         return f"{parameter.title}: {_sentence(words)}"
     return f"{parameter.title} must be {parameter.rule}{', or left empty' if parameter.optional else ''}."

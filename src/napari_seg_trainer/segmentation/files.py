@@ -76,7 +76,7 @@ def segment_files(
     request : SegmentRequest, optional
         What holds for all of them.
     overwrite : bool
-        Replace label files that are there.
+        Overwrite existing label files.
     service : SegmentationService, optional
         Segment in its process; in this one where not given.
     progress : callable
@@ -185,7 +185,9 @@ def check_unlike(images: Sequence[Path], output: Path) -> None:
     seen: set[Path] = set()
     for target in (label_file(image, output) for image in images):
         if target in seen:
-            raise DataError(f"Two images would both become '{target}'. Segment them into two folders.")
+            raise DataError(
+                f"Two images would both be saved as '{target}'. Use a different output folder for one of them."
+            )
         seen.add(target)
 
 
@@ -194,7 +196,7 @@ def _check_targets(images: Sequence[Path], output: Path, overwrite: bool) -> Non
     taken = None if overwrite else next((target for target in targets if os.path.exists(target)), None)
     if taken is not None:
         raise DataError(
-            f"'{taken}' exists already. Choose another output folder, or add --overwrite to replace such files, or "
+            f"'{taken}' already exists. Choose another output folder, or add --overwrite to replace such files, or "
             "--skip-existing to segment only the others."
         )
     missing = next((image for image in images if not os.path.exists(image)), None)

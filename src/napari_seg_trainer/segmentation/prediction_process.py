@@ -122,7 +122,7 @@ def _in_words(code: int) -> str:
         return f"exit status {code}"
     with suppress(ValueError):
         name = signal.Signals(-code).name
-        return f"{name}, as when the memory is full" if name == "SIGKILL" else name
+        return f"{name}, possibly out of memory" if name == "SIGKILL" else name
     return f"signal {-code}"
 
 

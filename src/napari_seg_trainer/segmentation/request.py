@@ -102,7 +102,7 @@ def fit(card: ModelCard, image: NDArray[Any], request: SegmentRequest) -> Fit:
     if pixels > MAX_PIXELS:
         scaled = "" if factor == 1 else f" scaled {factor:.3g}-fold to the model's {card.pixel_size:g} µm"
         raise DataError(
-            f"Image {request.name!r}{scaled} has {pixels:.3g} pixels, the most is {MAX_PIXELS:.3g}. "
+            f"Image {request.name!r}{scaled} has {pixels:.3g} pixels, the maximum is {MAX_PIXELS:.3g}. "
             "Check its pixel size, or segment it in parts."
         )
     return Fit(places, factor, settings)
@@ -122,7 +122,7 @@ def check_choices(card: ModelCard, request: SegmentRequest) -> None:
     if request.use and len(request.use) != len(wanted):
         raise DataError(
             f"Model {card.name!r} takes {len(wanted)} channel(s) ({', '.join(wanted)}), not {len(request.use)}. "
-            "Name one for each."
+            "Give one for each."
         )
 
 

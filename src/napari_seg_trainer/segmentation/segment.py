@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_seg_trainer.engines.protocol import Engine, Predictor
 
 MUCH = 4.0
-"""From this ratio of pixel sizes on, it is worth a look whether both are right."""
+"""From this ratio of pixel sizes on, it is worth a check whether both are right."""
 
 
 class Segmenter:
@@ -114,7 +114,7 @@ def _check_signature(predictor: "Predictor", title: str) -> None:
         signature(predictor.predict).bind(None, None)
     except TypeError as error:
         raise EngineError(
-            f"{title} was written for an earlier version: its predictors must now take `predict(image, settings)`. "
+            f"{title} was written for an earlier version: its predictors must now accept `predict(image, settings)`. "
             "Update its package."
         ) from error
 
@@ -123,7 +123,7 @@ def _load(engine: "Engine", model: LibraryModel, checkpoint: Path | None) -> "Pr
     if checkpoint is None:
         return engine.load(model.folder)
     if not isinstance(engine, LoadsCheckpoints):
-        raise EngineError(f"The engine {model.card.engine!r} uses no weights of other epochs.")
+        raise EngineError(f"The engine {model.card.engine!r} does not support weights of other epochs.")
     return engine.load_checkpoint(checkpoint, model.folder)
 
 
@@ -133,9 +133,9 @@ def size_warning(card: ModelCard, pixel_size: float | None) -> str:
     if model is None:
         return ""
     if pixel_size is None:
-        return f"The pixel size is not known: the image is taken as it is. The model was trained at {model:.3g} µm."
+        return f"The pixel size is unknown: the image is not rescaled. The model was trained at {model:.3g} µm."
     ratio = max(pixel_size / model, model / pixel_size)
     if ratio <= MUCH:
         return ""
     how = "enlarged" if pixel_size > model else "shrunk"
-    return f"The model was trained at {model:.3g} µm: the image is {how} {ratio:.3g}-fold. Are both right?"
+    return f"The model was trained at {model:.3g} µm: the image is {how} {ratio:.3g}-fold. Are both correct?"

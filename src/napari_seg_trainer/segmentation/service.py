@@ -247,8 +247,8 @@ def _shared(planes: Sequence[NDArray[Any]], name: str) -> Iterator[tuple[SharedA
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.ENOMEM}:
                 raise DataError(
-                    f"Image {name!r} cannot be given to the prediction process: there is no shared memory "
-                    f"({error.strerror}). On Linux it is the folder /dev/shm; 'napari-seg-trainer segment' needs none."
+                    f"Image {name!r} cannot be sent to the prediction process: no shared memory is available "
+                    f"({error.strerror}). On Linux it is in /dev/shm; 'napari-seg-trainer segment' works without it."
                 ) from error
             raise DataError(
                 f"Image {name!r} needs {max(size / 1e6, 0.1):.1f} MB of shared memory, more than is free. Segment a "

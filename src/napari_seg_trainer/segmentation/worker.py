@@ -138,7 +138,7 @@ def answer(models: "Models", inputs: dict[str, Any], on_tile: OnTile | None = No
         _log.exception("The memory is full")
         return {
             "error": DataError.__name__,
-            "message": f"The memory is full. Segment a part of image {inputs['name']!r}, or close other programs.",
+            "message": f"Out of memory. Segment a part of image {inputs['name']!r}, or close other programs.",
         }
     except Exception as error:  # noqa: BLE001 - whatever an engine raises is told in one line, and its traceback kept
         _log.exception("A prediction broke off")
@@ -192,4 +192,4 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def _check_same(model: LibraryModel) -> None:
     if read_model(model.folder).card.files != model.card.files:
-        raise LibraryError(f"Model {model.name!r} was replaced by another after it was chosen. Choose it again.")
+        raise LibraryError(f"Model {model.name!r} was replaced after it was selected. Select it again.")

@@ -10,11 +10,11 @@ from napari_seg_trainer.schema.job import Hyperparameters
 class ThresholdParameters(Hyperparameters):
     """The common parameters, with other defaults where they suit better, and two of its own."""
 
-    epochs: PositiveInt = Field(20, title="Epochs", description="How often the training goes through all images.")
+    epochs: PositiveInt = Field(20, title="Epochs", description="Number of passes over the training images.")
     learning_rate: PositiveFloat = Field(
         0.01,
         title="Learning rate",
-        description="How far each step moves the threshold. Smaller is slower and steadier.",
+        description="Step size of the threshold. Smaller is slower and more stable.",
     )
     sigma: NonNegativeFloat = Field(
         1.0, title="Smoothing", description="How many pixels the image is blurred over, against noise."

@@ -152,7 +152,7 @@ def _begun(pretrained: Path | None, diameter: float | None, checkpoint: Path | N
     if diameter is not None and abs(diameter - own) > DIAMETER_TOLERANCE:
         raise JobError(
             f"The pretrained model is shown objects of {own:g} pixels across, not {diameter:g}. "
-            "Leave 'Shown diameter' empty, or start from scratch."
+            "Leave 'Training diameter' empty, or start from scratch."
         )
     return network
 
@@ -237,7 +237,7 @@ def _teaching(images: Sequence[Annotated], task: TrainingTask, context: Training
     if not enough:
         most = max(one.objects for one in images)
         raise DataError(
-            f"No training image has {least} objects; the most that one has is {most}. Lower 'Fewest objects'."
+            f"No training image has {least} objects; the most that one has is {most}. Lower 'Minimum objects'."
         )
     if len(enough) < len(images):
         left = len(images) - len(enough)
@@ -276,7 +276,7 @@ def _settle_memory(
     if saving is None:
         saving = need(save_memory=False) > free
         if saving:
-            context.log("The memory is short: parts of the network are computed twice, which takes a third longer.")
+            context.log("Memory is short: parts of the network are computed twice, which takes a third longer.")
     needed = need(save_memory=saving)
     if needed > free:
         context.log(

@@ -34,20 +34,20 @@ class _Parameters(Hyperparameters):
     """What both networks have in common."""
 
     weight_decay: Annotated[FiniteFloat, Field(ge=0, le=10)] = Field(
-        1e-5, title="Weight decay", description="How strongly large weights are pulled to 0. More prevents overfitting."
+        1e-5, title="Weight decay", description="Penalty on large weights. A larger value reduces overfitting."
     )
     scale_range: Annotated[float, Field(ge=0, lt=2)] = Field(
         0.5,
         title="Random scaling",
-        description="0.5 means: each sample is made larger or smaller by up to a quarter. 0 leaves sizes as they are.",
+        description="0.5 means: each sample is randomly scaled by up to ±25 %. 0 disables scaling.",
     )
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.9, title="Samples with objects", description="How often a sample must hold an object, from 0 to 1."
+        0.9, title="Samples with objects", description="Fraction of samples that must contain an object, from 0 to 1."
     )
     min_objects: Annotated[int, Field(ge=0, le=MOST)] = Field(
         0,
-        title="Fewest objects",
-        description="Images with fewer objects are left out of the training. 0 uses all images, even empty ones.",
+        title="Minimum objects",
+        description="Images with fewer objects are not used for training. 0 uses all images, even empty ones.",
     )
     device: Device | None = device_field()
 
@@ -58,22 +58,22 @@ class CellposeParameters(_Parameters):
     learning_rate: Rate | None = Field(
         None,
         title="Learning rate",
-        description="How far each step changes the network. Smaller is slower and steadier. By itself, "
+        description="Step size of the optimizer. Smaller is slower and more stable. Automatic: "
         f"{RATES['AdamW'][0]:g}; {plain(RATES['AdamW'][1])} from a pretrained model; {RATES['SGD'][0]:g} with SGD.",
     )
     patch_size: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] | None = Field(
-        None, title="Patch size", description="Side, in pixels, of the squares that the network is trained on."
+        None, title="Patch size", description="Side length, in pixels, of the square image patches used for training."
     )
     diameter: Annotated[FiniteFloat, Field(ge=8, le=200)] | None = Field(
         None,
-        title="Shown diameter",
-        description="How many pixels across objects are in what the network is shown: images are scaled to that. "
-        f"Smaller is faster. By itself, as they are in your images, but {LEAST_DIAMETER:g} to {CNN_DIAMETER:g}.",
+        title="Training diameter",
+        description="Images are rescaled so that objects have this diameter (pixels) in the network's input. "
+        f"Smaller is faster. Automatic: as in your images, within {LEAST_DIAMETER:g} to {CNN_DIAMETER:g}.",
     )
     optimizer: Literal["AdamW", "SGD"] = Field(
         "AdamW",
         title="Optimizer",
-        description="How a step is made: AdamW as in Cellpose 3, or SGD as in Cellpose 1 and 2, at a higher rate.",
+        description="AdamW as in Cellpose 3, or SGD as in Cellpose 1 and 2, which needs a higher learning rate.",
     )
 
     @property
@@ -101,25 +101,25 @@ class CellposeSamParameters(_Parameters):
     """Parameters of Cellpose-SAM; None means chosen by itself."""
 
     batch_size: Annotated[int, Field(gt=0, le=4096)] = Field(
-        1, title="Batch size", description="How many samples the network sees at once. Less needs less memory."
+        1, title="Batch size", description="Number of samples per training step. Smaller needs less memory."
     )
     learning_rate: Rate = Field(
         1e-5,
         title="Learning rate",
-        description="How far each step changes the network. Smaller is slower and steadier.",
+        description="Step size of the optimizer. Smaller is slower and more stable.",
     )
     weight_decay: Annotated[FiniteFloat, Field(ge=0, le=10)] = Field(
-        0.1, title="Weight decay", description="How strongly large weights are pulled to 0. More prevents overfitting."
+        0.1, title="Weight decay", description="Penalty on large weights. A larger value reduces overfitting."
     )
     scale_range: Annotated[float, Field(ge=0, lt=2)] = Field(
         1.0,
         title="Random scaling",
-        description="1 means: each sample is made larger or smaller by up to a half. 0 leaves sizes as they are.",
+        description="1 means: each sample is randomly scaled by up to ±50 %. 0 disables scaling.",
     )
     save_memory: bool | None = Field(
         None,
         title="Save memory",
-        description="Computes parts of the network twice, to keep less in memory: slower by a third.",
+        description="Computes parts of the network twice to use less memory: a third slower.",
     )
 
     @property
@@ -137,19 +137,18 @@ class CellposeSettings(PredictionSettings):
     cellprob_threshold: Annotated[FiniteFloat, Field(ge=-10, le=10)] | None = Field(
         None,
         title="Object threshold",
-        description="Lower it (say, to -1) when objects are missed or too small; raise it when there are labels where "
-        "nothing is.",
+        description="Lower it (for example to -1) if objects are missed or too small; raise it if there are false "
+        "positives.",
     )
     flow_threshold: Annotated[FiniteFloat, Field(ge=0, le=10)] | None = Field(
         None,
         title="Shape threshold",
-        description="Raise it when objects are missed; lower it when there are ill-shaped ones. 0 accepts all shapes.",
+        description="Raise it if objects are missed; lower it if there are badly shaped objects. 0 accepts all shapes.",
     )
     diameter: PositiveFloat | None = Field(
         None,
         title="Diameter of objects",
-        description="In pixels at the model's pixel size. By itself, the size is known from the training and adjusted "
-        "to the image.",
+        description="In pixels at the model's pixel size. Automatic: estimated from the training data and the image.",
     )
 
     @classmethod
@@ -186,14 +185,14 @@ _SAM_MODELS = "https://huggingface.co/mouseland/cellpose-sam/resolve/main"
 _PRETRAINED = (
     _of_cellpose(
         "cyto3",
-        "Whole cells of all kinds, also with a channel of nuclei (Cellpose 3)",
+        "Whole cells of all kinds, with or without a nuclear channel (Cellpose 3)",
         "cyto3",
         "2dc3087a8abd7da46d1ab0ddd5824639933cc3ff63b382af3fa1939a392db93c",
     ),
-    _of_cellpose("cyto2", "Whole cells, also with a channel of nuclei (Cellpose 2)", "cyto2torch_0"),
+    _of_cellpose("cyto2", "Whole cells, with or without a nuclear channel (Cellpose 2)", "cyto2torch_0"),
     _of_cellpose(
         "cyto",
-        "Whole cells, also with a channel of nuclei (Cellpose 1)",
+        "Whole cells, with or without a nuclear channel (Cellpose 1)",
         "cytotorch_0",
         "6a852487b98a3ad91e4e86c969cac520aaac13c609288aad8bd01d4cf76370c6",
     ),
@@ -214,14 +213,14 @@ _PRETRAINED = (
 _SAM_PRETRAINED = (
     PretrainedModel(
         name="cpsam_v2",
-        title="Cells and nuclei of all kinds and sizes (1.2 GB to fetch)",
+        title="Cells and nuclei of all kinds and sizes (1.2 GB download)",
         url=f"{_SAM_MODELS}/cpsam_v2",
         checksum="sha256:0f1cc3f7ecdd8a037a57c6c48d9d8921391be4cbce3fa9f13c3e3a2e1253c667",
         channels=("channel 0",),
     ),
     PretrainedModel(
         name="cpsam",
-        title="The first version of the same (1.2 GB to fetch)",
+        title="First version of the same model (1.2 GB download)",
         url=f"{_SAM_MODELS}/cpsam",
         checksum="sha256:e1440429eb384f95afe32bcba6510f90d518eaedc917ede549bed6804004abe2",
         channels=("channel 0",),
@@ -264,7 +263,7 @@ SPEC = EngineSpec(
 SAM_SPEC = EngineSpec(
     id="cellpose-sam",
     title="Cellpose-SAM",
-    good_for="Objects of any shape and size, with few images, as it has seen very many; needs a large GPU.",
+    good_for="Objects of any shape and size, from few images; needs a large GPU.",
     parameters=CellposeSamParameters,
     channels=(1, 3),
     location="napari_seg_trainer.engines.cellpose.engine:CellposeSamEngine",

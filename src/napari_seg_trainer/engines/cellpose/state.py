@@ -52,10 +52,10 @@ def read_weights(model: Path, engine: str) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(map(_is_plain, state.values())):
         raise LibraryError(f"'{path}' holds no list of weights. Choose another file.")
     if sum(value.numel() for value in state.values()) > path.stat().st_size:
-        raise LibraryError(f"'{path}' tells of more weights than it holds. Choose another file.")
+        raise LibraryError(f"'{path}' declares more weights than it holds. Choose another file.")
     weights = {str(name).removeprefix(_PREFIX): value.float() for name, value in state.items()}
     if not all(bool(value.isfinite().all()) for value in weights.values()):
-        raise LibraryError(f"'{path}' holds weights that are no finite numbers: it is damaged. Choose another file.")
+        raise LibraryError(f"'{path}' holds weights that are not finite numbers: it is damaged. Choose another file.")
     return weights
 
 

@@ -129,8 +129,8 @@ def _wants_tensorflow(parameters: StarDistParameters, checkpoint: Path | None) -
     if find_spec("tensorflow") is None:
         raise EngineError(
             f"This training {'was begun' if begun else 'is to be computed'} with TensorFlow, which is not installed. "
-            'Run: python -m pip install "napari-seg-trainer[tensorflow]", or train anew with PyTorch.'
+            'Run: python -m pip install "napari-seg-trainer[tensorflow]", or train again with PyTorch.'
         )
     if parameters.device is not None:
-        raise JobError("TensorFlow chooses where it computes by itself. Leave 'device' out.")
+        raise JobError("TensorFlow chooses the device automatically. Do not set 'device'.")
     return True

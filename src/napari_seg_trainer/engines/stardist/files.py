@@ -123,7 +123,7 @@ def read_config(folder: Path, weights: Path) -> StarDistConfig:
     """
     config = read_description(folder / CONFIG, StarDistConfig)
     if config.least_bytes() > 4 * weights.stat().st_size + _SPARE:
-        raise ValueError(f"{CONFIG} tells of a far larger network than the weights in {weights.name} are of")
+        raise ValueError(f"{CONFIG} describes a far larger network than the weights in {weights.name} contain")
     return config
 
 

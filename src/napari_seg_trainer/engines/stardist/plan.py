@@ -74,4 +74,6 @@ def _check_pretrained(known: Mapping[str, Any], task: TrainingTask) -> None:
             "Choose as many channels as the pretrained model has."
         )
     if known.get("n_classes") is not None:
-        raise JobError("The pretrained model tells classes of objects, which cannot be trained here. Choose another.")
+        raise JobError(
+            "The pretrained model predicts object classes, which is not supported here. Choose another model."
+        )

@@ -50,7 +50,7 @@ def write_network(model: Path, folder: Path) -> PortableNetwork:
     opened = open_network(model)
     network, shape = opened.network, opened.network.shape
     if shape.n_classes is not None:
-        raise EngineError("A StarDist model that tells classes of objects cannot be exported in this format yet.")
+        raise EngineError("A StarDist model that predicts object classes cannot be exported in this format yet.")
     config = _write_stardist(opened, folder)
     save(portable(network.state_dict()), folder / STATE)
     told = json.loads(json.dumps(vars(shape)))

@@ -32,49 +32,52 @@ class StarDistParameters(Hyperparameters):
     rays: Annotated[int, Field(ge=8, le=256)] | None = Field(
         None,
         title="Rays",
-        description="Corners of the polygon that outlines an object. Use more for irregular shapes.",
+        description="Number of polygon vertices (rays) per object. Use more for irregular shapes.",
     )
     grid: Literal[1, 2, 4, 8] | None = Field(
-        None, title="Grid", description="The network answers at every n-th pixel. Larger is faster, for large objects."
+        None,
+        title="Grid",
+        description="The network predicts at every n-th pixel. Larger is faster and suits large objects.",
     )
     depth: Annotated[int, Field(ge=1, le=6)] | None = Field(
-        None, title="Depth", description="Levels of the network. Each one doubles how far it sees."
+        None, title="Depth", description="Number of U-Net levels. Each level doubles the field of view."
     )
     patch_size: Annotated[int, Field(ge=16, le=4096)] | None = Field(
-        None, title="Patch size", description="Side, in pixels, of the squares that the network is trained on."
+        None, title="Patch size", description="Side length, in pixels, of the square image patches used for training."
     )
     filters: Annotated[int, Field(gt=0, le=512)] = Field(
-        32, title="Filters", description="Width of the network. 64 learns more from many images and is slower."
+        32,
+        title="Filters",
+        description="Number of filters in the first level. 64 learns more from many images and is slower.",
     )
     learning_rate: Rate | None = Field(
         None,
         title="Learning rate",
-        description="How far each step changes the network. Smaller is slower and steadier. By itself, "
-        f"{RATE:g}; from a pretrained model less, down to {plain(LOWEST_RATE)}, the more it finds of your objects.",
+        description="Step size of the optimizer. Smaller is slower and more stable. Automatic: "
+        f"{RATE:g}; from a pretrained model less, down to {plain(LOWEST_RATE)} if it already finds your objects.",
     )
     keep: ZeroToOne | None = Field(
         None,
-        title="Keep of the start",
-        description="How much of the model that the training starts from stays in the new one, from 0 to 1. More "
-        "forgets less, less learns more. By itself, the more, the better that model finds your objects and the fewer "
-        "images there are.",
+        title="Start model share",
+        description="Weight of the start model in the result, from 0 to 1: the weights of both are averaged. A higher "
+        "value forgets less, a lower value learns more. Automatic: higher the better the start model finds your "
+        "objects, and the fewer images there are.",
     )
     inverted: bool | None = Field(
         None,
         title="Inverted start",
-        description="Yes, if the model that the training starts from knows bright objects and yours are dark, or the "
-        "other way round: it is altered to take your images for their negatives. By itself, if it finds more of your "
-        "objects so.",
+        description="Yes, if the start model was trained on bright objects and yours are dark, or the other way round: "
+        "it is adapted to images of inverted contrast. Automatic: yes, if it then finds more of your objects.",
     )
     foreground: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.9, title="Patches with objects", description="How often a patch must hold an object, from 0 to 1."
+        0.9, title="Patches with objects", description="Fraction of patches that must contain an object, from 0 to 1."
     )
 
     computes_with: Literal["pytorch", "tensorflow"] = Field(
         "pytorch",
-        title="Computes with",
-        description="Both make the same models. PyTorch knows more GPUs; TensorFlow is what the package stardist "
-        "itself uses, and is installed separately.",
+        title="Framework",
+        description="Both give the same models. PyTorch supports more GPUs; TensorFlow, which the package stardist "
+        "uses, is installed separately.",
     )
     device: Device | None = device_field()
 
@@ -126,14 +129,14 @@ class StarDistSettings(PredictionSettings):
     probability: ZeroToOne | None = Field(
         None,
         title="Probability threshold",
-        description="How sure the model must be that there is an object, from 0 to 1. Lower it when objects are "
-        "missed; raise it when there are labels where nothing is.",
+        description="Minimum object probability, from 0 to 1. Lower it if objects are missed; raise it if there are "
+        "false positives.",
     )
     overlap: ZeroToOne | None = Field(
         None,
         title="Overlap threshold",
-        description="How much two objects may overlap, from 0 to 1. Lower it when one object is found twice; raise it "
-        "when touching objects are missed.",
+        description="Maximum overlap of two objects, from 0 to 1. Lower it if one object is found twice; raise it "
+        "if touching objects are missed.",
     )
 
     @classmethod
@@ -150,14 +153,14 @@ _MODELS = "https://github.com/stardist/stardist-models/releases/download/v0.1"
 _PRETRAINED = (
     PretrainedModel(
         name="nuclei_fluorescence",
-        title="Starter: fluorescent nuclei, comes with this program",
+        title="Starter model: fluorescent nuclei (included)",
         url="package:napari_seg_trainer/starters/nuclei_fluorescence.zip",
         checksum=None,
         is_starter=True,
     ),
     PretrainedModel(
         name="nuclei_tissue",
-        title="Starter: nuclei in stained tissue (RGB images), comes with this program",
+        title="Starter model: nuclei in stained tissue, RGB images (included)",
         url="package:napari_seg_trainer/starters/nuclei_tissue.zip",
         checksum=None,
         is_starter=True,

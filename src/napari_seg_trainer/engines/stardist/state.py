@@ -134,7 +134,7 @@ def _filled(config: StarDistConfig, layers: Sequence[Sequence[NDArray[Any]]]) ->
         for part, array in zip(_parts(module), arrays, strict=True):
             values = torch.from_numpy(np.array(_as_torch(array), np.float32, order="C"))
             if not values.isfinite().all():
-                raise ValueError(f"the weights of {name} are no finite numbers: they are damaged")
+                raise ValueError(f"the weights of {name} are not finite numbers: they are damaged")
             state[f"{name}.{part}"] = values
         if isinstance(module, nn.BatchNorm2d):
             state[f"{name}.num_batches_tracked"] = torch.tensor(0)
@@ -146,11 +146,11 @@ def _check(network: StarDistNet, layers: Sequence[Sequence[NDArray[Any]]]) -> No
     """Refuse weights, in Keras' order and axes, that are not for a network."""
     modules = list(network.weighted())
     if len(layers) != len(modules):
-        raise ValueError(f"the weights are of {len(layers)} layers, and config.json tells of {len(modules)}")
+        raise ValueError(f"the weights are of {len(layers)} layers, and config.json describes {len(modules)}")
     for (name, module), arrays in zip(modules, layers, strict=True):
         there, wanted = [_as_torch(array).shape for array in arrays], [tuple(each.shape) for each in _tensors(module)]
         if there != wanted:
-            raise ValueError(f"the weights of {name} have the shapes {there}, and config.json tells of {wanted}")
+            raise ValueError(f"the weights of {name} have the shapes {there}, and config.json describes {wanted}")
 
 
 def _as_torch(array: NDArray[Any]) -> NDArray[Any]:

@@ -40,7 +40,7 @@ def check_weights(path: Path) -> None:
             if isinstance(item, h5py.Dataset):
                 size += _bytes(name, item)
     if size > limit:
-        raise ValueError(f"{path.name} tells of {size:,} bytes of weights; {limit:,} is the limit")
+        raise ValueError(f"{path.name} declares {size:,} bytes of weights; {limit:,} is the limit")
 
 
 def _entries(file: Any) -> Iterator[tuple[str, Any]]:
@@ -68,7 +68,7 @@ def _bytes(name: str, dataset: Any) -> int:
     filters = dataset.id.get_create_plist()
     unknown = {filters.get_filter(i)[0] for i in range(filters.get_nfilters())} - _FILTERS
     if unknown:  # HDF5 would look for a library that knows it, and load that
-        raise ValueError(f"its entry {name!r} is packed in a way (filter {unknown.pop()}) that is not read here")
+        raise ValueError(f"its entry {name!r} uses a compression (filter {unknown.pop()}) that is not supported")
     return max(int(dataset.size), math.prod(dataset.chunks or ())) * int(dataset.dtype.itemsize)
 
 

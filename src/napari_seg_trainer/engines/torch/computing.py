@@ -104,7 +104,7 @@ def choose_device(wanted: str | None = None) -> torch.device:
     """
     there = [name for name, check in _CHECKS.items() if check()]
     if wanted is not None and wanted not in there:
-        raise JobError(f"There is no device {wanted!r} here. Choose one of {', '.join(there)}, or leave it open.")
+        raise JobError(f"There is no device {wanted!r} here. Choose one of {', '.join(there)}, or leave it empty.")
     return torch.device(wanted or there[0])
 
 

@@ -9,4 +9,4 @@ Device = Literal["cuda", "mps", "cpu"]
 
 def device_field() -> Any:
     """Return the field that says where a training is computed."""
-    return Field(None, title="Compute on", description="cuda is an NVIDIA GPU, mps that of a Mac, cpu the processor.")
+    return Field(None, title="Compute on", description="cuda: NVIDIA GPU; mps: GPU of a Mac; cpu: processor.")

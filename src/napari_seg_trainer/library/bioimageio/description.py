@@ -108,7 +108,7 @@ def preprocessing(card: ModelCard) -> list[dict[str, Any]]:
     if not same:
         told = "; ".join(f"{channel.name}: {normalization_text(channel)}" for channel in card.channels)
         raise LibraryError(
-            f"Model '{card.name}' cannot be exported in this format, which has no words for how its channels are "
+            f"Model '{card.name}' cannot be exported in this format, which cannot describe how its channels are "
             f"normalized ({told}). Train it with the same normalization for all channels."
         )
     clip = [_step("clip", min=0.0, max=1.0)] if first.clip else []
@@ -119,8 +119,8 @@ def normalization_text(channel: ModelChannel) -> str:
     """Return in words how a channel is scaled."""
     how = channel.normalization
     what = "the percentiles" if how.mode == "percentile" else "the intensities"
-    clip = ", what lies outside is cut off" if how.clip else ""
-    zeros = ", pixels of 0 are left out and stay 0" if how.skip_zeros else ""
+    clip = ", values outside are clipped" if how.clip else ""
+    zeros = ", pixels of value 0 are ignored and stay 0" if how.skip_zeros else ""
     return f"{what} {how.low:g} and {how.high:g} become 0 and 1{clip}{zeros}"
 
 

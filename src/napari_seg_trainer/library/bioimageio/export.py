@@ -71,7 +71,7 @@ def export_bioimageio(
         Intensities as they are, of the model's channels at its pixel size. The middle becomes the package's test image,
         which everybody sees; a drawn one if not given.
     overwrite : bool
-        Replace a file that is there.
+        Overwrite an existing file.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def _check_target(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise LibraryError(f"'{path}' is a folder. Give the name of a zip file.")
     if path.exists() and not overwrite:
-        raise LibraryError(f"'{path}' exists already. Choose another file, or allow it to be overwritten.")
+        raise LibraryError(f"'{path}' already exists. Choose another file, or allow it to be overwritten.")
 
 
 def _check_license(license: str) -> None:
@@ -133,7 +133,7 @@ def _checked_author(name: str) -> str:
     if not name.strip():
         raise LibraryError("An author's name is empty. Give a name.")
     if "/" in name or "\\" in name:
-        raise LibraryError(f"Author '{name}' cannot be named so: '/' and '\\' are not allowed. Leave them out.")
+        raise LibraryError(f"Author name '{name}' is not allowed: '/' and '\\' are not allowed. Leave them out.")
     return name.strip()
 
 

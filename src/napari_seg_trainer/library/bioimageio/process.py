@@ -89,4 +89,4 @@ def _told(errors: str, status: int) -> str:
     lines = [line.removeprefix(mark) for line in errors.splitlines() if line.startswith(mark)]
     if lines:
         return lines[-1]
-    return f"The export ended without a word (exit status {status}). '{home() / 'log.txt'}' may say why."
+    return f"The export ended without a message (exit status {status}). '{home() / 'log.txt'}' may show why."

@@ -36,13 +36,14 @@ def readme(card: ModelCard, spec: EngineSpec, network: PortableNetwork, real_exa
         f"## Segmenting with {spec.title}",
         "Unpack the package, and in Python:",
         f"```python\nimport numpy as np\n\n{_normalize(card)}\n\n{network.usage}\n```",
-        f"The package can also be imported into [napari-seg-trainer]({SOFTWARE}), which does all of this by itself.",
+        f"The package can also be imported into [napari-seg-trainer]({SOFTWARE}), which does all of "
+        "this automatically.",
         "## Training",
         "\n".join(f"- {line}" for line in _training(card)),
         "## Validation",
         *_validation(card),
-        f"The test image of this package is {'a piece of a real one' if real_example else 'drawn'}: it checks that the "
-        "network computes the same elsewhere, and says nothing of how good it is.",
+        f"The test image of this package is {'a crop of a real one' if real_example else 'synthetic'}. It only "
+        "checks that the network gives the same result elsewhere, not how good the model is.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -53,8 +54,8 @@ def _images(card: ModelCard) -> Iterator[str]:
     if card.pixel_size is not None:
         yield f"Images must have {card.pixel_size:g} µm per pixel; scale others to that first."
     if card.object_diameter is not None:
-        scale = "" if card.pixel_size is not None else " Scale images so that theirs are, too."
-        yield f"The objects that it learned from are typically {card.object_diameter:.0f} pixels across.{scale}"
+        scale = "" if card.pixel_size is not None else " Scale images so that objects have this size."
+        yield f"The training objects are typically {card.object_diameter:.0f} pixels across.{scale}"
 
 
 def _normalize(card: ModelCard) -> str:

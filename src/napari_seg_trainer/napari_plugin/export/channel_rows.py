@@ -17,10 +17,8 @@ from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured_html, colours
 from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
 
-_TICK_TIP = "Tick the images that show what is labelled. Each becomes a channel of the annotated image."
-_NAME_TIP = (
-    "What the channel shows, such as the stain. Name the same stain alike in all images: models find it by name."
-)
+_TICK_TIP = "Select the images that show the labelled objects. Each becomes a channel of the annotated image."
+_NAME_TIP = "Name of the channel, such as the stain. Use the same name in all images: models find channels by name."
 
 
 class ChannelRows(QWidget):
@@ -60,15 +58,15 @@ class ChannelRows(QWidget):
         """Return what is wrong with the choice; empty if nothing is."""
         chosen = self.chosen()
         if not self._rows:
-            return "Open the image that the labels belong to."
+            return "Open the image that the labels were drawn on."
         if not chosen:
             misfits = [row.misfit for row in self._rows]
-            return misfits[0] if all(misfits) else "Tick at least one image."
+            return misfits[0] if all(misfits) else "Select at least one image."
         for source, name in chosen:
             if not name:
                 return f"Give the channel of {source.name!r} a name."
         twice = next((name for name, count in Counter(name for _, name in chosen).items() if count > 1), None)
-        return f"Two channels are called {twice!r}. Give each its own name." if twice else ""
+        return f"Two channels are called {twice!r}. Give each a different name." if twice else ""
 
     def know(self, names: Sequence[str], last: Sequence[str]) -> None:
         """Propose the names of the channels that the folder's other images have, and those of the last export."""

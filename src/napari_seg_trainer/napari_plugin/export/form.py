@@ -84,27 +84,27 @@ class ExportForm(QWidget):
             Labels,
             name="labels",
             label="Labels",
-            tooltip="The layer in which each object has a number of its own, corrected by you.",
+            tooltip="The labels layer to export, with one number per object.",
         )
         self.channels = ChannelRows()
         channels: Container[Any] = Container(
             labels=False,
             name="channels",
             label="Channels",
-            tooltip="The images that the labels belong to, and what each of them shows.",
+            tooltip="The images that the labels were drawn on, and what each shows.",
         )
         channels.margins = (0, 0, 0, 0)
         channels.native.layout().addWidget(self.channels)
         self.population = LineEdit(
             name="population",
             label="Population",
-            tooltip="What is labelled, such as nuclei or bacteria. It names the annotation folder.",
+            tooltip="What is labelled, such as nuclei or bacteria. The annotation folder is named after it.",
         )
         self.folder = FileEdit(
             name="folder",
             label="Folder",
             mode=FileDialogMode.EXISTING_DIRECTORY,
-            tooltip="The folder of your experiment. The annotation folder is made inside it.",
+            tooltip="The folder of your experiment. The annotation folder is created in it.",
         )
         self.folder.choose_btn.text = "…"
         self.folder.choose_btn.max_width = 30
@@ -112,7 +112,7 @@ class ExportForm(QWidget):
         self.image_name = LineEdit(
             name="image_name",
             label="Image name",
-            tooltip="What the files are called: after the image that the labels belong to, unless you change it.",
+            tooltip="Base name of the files; by default that of the image.",
         )
         self.pixel_size = PixelSizeField(_PIXEL_SIZE, box=_NOT_KNOWN)
         self.form = Form(self.labels, channels, self.image_name, self.population, self.folder, self.pixel_size)
@@ -253,7 +253,7 @@ class ExportForm(QWidget):
         self.form.show_reasons(reasons)
         parts = self.parts.check(self._deepest(labels))
         self.parts.sum_up(self._deepest(labels))
-        marked = "Correct what is marked in red." if any(reasons.values()) else ""
+        marked = "Fix the fields marked in red." if any(reasons.values()) else ""
         self._problem = marked or parts
 
     def _chosen_layers(self) -> list[Image]:
@@ -282,7 +282,7 @@ def _folder(text: str) -> Path:
 def _population_reason(text: str) -> str:
     name, way_out = text.strip(), "Use letters, digits, '-', '_'."
     if not name:
-        return f"Say what is labelled, such as nuclei. {way_out}"
+        return f"Enter what is labelled, such as nuclei. {way_out}"
     if len(name) > LONGEST_POPULATION:
         return f"The name has {len(name)} characters; {LONGEST_POPULATION} is the limit."
     bad = re.search(r"[^\w-]", name)
@@ -294,9 +294,9 @@ def _folder_reason(text: str) -> str:
         return "Choose the folder of your experiment."
     folder = _folder(text)
     if not folder.is_absolute():
-        return f"{text!r} is only a part of a path. Choose the folder with the button beside it."
+        return f"{text!r} is only a part of a path. Choose the folder with the button next to it."
     if folder.name.startswith(PREFIX):
-        return f"{folder.name!r} is an annotation folder itself. Choose the folder that it is in."
+        return f"{folder.name!r} is itself an annotation folder. Choose its parent folder."
     if folder.exists() and not folder.is_dir():
         return f"{folder.name!r} is a file. Choose a folder."
     return ""

@@ -22,7 +22,7 @@ def turned(viewer: Viewer) -> str:
     if dims.ndisplay == 3:
         return "The viewer shows a volume. Go back to 2D with the button 'Toggle 2D/3D view' below the layers."
     if tuple(dims.order[-2:]) != (dims.ndim - 2, dims.ndim - 1):
-        return "The viewer shows another side. Click 'Change order of visible axes' below the layers until it is back."
+        return "The viewer shows another plane. Click 'Change order of visible axes' below the layer list to reset it."
     return ""
 
 
@@ -40,17 +40,17 @@ class FramesAndCrops(Section):
             name="which",
             label="Frames",
             choices=[SHOWN, RANGE],
-            tooltip="Export the frame or slice that the viewer shows now, or several in a row.",
+            tooltip="Export the displayed frame or slice, or a range.",
         )
-        self._first = SpinBox(name="first", min=0, max=0, tooltip="The first frame, counted from 0 as by the slider.")
-        self._last = SpinBox(name="last", min=0, max=0, tooltip="The last frame; it is exported too.")
+        self._first = SpinBox(name="first", min=0, max=0, tooltip="First frame, counted from 0 like the slider.")
+        self._last = SpinBox(name="last", min=0, max=0, tooltip="Last frame (included).")
         self._range: Container[Any] = Container(
             widgets=[self._first, Label(value="to"), self._last],
             layout="horizontal",
             labels=False,
             name="range",
             label="From",
-            tooltip="Frames are counted from 0, as by the viewer's slider.",
+            tooltip="Frames are counted from 0, like the viewer's slider.",
         )
         self._range.margins = (0, 0, 0, 0)
         self.shapes = LayerChoice(
@@ -59,7 +59,7 @@ class FramesAndCrops(Section):
             none="whole field",
             name="shapes",
             label="Crops",
-            tooltip="Export one crop for each rectangle or polygon of a Shapes layer, in place of the whole field.",
+            tooltip="Export one crop per rectangle or polygon of a Shapes layer, instead of the whole field.",
         )
         self.form = Form(self._which, self._range, self.shapes)
         super().__init__("Frames and crops", self.form.native)
@@ -105,7 +105,7 @@ class FramesAndCrops(Section):
         if self._turned and self.follows_viewer and self._only is None:
             reasons["which"] = self._turned
         if not self.follows_viewer and self._first.value > self._last.value:
-            reasons["range"] = f"Frame {self._first.value} comes after frame {self._last.value}. Exchange them."
+            reasons["range"] = f"Frame {self._first.value} comes after frame {self._last.value}. Swap them."
         if self.shapes.value is not None and not self._crops:
             reasons["shapes"] = (
                 f"Layer {self.shapes.value.name!r} has no rectangle or polygon on the image. Draw one, or choose none."

@@ -58,14 +58,14 @@ class ExportResult(QWidget):
         self._text = self._problem = self._model = ""
         self.line, self._doctor = wrap(QLabel()), wrap(QLabel())
         self.train = push_button(
-            "Train on this", "Open the training with this annotation folder.", self._ask_for_training
+            "Train on this", "Open the training form with this annotation folder.", self._ask_for_training
         )
         self.train_again = push_button(
             "",
-            "Open the training with all that taught this model, and this folder, to go on from it.",
+            "Open the training form with this model's training data and this folder, to train further from it.",
             lambda: self.train_again_wanted.emit(self._model, self._folder),
         )
-        self.undo = push_button("Undo", "Bring back what was replaced. What has replaced it is kept in its place.")
+        self.undo = push_button("Undo", "Restore the replaced version. The current version is kept in its place.")
         self.undo.clicked.connect(self.undo_wanted)
         self.findings = FindingList()
         self.findings.chosen.connect(self.chosen)
@@ -112,7 +112,7 @@ class ExportResult(QWidget):
     def show_findings(self, findings: Sequence[Finding], *, done: bool) -> None:
         """Show findings, worst first; once `done`, say it too if there is none."""
         self.findings.set_findings(sorted(findings, key=lambda finding: -finding.severity))
-        self._doctor.setText("Nothing in them needs a look.")
+        self._doctor.setText("The data check found no problems.")
         self._doctor.setVisible(done and not findings)
 
     def _ask_for_training(self) -> None:

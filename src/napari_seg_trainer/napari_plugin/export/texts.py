@@ -23,8 +23,8 @@ def preview(items: Sequence[Item], folder: Path, content: FolderContent) -> str:
     text = f"Writes {what} to {short(folder)} ({content.images} → {_images(after)})."
     if not taken:
         return text
-    count = "It exists" if len(items) == 1 else f"{len(taken)} of them exist"
-    return f"{text} {count} already: you will be asked."
+    count = "It already exists" if len(items) == 1 else f"{len(taken)} of them already exist"
+    return f"{text} {count}: you will be asked before anything is replaced."
 
 
 def existing(items: Sequence[Item], content: FolderContent) -> list[Item]:
@@ -50,8 +50,8 @@ def question(there: Sequence[There], plan: ExportPlan, new_name: str) -> str:
     what = f"{one} has" if len(there) == 1 else f"{len(there)} images, {one} among them, have"
     layers = f"{plan.labels.name!r} on {plan.labelled.name!r}"
     return (
-        f"{what} annotations in {where} already. Replace them by the layer {layers}? What is replaced is kept in a "
-        "folder beside, and can be brought back."
+        f"{what} annotations in {where} already. Replace them by the layer {layers}? The replaced files are kept "
+        "in a folder next to it and can be restored."
     )
 
 
@@ -75,7 +75,7 @@ def outcome(done: int, items: int, folder: Path) -> str:
 def undone(images: int, replaced: Replaced) -> str:
     """Say what was brought back, and where the other version is now."""
     where = f"{replaced.aside.name!r} beside it"
-    return f"Brought back {_images(images)} in {short(replaced.folder)}. The other version is in {where}."
+    return f"Restored {_images(images)} in {short(replaced.folder)}. The other version is in {where}."
 
 
 def short(folder: Path) -> str:

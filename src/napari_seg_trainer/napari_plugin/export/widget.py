@@ -50,7 +50,7 @@ class ExportWidget(Panel):
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__("Export", "Write the images and their labels into the annotation folder.")
+        super().__init__("Export", "Save the images and their labels in the annotation folder.")
         self._viewer = viewer
         self._export: _Export | None = None
         self._exported: _Export | None = None
@@ -60,7 +60,7 @@ class ExportWidget(Panel):
         self.hint, self.preview = wrap(QLabel(EMPTY)), wrap(QLabel())
         self.progress, self.result = ExportProgress(), ExportResult()
         self.stop_button = push_button(
-            "Stop", "Stop after the image that is being written. What is written is kept.", self._stop_soon
+            "Stop", "Stop after the current image. Images already written are kept.", self._stop_soon
         )
         self._lay_out()
         self._connect()
@@ -153,7 +153,7 @@ class ExportWidget(Panel):
             answers[f"Write as '{name}'"] = partial(self._start, other, other.items())
         new = [item for item in items if item not in taken]
         if new:
-            answers["Write only the new ones"] = partial(self._start, plan, new)
+            answers["Write only new ones"] = partial(self._start, plan, new)
         ask_which(self, question(there, plan, name), answers)
 
     def _start(self, plan: ExportPlan, items: Sequence[Item], *, overwrite: Replaced | None = None) -> None:

@@ -32,9 +32,9 @@ MORE = 20
 _SIGNS = {Severity.ERROR: "✖", Severity.WARNING: "⚠", Severity.INFO: "•"}
 _FOLLOW = {Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space}
 _MEANINGS = {
-    Severity.ERROR: "An error: no training starts with it.",
-    Severity.WARNING: "A warning: worth a look, but training goes on.",
-    Severity.INFO: "For your information.",
+    Severity.ERROR: "Error: training cannot start.",
+    Severity.WARNING: "Warning: please check, but training is possible.",
+    Severity.INFO: "Note.",
 }
 
 
@@ -74,7 +74,7 @@ class FindingList(QWidget):
         super().__init__()
         self._findings: tuple[Finding, ...] = ()
         self._rows: list[_Row] = []
-        self._more = push_button("", "Show more of what was found in the images.", self._show_more)
+        self._more = push_button("", "Show more results of the data check.", self._show_more)
         self._column = in_column(self, (self._more, Qt.AlignmentFlag.AlignLeft))
         self.set_findings([])
         on_theme_change(self, self._paint)
@@ -127,7 +127,7 @@ class _Row(QWidget):
         self._sign.setToolTip(_MEANINGS[finding.severity])
         self.message = _Message(_named(finding) if named else finding.message)
         if finding.file is not None:
-            self.message.make_link(f"Click to see it in the viewer ({finding.file.name}).")
+            self.message.make_link(f"Click to show it in the viewer ({finding.file.name}).")
             self.message.linkActivated.connect(self._click)
         in_row(self, (self._sign, Qt.AlignmentFlag.AlignTop), (self.message, 1), spacing=4)
         self.restyle()

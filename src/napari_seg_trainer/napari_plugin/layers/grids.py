@@ -71,7 +71,7 @@ def check_same_grid(reference: Layer, images: Sequence[Layer]) -> None:
         if plane_shape(reference) != plane_shape(image):
             raise DataError(
                 f"{_said_of(reference, 'are', 'is')} {size_text(plane_shape(reference))} pixels but image "
-                f"{image.name!r} is {size_text(plane_shape(image))}. Choose layers of one size."
+                f"{image.name!r} is {size_text(plane_shape(image))}. Choose layers of the same size."
             )
         _check_place(reference, image)
 

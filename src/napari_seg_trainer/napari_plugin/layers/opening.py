@@ -93,7 +93,7 @@ def _read_pairs(pairs: Sequence[AnnotatedPair], name: str, place: str) -> Found:
         warnings.append(f"{count} of {len(pairs)} images in {place} cannot be opened. The first: {opened.problems[0]}")
     if opened.left_out:
         warnings.append(
-            f"{opened.count} of {len(pairs)} images in {place} are open, and {opened.left_out} are left out: they are "
-            "too many, or of too many sizes. To see others, put them into a folder of their own."
+            f"{opened.count} of {len(pairs)} images in {place} are open, and {opened.left_out} are not: there are "
+            "too many, or too many different sizes. To see others, move them to a separate folder."
         )
     return Found(opened.layers, tuple(map(one_line, warnings)))

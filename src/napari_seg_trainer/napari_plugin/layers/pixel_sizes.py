@@ -24,6 +24,6 @@ def unequal(layers: Iterable[Layer]) -> str:
         if sides is not None and pixel_size(layer) is None:
             return (
                 f"The pixels of layer {layer.name!r} are {sides[0]:.4g} × {sides[1]:.4g} µm (height × width). "
-                "Resample the image so that they are square."
+                "Resample the image to square pixels."
             )
     return ""

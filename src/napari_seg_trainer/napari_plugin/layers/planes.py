@@ -254,7 +254,8 @@ def _read(source: Source, index: tuple[Any, ...], crop: "Crop | None") -> NDArra
     colours = np.asarray(data[place])
     if not _are_equal(colours):
         raise DataError(
-            f"Image {source.layer.name!r} is grey in one place and has colours in another. Make it one of both."
+            f"Image {source.layer.name!r} is grey in one place and has colours in another. Convert it to "
+            "either grey or colour."
         )
     return colours[..., source.component]
 
@@ -270,7 +271,7 @@ def _check_room(layer: Layer, crop: "Crop | None") -> None:
         sizes = f"needs {needed / 2**20:.0f} MiB of memory; {free / 2**20:.0f} MiB are free"
         raise DataError(
             f"A plane of layer {layer.name!r} {sizes}. "
-            "Take a part of it: draw a rectangle in a Shapes layer, and choose it as the crop of an export."
+            "Use a part of it: draw a rectangle in a Shapes layer and choose it as the crop when you export."
         )
 
 

@@ -87,7 +87,7 @@ class ComparisonTable(QWidget):
         super().__init__()
         self.note = wrap(QLabel())
         self.table = QTableWidget()
-        self.table.setToolTip("The chosen models side by side. Where they differ, a fact is bold.")
+        self.table.setToolTip("The selected models side by side. Differences are bold.")
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setTabKeyNavigation(False)

@@ -102,7 +102,7 @@ class FolderScores(QWidget):
         self._warm, self._stop = WarmService(), Event()
         self.button = push_button(
             "Score on a folder…",
-            "Score these models on the images of an annotation folder, and tell which is better.",
+            "Evaluate these models on an annotation folder and compare them.",
             self._ask,
         )
         self.stop_button = QPushButton("Stop")
@@ -186,5 +186,5 @@ def _text(outcome: Outcome) -> str:
     images = "1 image" if outcome.images == 1 else f"{outcome.images} images"
     head = f"<tr><th align='left'>{escape(outcome.folder)}, {images}</th>{heads}</tr>"
     sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in outcome.sentences)
-    left = "".join(f"<p>{coloured(f'Left out: {problem}', colours().error)}</p>" for problem in outcome.problems)
+    left = "".join(f"<p>{coloured(f'Skipped: {problem}', colours().error)}</p>" for problem in outcome.problems)
     return f"<table>{head}{rows}</table>{sentences}{left}"

@@ -32,21 +32,21 @@ class ShareButton(QPushButton):
 
     def __init__(self) -> None:
         super().__init__("Share")
-        self.setToolTip("Give models to others as files, or take in models of others.")
+        self.setToolTip("Export models as files, or import models.")
         self._model: LibraryModel | None = None
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         self.export_action = required(menu.addAction("Export as a file…", self._ask_where_to))
-        self.export_action.setToolTip("Write the chosen model into one file, to send or to keep.")
+        self.export_action.setToolTip("Save the selected model as a single file, to share or to archive.")
         self.zoo_action = required(menu.addAction("Export for the Model Zoo…", self._ask_for_zoo))
-        self.zoo_action.setToolTip("Write the chosen model in the format of the BioImage Model Zoo (bioimage.io).")
+        self.zoo_action.setToolTip("Save the selected model in the format of the BioImage Model Zoo (bioimage.io).")
         self.import_file_action = required(menu.addAction("Import a file…", self._ask_for_file))
-        self.import_file_action.setToolTip("Add a model that somebody exported, or StarDist's or Celldetective's.")
+        self.import_file_action.setToolTip("Import an exported model, or a model of StarDist or Celldetective.")
         self.import_folder_action = required(menu.addAction("Import a folder…", self._ask_for_folder))
-        self.import_folder_action.setToolTip("Add a model that lies in a folder, also StarDist's or Celldetective's.")
+        self.import_folder_action.setToolTip("Import a model folder, including those of StarDist and Celldetective.")
         menu.addSeparator()
         self.show_action = required(menu.addAction("Show the files", self._show_files))
-        self.show_action.setToolTip("Open the folder with the chosen model's files.")
+        self.show_action.setToolTip("Open the folder of the selected model.")
         self.setMenu(menu)
         self.set_model(None)
 

@@ -26,10 +26,10 @@ from napari_seg_trainer.schema.names import check_model_name
 
 HEADINGS = {
     "name": "The model's name. Press F2 to change it.",
-    "kind": "The kind of network.",
+    "kind": "The type of network.",
     "AP50": "Average precision on the model's own validation images: of all objects, drawn or found, the share that "
     "matches with half of its area or more. 1 is perfect.",
-    "when": "When the training ended.",
+    "when": "When the model was trained.",
 }
 NAME, KIND, AP50, WHEN = range(4)
 _SORTED_BY = Qt.ItemDataRole.UserRole

@@ -24,7 +24,7 @@ from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
 from napari_seg_trainer.napari_plugin.parts.widgets import ask, in_row, push_button
 
-_EMPTY = "No model yet. Train one on your own images, or import one of somebody else's with 'Share'."
+_EMPTY = "No models yet. Train one on your own images, or import one with 'Share'."
 
 
 class LibraryWidget(Panel):
@@ -36,7 +36,7 @@ class LibraryWidget(Panel):
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__("Segment", "Open the dock that segments, with the chosen model.")
+        super().__init__("Segment", "Open the Segment dock with the selected model.")
         self._viewer = viewer
         self._models: dict[str, ListedModel] = {}
         self._broken: dict[str, str] = {}
@@ -62,16 +62,16 @@ class LibraryWidget(Panel):
         self.status = wrap(QLabel())
         self.details, self.comparison = ModelDetails(), ComparisonTable()
         self.report_button = push_button(
-            "Report", "Open the report of the chosen model's training in the browser.", self._open_report
+            "Report", "Open the report of the selected model in the browser.", self._open_report
         )
-        self.rename_button = push_button("Rename", "Give the chosen model another name.")
+        self.rename_button = push_button("Rename", "Rename the selected model.")
         self.compare_button = push_button(
-            "Compare", "Show the chosen models side by side. Hold Ctrl to choose several.", self._compare
+            "Compare", "Compare the selected models. Hold Ctrl to select several.", self._compare
         )
-        self.delete_button = push_button("Delete", "Delete the chosen models for good.", self._ask_to_delete)
+        self.delete_button = push_button("Delete", "Permanently delete the selected models.", self._ask_to_delete)
         self.train_button = push_button(
             "Train from this",
-            "Open the training, to go on with the chosen model.",
+            "Open the training form to train further from the selected model.",
             lambda: open_dock(self._viewer, TRAIN).start_from(self._one().name),
         )
         self.share = ShareButton()
@@ -140,7 +140,7 @@ class LibraryWidget(Panel):
 
     def _rename(self, old: str, new: str) -> None:
         def done(_model: Any) -> None:
-            self._say(f"'{old}' is called '{new}' now.")
+            self._say(f"'{old}' is now called '{new}'.")
             self.refresh([new])
 
         in_background(self, lambda: ModelLibrary().rename(old, new), done, self._say_problem)
@@ -148,7 +148,7 @@ class LibraryWidget(Panel):
     def _ask_to_delete(self) -> None:
         names = self.table.chosen()
         what = f"model '{names[0]}'" if len(names) == 1 else f"{len(names)} models ({', '.join(names)})"
-        ask(self, f"Delete {what} for good? This cannot be undone.", "Delete", lambda: self._delete(names))
+        ask(self, f"Delete {what} permanently? This cannot be undone.", "Delete", lambda: self._delete(names))
 
     def _delete(self, names: Sequence[str]) -> None:
         def delete() -> None:

@@ -14,9 +14,7 @@ from napari_seg_trainer.library.bioimageio.process import LICENSES, export_bioim
 from napari_seg_trainer.napari_plugin.parts.form import Form, wrap
 from napari_seg_trainer.napari_plugin.parts.widgets import in_row
 
-_ABOUT = (
-    "The package can be opened by bioimage.io's tools, and uploaded there. What others may do with it is up to you."
-)
+_ABOUT = "The package works with the tools of bioimage.io and can be uploaded there. You choose the license."
 
 
 @dataclass(frozen=True)
@@ -56,25 +54,23 @@ class ZooDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(f"Export '{model}' for the BioImage Model Zoo")
         self.authors = LineEdit(
-            name="authors", label="Made by", value=user_name(), tooltip="Who made the model; several with ';' between."
+            name="authors", label="Made by", value=user_name(), tooltip="Authors of the model, separated by ';'."
         )
-        self.license = ComboBox(
-            name="license", label="Licence", choices=LICENSES, tooltip="What others may do with the model."
-        )
+        self.license = ComboBox(name="license", label="Licence", choices=LICENSES, tooltip="The license of the model.")
         self.image = FileEdit(
             mode=FileDialogMode.EXISTING_FILE,
             nullable=True,
             name="image",
             label="Example",
-            tooltip="An image with the model's channels, whose middle everybody will see. A drawn one if left empty.",
+            tooltip="An example image with the model's channels; its centre will be public. Synthetic if left empty.",
         )
         self.image.choose_btn.text = "…"
         self.image.choose_btn.native.setMaximumWidth(28)
         self.image.choose_btn.tooltip = "Choose an image."
         self.form = Form(self.authors, self.license, self.image)
         self.export_button, back = QPushButton("Choose the file…"), QPushButton("Go back")
-        self.export_button.setToolTip("Choose where the package is written.")
-        back.setToolTip("Export nothing.")
+        self.export_button.setToolTip("Choose where to save the package.")
+        back.setToolTip("Cancel the export.")
         self.export_button.clicked.connect(partial(self._agree, agreed))
         back.clicked.connect(self.reject)
         self.authors.changed.connect(self._check)
@@ -93,7 +89,7 @@ class ZooDialog(QDialog):
         return tuple(filter(None, (name.strip() for name in self.authors.value.split(";"))))
 
     def _check(self, _text: str = "") -> None:
-        self.form.show_reasons({} if self._names() else {"authors": "Tell who made the model."})
+        self.form.show_reasons({} if self._names() else {"authors": "Enter the authors of the model."})
         self.export_button.setEnabled(bool(self._names()))
 
     def _agree(self, agreed: Callable[[ZooPackage], None], _checked: bool = False) -> None:

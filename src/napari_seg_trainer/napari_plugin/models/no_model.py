@@ -23,7 +23,9 @@ class NoModel(QWidget):
     def __init__(self, viewer: Viewer, text: str) -> None:
         super().__init__()
         self.button = push_button(
-            "Train a model", "Open the dock that trains a model on your own images.", lambda: open_dock(viewer, TRAIN)
+            "Train a model",
+            "Open the Train dock to train a model on your own images.",
+            lambda: open_dock(viewer, TRAIN),
         )
         in_column(self, wrap(QLabel(text)), (self.button, Qt.AlignmentFlag.AlignLeft))
         self.hide()

@@ -137,6 +137,6 @@ def _disconnect(worker: Any, signal: str) -> None:
 def _explained(error: Exception) -> _Problem:
     if isinstance(error, SegTrainerError):
         return _Problem(str(error))
-    _log.error("A defect of this program", exc_info=error)
+    _log.error("A bug in napari-seg-trainer", exc_info=error)
     reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    return _Problem(f"{reason}. This is a defect of the program: please report it with napari's log.")
+    return _Problem(f"{reason}. This is a bug in napari-seg-trainer: please report it with napari's log.")

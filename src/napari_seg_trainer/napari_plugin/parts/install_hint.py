@@ -15,14 +15,18 @@ class InstallHint(QWidget):
         super().__init__()
         self._command = ""
         self.text = wrap(QLabel())
-        self.button = push_button("Copy the command", "Copy it, to paste it into a terminal.", self._copy)
+        self.button = push_button("Copy the command", "Copy the command, to paste it into a terminal.", self._copy)
         in_column(self, self.text, (self.button, Qt.AlignmentFlag.AlignLeft))
         self.hide()
 
     def show_missing(self, spec: EngineSpec) -> None:
         """Say how to install an engine."""
         self._command = spec.install
-        way = "run this in a terminal, then start napari again:" if spec.install else "install it as its makers say."
+        way = (
+            "run this in a terminal, then start napari again:"
+            if spec.install
+            else "install it as its developers describe."
+        )
         self.text.setText(f"To use this model, {way}\n{spec.install}".strip())
         self.button.setVisible(bool(spec.install))
         self.show()

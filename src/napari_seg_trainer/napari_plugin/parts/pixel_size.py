@@ -7,7 +7,7 @@ from typing import NamedTuple
 from magicgui.widgets import CheckBox, Container, Label, LineEdit
 from magicgui.widgets.bases import Widget
 
-_EXAMPLE = "Give a number of µm above 0, such as 0.325"
+_EXAMPLE = "Enter a number of µm above 0, such as 0.325"
 
 
 class KnownPixelSize(NamedTuple):

@@ -178,7 +178,7 @@ class Section(QCollapsible):
         self._title = title
         # napari's style makes a button lower than the text in it where the layout has no room
         self.toggleButton().setMinimumHeight(self.fontMetrics().height() + 10)
-        self.toggleButton().setToolTip("Click to unfold or fold.")
+        self.toggleButton().setToolTip("Click to expand or collapse.")
         # a long summary is cut off rather than widen the dock
         self.toggleButton().setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         inside = QWidget()

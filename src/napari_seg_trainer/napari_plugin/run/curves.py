@@ -35,7 +35,7 @@ class _Look:
         return str(getattr(colour, self.colour))
 
 
-_SCORES_TIP = "How well objects of whole validation images are found; 1 is perfect."
+_SCORES_TIP = "Score on whole validation images; 1 is perfect."
 _LOSSES = {"loss": _Look("training", "training"), "val_loss": _Look("validation", "validation", bold=True)}
 _SCORES = {"ap50": _Look("AP", "training"), "f1_50": _Look("F1", "validation", bold=True)}
 
@@ -51,15 +51,17 @@ class Curves(QWidget):
         self.logarithmic = QCheckBox("log")
         self.logarithmic.setToolTip("Logarithmic axis: shows small differences late in the training.")
         self._losses = _Plot("Loss", _LOSSES, self.logarithmic)
-        self._losses.setToolTip("How wrong the model is. Where validation rises while training falls, it overfits.")
+        self._losses.setToolTip(
+            "Loss: lower is better. If the validation loss rises while the training loss falls, the model overfits."
+        )
         self._scores = _Plot("IoU 0.5", _SCORES)
         self._scores.setToolTip(_SCORES_TIP)
         self._scores.canvas.view.setYRange(0, 1)
         self._scores.canvas.view.setXLink(self._losses.canvas.view)
         layout = in_column(self, self._losses, self._scores)
         self._scores.hide()
-        self._others = _Plot("Other measures", {})
-        self._others.setToolTip("What else the training measures, such as the parts of the loss.")
+        self._others = _Plot("Other metrics", {})
+        self._others.setToolTip("Other metrics of the training, such as the parts of the loss.")
         self._others.canvas.view.setXLink(self._losses.canvas.view)
         self.more = Section("More curves", self._others)
         layout.addWidget(self.more)
@@ -114,7 +116,7 @@ class Curves(QWidget):
         if scored:
             self._scores.draw(self._values, self._best)
             self._scores.draw_level(*_level(self._baseline))
-            self._scores.setToolTip(_SCORES_TIP + (f" To beat: {self._baseline.name}." if self._baseline else ""))
+            self._scores.setToolTip(_SCORES_TIP + (f" Baseline: {self._baseline.name}." if self._baseline else ""))
 
 
 class _Plot(QWidget):
@@ -250,7 +252,7 @@ def _level(baseline: Baseline | None) -> tuple[float | None, str]:
     """Return where the line to beat is, and what it is called."""
     if baseline is None or "ap50" not in baseline.scores:
         return None, ""
-    return baseline.scores["ap50"], "AP to beat"
+    return baseline.scores["ap50"], "AP of the baseline"
 
 
 def _arrays(values: Mapping[int, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

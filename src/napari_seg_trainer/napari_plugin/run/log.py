@@ -30,12 +30,10 @@ class RunLog(QWidget):
         super().__init__()
         self.warnings = 0
         self._run: Run | None = None
-        self.messages = _text("Nothing to note.")
-        self.printed = _text("Nothing was printed.")
+        self.messages = _text("No messages.")
+        self.printed = _text("The log is empty.")
         self.printed.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.button = push_button(
-            "", "What was printed is the end of log.txt; it has the details of errors.", self._change
-        )
+        self.button = push_button("", "The end of log.txt, which has the details of errors.", self._change)
         self._texts = QStackedWidget()
         self._texts.setFixedHeight(HEIGHT)
         layout = QVBoxLayout(self)
@@ -74,7 +72,7 @@ class RunLog(QWidget):
 
     def _show_messages(self) -> None:
         self._texts.setCurrentWidget(self.messages)
-        self.button.setText("Show what was printed")
+        self.button.setText("Show log")
 
     def _show(self, text: str) -> None:
         self.printed.setPlainText(text)

@@ -21,16 +21,18 @@ class RunOutcome(QWidget):
         super().__init__()
         self._text, self._is_error = "", False
         self._line = wrap(QLabel())
-        self.segment = push_button("Segment with it", "Opens the dock that segments, with this model chosen.")
-        self.report = push_button("Open report", "Shows curves, scores and examples in your browser.")
+        self.segment = push_button("Segment with it", "Opens the Segment dock with this model.")
+        self.report = push_button("Open report", "Opens the report with curves, scores and examples in your browser.")
         self.correct = push_button(
-            "Correct the worst image", "Opens it with what the model finds, to be corrected and exported."
+            "Correct the worst image", "Opens this image with the model's segmentation, to correct and export it."
         )
-        self.train_again = push_button("Train again from it", "Opens the form with this model as the pretrained model.")
-        self.resume = push_button("Resume", "Goes on after the last whole epoch, with the same settings.")
+        self.train_again = push_button(
+            "Train again from it", "Opens the training form with this model as the start model."
+        )
+        self.resume = push_button("Resume", "Continues after the last completed epoch, with the same settings.")
         self.keep = push_button("Keep the best so far", "Makes a model of the best epoch, and trains no further.")
-        self.show_log = push_button("Show log", "Shows what the training printed, with details of errors.")
-        self.change = push_button("Change settings", "Opens the form with this training's settings, for another try.")
+        self.show_log = push_button("Show log", "Shows the training's log, including details of errors.")
+        self.change = push_button("Change settings", "Opens the training form with these settings, to try again.")
         self._with_model = (self.segment, self.report, self.correct, self.train_again)
         self._without = (self.resume, self.show_log, self.change)
         grid = QGridLayout()
@@ -64,7 +66,7 @@ class RunOutcome(QWidget):
     def name_worst(self, image: str) -> None:
         """Offer to correct this image, or none if there is none that is bad."""
         self.correct.setVisible(bool(image))
-        self.correct.setToolTip(f"Opens '{image}' with what the model finds, to be corrected and exported.")
+        self.correct.setToolTip(f"Opens '{image}' with the model's segmentation, to correct and export it.")
 
     def clear(self) -> None:
         """Hide, as the run goes on."""

@@ -21,9 +21,9 @@ from napari_seg_trainer.runs.previews import MODEL, PreviewIndex, Previews, Roun
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.schema.events import TERMINAL_EVENTS, Evaluated, Event, Started
 
-_TIP = "Adds the image to the viewer, with contours: blue is what was drawn, orange is what the model finds."
-_NOT_YET = "There is nothing to see yet: the first comes when whole images are scored."
-_NONE = "This training has kept no predictions."
+_TIP = "Adds the image to the viewer with contours: blue for your annotation, orange for the model's prediction."
+_NOT_YET = "Nothing to show yet: the first preview appears after the first evaluation."
+_NONE = "This training has no saved predictions."
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +226,8 @@ class RunPreview(QWidget):
         self._problem_line.setVisible(bool(self._problem))
 
     def _arrange(self) -> None:
-        self.images.setToolTip("One of the images that validate.")
-        self.slider.setToolTip("Drag to see what was found after earlier epochs; at its end it follows the training.")
+        self.images.setToolTip("One of the validation images.")
+        self.slider.setToolTip("Drag to see predictions of earlier epochs; at the right end it follows the training.")
         self.slider.setPageStep(1)
         pass_wheel(self.slider)
         self.when.setMinimumWidth(self.when.fontMetrics().horizontalAdvance("after epoch 0000"))

@@ -27,9 +27,9 @@ class RunProgress(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.whole, self.part = _bar("How much of the training is done."), _bar("How much of this step is done.")
+        self.whole, self.part = _bar("Progress of the training."), _bar("Progress of this stage.")
         self.epoch_line, self.stage_line, self.time_line = QLabel(), QLabel(), QLabel()
-        self.time_line.setToolTip("Estimated from the last epochs.")
+        self.time_line.setToolTip("Estimated from recent epochs.")
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.epoch_line, 0, 0)

@@ -39,15 +39,15 @@ class RunList(QWidget):
         self.list = QListWidget()
         self.list.setFixedHeight(HEIGHT)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setToolTip("All trainings, the newest first; double-click to see one.")
+        self.list.setToolTip("All trainings, newest first; double-click one to open it.")
         self.line = wrap(QLabel("Looking…"))
-        self.open_button = push_button("Open", "Shows the chosen training: curves, messages, result.", self._open)
-        self.resume_button = push_button("Resume", "Goes on with a training that ended without a model.", self._resume)
+        self.open_button = push_button("Open", "Opens the selected training: curves, messages, result.", self._open)
+        self.resume_button = push_button("Resume", "Continues a training that ended without a model.", self._resume)
         self.keep_button = push_button(
-            "Keep the best", "Makes a model of the best epoch so far, and trains no further.", self._keep
+            "Keep the best", "Makes a model from the best epoch so far, without further training.", self._keep
         )
         self.delete_button = push_button(
-            "Delete", "Deletes the training's curves and weights, not its model.", self._ask_to_delete
+            "Delete", "Deletes the training's curves and weights; its model is kept.", self._ask_to_delete
         )
         self._arrange()
         self.list.itemSelectionChanged.connect(self._offer)
@@ -145,7 +145,9 @@ class RunList(QWidget):
     def _ask_to_delete(self) -> None:
         chosen = self._selected()
         if chosen is not None:
-            question = f"Delete the training of '{chosen.model}'? Its curves and weights are lost; a model stays."
+            question = (
+                f"Delete the training of '{chosen.model}'? Its curves and weights are deleted; its model is kept."
+            )
             run = chosen.run
             ask(self, question, "Delete the training", lambda: self._do(lambda: _deleted(run)))
 

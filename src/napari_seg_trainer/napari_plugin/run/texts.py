@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from napari_seg_trainer.runs.summaries import how_stopped
 from napari_seg_trainer.schema.events import Evaluated, Finished, Progress, Stopped
 
 MANY = 10_000
@@ -23,20 +24,19 @@ def success_text(event: Finished | Stopped) -> str:
     """Return how a run ended that did not fail."""
     if isinstance(event, Finished):
         return f"Finished: model '{event.model}' is in the library. Best epoch {event.best_epoch}."
-    why = event.reason.removeprefix("stopped ")
-    begin = f"Stopped: {why}." if why == event.reason else f"Stopped {why}."
     if event.model is None:
-        return f"{begin} There is no model."
-    return f"{begin} Model '{event.model}' is in the library. Best epoch {event.best_epoch}."
+        return f"{how_stopped(event)} No model was created."
+    return f"{how_stopped(event)} Model '{event.model}' is in the library. Best epoch {event.best_epoch}."
 
 
 def interrupted_text(last_epoch: int) -> str:
     """Return what happened to a run that never said its last word, and what to do."""
     if not last_epoch:
-        return "Interrupted: its process is gone. Resume begins the training anew."
+        return "Interrupted: its process ended unexpectedly. Resume restarts the training from the beginning."
     return (
-        f"Interrupted: its process is gone. Its weights are kept: Resume goes on after epoch {last_epoch}. "
-        "'Keep the best so far' makes a model of them."
+        f"Interrupted: its process ended unexpectedly. Its weights are saved: Resume continues after epoch "
+        f"{last_epoch}. "
+        "'Keep the best so far' makes a model from them."
     )
 
 
@@ -51,7 +51,7 @@ def scores_text(event: Evaluated, verdict: Sequence[str] = (), interim: Sequence
     elif "recall50" in scores and "precision50" in scores:
         parts.append(
             f"Finds {100 * scores['recall50']:.0f} of 100 objects; "
-            f"{100 - 100 * scores['precision50']:.0f} of 100 that it finds are not real."
+            f"{100 - 100 * scores['precision50']:.0f} of 100 detections are false."
         )
     named = [f"{name} {scores[key]:.2f}" for key, name in (("f1_50", "F1"), ("ap50", "AP")) if key in scores]
     if named:

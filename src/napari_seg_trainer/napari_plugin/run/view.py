@@ -65,7 +65,7 @@ class RunView(Panel):
     ended = Signal(object)
 
     def __init__(self, viewer: "napari.Viewer") -> None:
-        super().__init__("Stop and keep the best", "Ends the training; the best epoch so far becomes the model.")
+        super().__init__("Stop and keep the best", "Ends the training and keeps the best epoch so far as the model.")
         self._viewer = viewer
         self._run: Run | None = None
         self._job: TrainingJob | None = None
@@ -91,7 +91,7 @@ class RunView(Panel):
         self.progress, self.curves, self.outcome = RunProgress(), Curves(), RunOutcome()
         self.preview = RunPreview(self._viewer)
         self.keep = QCheckBox("Keep training when napari closes")
-        self.keep.setToolTip("If not ticked, closing napari stops the training and keeps its best epoch.")
+        self.keep.setToolTip("If unticked, closing napari stops the training and keeps its best epoch.")
         self.log = RunLog()
         self.log_section = Section("Log", self.log)
         self.cancel_button = push_button("Cancel", "Ends the training without a model.", self._ask_to_cancel)

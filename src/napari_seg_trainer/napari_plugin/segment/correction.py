@@ -108,8 +108,8 @@ class Correction:
     @property
     def advice(self) -> str:
         """What to do now."""
-        beside = ", which are drawn filled; the outlines are what the model finds" if self.annotated else ""
-        return f"Correct the labels of '{self.stem}'{beside}. Then export them in the dock beside this one."
+        beside = ", shown filled; the outlines show the model's segmentation" if self.annotated else ""
+        return f"Correct the labels of '{self.stem}'{beside}. Then export them with the Export dock."
 
 
 def read_correction(model: str, image: Path) -> Correction:
@@ -151,7 +151,7 @@ def read_validated(model: str, name: str) -> Correction:
     opened = open_model(model)
     job = job_of(opened)
     if job is None:
-        raise DataError(f"Model '{model}' does not tell which images it was trained on. Open '{name}' yourself.")
+        raise DataError(f"Model '{model}' does not list its training images. Open '{name}' manually.")
     builtin = [builtin_folder(one) for one in job.builtin]
     folders = distinct([*job.data, *builtin, *job.validation_data])
     own = [(folder, pair) for folder in folders for pair in AnnotationFolder.open(folder)]
@@ -159,7 +159,7 @@ def read_validated(model: str, name: str) -> Correction:
         if found == name:
             # what comes with this program is not to be changed
             return _annotated(opened, pair, None if folder in builtin else folder)
-    raise DataError(f"There is no image '{name}' any more in the folders of the training. Was it moved?")
+    raise DataError(f"There is no image '{name}' in the training folders any more. Has it been moved?")
 
 
 def _annotated(model: LibraryModel, pair: AnnotatedPair, folder: Path | None) -> Correction:

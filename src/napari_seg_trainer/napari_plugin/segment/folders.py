@@ -73,10 +73,8 @@ class FolderFields(QObject):
         self._look_soon = qdebounced(self._look, COALESCE_MS)
         self._system.directoryChanged.connect(lambda _folder: self._look_soon())
         self.content = FolderContent()
-        self.images = _folder_edit("folder", "Images in", "The folder with the images to segment.")
-        self.output = _folder_edit(
-            "output", "Labels to", "The folder for the labels; it is made where it is not there."
-        )
+        self.images = _folder_edit("folder", "Image folder", "The folder with the images to segment.")
+        self.output = _folder_edit("output", "Label folder", "Output folder for the labels; created if needed.")
         self.images.line_edit.changed.connect(self._folder_changed)
         self.output.line_edit.changed.connect(self._output_changed)
 
@@ -102,7 +100,7 @@ class FolderFields(QObject):
         if not self.images.line_edit.value.strip():
             return {"folder": "Choose the folder with the images."}
         if not self.content.images:
-            return {"folder": self.content.problem or "Looking at the images…"}
+            return {"folder": self.content.problem or "Checking the images…"}
         return {} if self.output.line_edit.value.strip() else {"output": "Choose a folder for the labels."}
 
     def _folder_changed(self, _text: str) -> None:

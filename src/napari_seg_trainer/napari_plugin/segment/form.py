@@ -35,8 +35,8 @@ from napari_seg_trainer.segmentation.segment import size_warning
 
 NO_IMAGE = "Open an image first, or try File > Open Sample."
 _PIXEL_SIZE = (
-    "How large a pixel of the image is in the sample, in µm. The image is scaled to the pixel size that the model was "
-    "trained at, so that objects have the size that it knows. What you type counts for all images of a folder."
+    "Pixel size of the image in µm. The image is rescaled to the model's pixel size, so that objects have the size "
+    "they had in training. A value that you enter applies to all images of a folder."
 )
 
 
@@ -69,7 +69,7 @@ class SegmentForm(QWidget):
             name="model",
             label="Model",
             choices=lambda _field: list(self._models),
-            tooltip="A model of your library; the newest comes first.",
+            tooltip="A model in your library, newest first.",
         )
         narrow(self.model.native)
         self.card = Label(name="card", label=" ")
@@ -121,7 +121,7 @@ class SegmentForm(QWidget):
             told = (
                 None
                 if size is None
-                else KnownPixelSize(size, "files", "From the folder's first image; each has its own.")
+                else KnownPixelSize(size, "files", "From the first image in the folder; each image keeps its own.")
             )
         else:
             active = [layer for layer in self._images() if layer == self._viewer.layers.selection.active]

@@ -6,9 +6,9 @@ from magicgui.widgets.bases import Widget
 SHOWN, ALL, FOLDER = "shown", "all", "folder"
 
 _TIPS = {
-    SHOWN: "Segment the frame or slice that the viewer shows.",
-    ALL: "Segment all frames of the image, one after the other.",
-    FOLDER: "Segment all images in a folder, and write the labels to files.",
+    SHOWN: "Segment the displayed frame or slice.",
+    ALL: "Segment all frames of the image.",
+    FOLDER: "Segment all images in a folder and save the labels as files.",
 }
 
 

@@ -8,7 +8,7 @@ from napari_seg_trainer.napari_plugin.layers.channel_choice import ChannelChoice
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.widgets import tab_through
 
-_TIP = "The image, or the channel of it, that shows what the model calls {name!r}."
+_TIP = "The image layer, or its channel, for the model's input {name!r}."
 
 
 class InputFields:

@@ -66,7 +66,7 @@ class Tally:
         part, total = self.done(), self.task.steps
         if not part and self.loading:
             return "Loading the model…"
-        verb = "Looking at" if isinstance(self.task, SuggestTask) else "Segmenting"
+        verb = "Checking" if isinstance(self.task, SuggestTask) else "Segmenting"
         text = "Segmenting…" if total == 1 else f"{verb} {self._what} {min(int(part) + 1, total)} of {total}"
         if part % 1:  # an image of several tiles
             text = f"Segmenting: {part:.0%}" if total == 1 else f"{text} ({part % 1:.0%})"
@@ -88,18 +88,18 @@ class Tally:
         total = self.task.steps
         done = [step for step in self.steps if not step.problem]
         if not done and self.stopped:
-            return "Stopped. Nothing was segmented yet."
+            return "Stopped before anything was segmented."
         objects = sum(step.objects for step in done)
         seconds = time.monotonic() - self.began
         took = f"{seconds:.1f} s" if seconds < 100 else clock(seconds)
         if isinstance(self.task, SuggestTask):
-            return f"{'Stopped: ' if self.stopped else ''}Looked at {len(done)} of {total} images in {took}."
+            return f"{'Stopped: ' if self.stopped else ''}Checked {len(done)} of {total} images in {took}."
         text = "1 object" if objects == 1 else f"{objects:,} objects"
         if total > 1:
             part = f"{total} {self._what}s" if len(done) == total else f"{len(done)} of {total} {self._what}s"
             text += f" in {part}"
         text += f" in {took}"
-        text += ", with loading the model" if self.loading and done else ""
+        text += ", including loading the model" if self.loading and done else ""
         where = f" The labels are in '{self.task.output}'." if isinstance(self.task, FolderTask) and done else ""
         return f"{'Stopped: ' if self.stopped else ''}{text}.{where}"
 

@@ -66,7 +66,7 @@ class SettingsSection(Section):
             line, value = fields.form.field(name).native, getattr(own, name)
             if isinstance(line, QLineEdit):
                 known = parameter.text(round(value, 3) if isinstance(value, float) else value)
-                line.setPlaceholderText(f"{known} (the model's)" if known else "the model's own")
+                line.setPlaceholderText(f"{known} (the model's)" if known else "from the model")
 
     def _edited(self) -> None:
         self._summarize()

@@ -22,8 +22,8 @@ from napari_seg_trainer.segmentation.request import SegmentRequest
 if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
     from napari_seg_trainer.segmentation.suggest import Suggestion
 
-_ORDER = "Annotate these next, in this order: each speaks for many images. Click to correct what the model finds."
-_NONE = "The model is sure of all of them. Annotate some in which you see mistakes."
+_ORDER = "Annotate these next, in this order: each is typical of many others. Click one to correct its segmentation."
+_NONE = "The model is confident about all of them. Annotate images in which you see mistakes."
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class SegmentWidget(Panel):
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__("Segment", "Find the objects with the chosen model, and show them in a new Labels layer.")
+        super().__init__("Segment", "Segment with the selected model and show the result in a new Labels layer.")
         self._viewer = viewer
         self._warm = WarmService()
         self._used: set[object] = set()
@@ -64,11 +64,11 @@ class SegmentWidget(Panel):
         self._correction: Correction | None = None
         self.no_model, self.install = NoModel(viewer, _EMPTY), InstallHint()
         self.form, self.progress = SegmentForm(viewer), SegmentProgress()
-        self.stop_button = push_button("Stop", "Stop now. What is segmented so far is kept.", self._stop)
+        self.stop_button = push_button("Stop", "Stop. Results so far are kept.", self._stop)
         self.suggestions = SuggestionList()
         self.suggest_button = push_button(
             "Suggest next",
-            "Names the images that speak for most of what the model is unsure of. Annotate the first ones.",
+            "Lists the images that would improve the model most. Annotate the first ones.",
             self._suggest,
         )
         for piece in (self.no_model, self.form, self.install, self.suggestions):
@@ -199,7 +199,7 @@ class SegmentWidget(Panel):
             return
         answers = {"Replace them": partial(self._start, task)}
         if len(taken) < task.steps:
-            answers["Segment only the others"] = partial(self._start, task.without(taken))
+            answers["Skip existing"] = partial(self._start, task.without(taken))
         ask_which(self, f"{len(taken)} of {task.steps} label files are already in '{task.output}'.", answers)
 
     def _start(self, task: Task | SuggestTask) -> None:

@@ -15,8 +15,8 @@ from napari_seg_trainer.schema.job import ChannelInput
 from napari_seg_trainer.schema.model_card import ModelCard
 
 _LONGEST_SUMMARY = 14
-_LOCKED = "Settled by the pretrained model {!r}: it has learned from images that were scaled like this."
-_UNKNOWN = "All channels of the images are used. They are shown here once the images are known."
+_LOCKED = "Fixed by the pretrained model {!r}, which was trained with this normalization."
+_UNKNOWN = "All channels of the images are used. They are listed here once the images are read."
 
 
 class ChannelInputs(QWidget):

@@ -24,16 +24,16 @@ Key = tuple[str, int | None]
 
 NONE: Key = ("", None)
 _MODES = [("percentiles", "percentile"), ("intensities", "values")]
-_CHANNEL = "The channel of your images that the model looks at."
+_CHANNEL = "The channel of your images that the model uses."
 _MODE = (
-    "What dark and bright mean. Percentiles suit each image by itself; intensities are the same for all images, "
-    "as they stand in the files."
+    "How intensities are scaled. Percentiles are computed for each image; intensities are the same for all "
+    "images, as stored in the files."
 )
-_LOW = "What counts as dark: this percentile of the image's pixels, or this intensity."
-_HIGH = "What counts as bright: this percentile of the image's pixels, or this intensity."
-_ZEROS = "Pixels that are 0 are left out of the percentiles and stay 0, as Celldetective has it."
-_ELSEWHERE = "What {!r} is called in the images that have {}."
-_CLIP = "Cut off what is darker or brighter than that, such as a few specks."
+_LOW = "Black level: this percentile of the image's pixels, or this intensity."
+_HIGH = "White level: this percentile of the image's pixels, or this intensity."
+_ZEROS = "Pixels of value 0 are ignored when percentiles are computed, and stay 0, as in Celldetective."
+_ELSEWHERE = "Name of {!r} in the images that have {}."
+_CLIP = "Clip intensities outside this range, such as a few bright specks."
 
 
 class ChannelRow:

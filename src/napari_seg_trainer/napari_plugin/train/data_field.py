@@ -29,7 +29,7 @@ PAUSE = 300
 """Milliseconds without a change after which the images are looked at."""
 
 _SIGNS = {Severity.ERROR: "✖", Severity.WARNING: "⚠", Severity.INFO: "•"}
-_TOOLTIP = "A folder of images with their masks, as the dock “Export annotations” writes it."
+_TOOLTIP = "A folder of images with their masks, as written by the dock “Export annotations”."
 
 
 class DataField(QWidget):
@@ -61,7 +61,7 @@ class DataField(QWidget):
         self.list = FolderList("folder of annotated images", _TOOLTIP, builtin_names())
         self.status = wrap(QLabel())
         self.summary = QLabel()
-        self.look_button = push_button("Look", "Show what was found in the images. A click on a finding leads to it.")
+        self.look_button = push_button("Look", "Show the results of the data check. Click a finding to see it.")
         self.look_button.setCheckable(True)
         self.findings = FindingList()
         self._look_soon = qdebounced(self._look, PAUSE)
@@ -170,7 +170,7 @@ class DataField(QWidget):
 
     def _count(self, progress: tuple[int, int]) -> None:
         done, total = progress
-        self.status.setText(f"Looking at the images: {done} of {total}")
+        self.status.setText(f"Checking the images: {done} of {total}")
 
     def _keep(self, survey: "Survey") -> None:
         self._worker = None
@@ -191,7 +191,7 @@ class DataField(QWidget):
         if self.survey is not None:
             self.status.setText(self.survey.understood)
         elif self._places():
-            self.status.setText("Looking at the images…")
+            self.status.setText("Checking the images…")
         self.status.setVisible(bool(self._places()))
 
     def _unfold(self) -> None:

@@ -41,8 +41,8 @@ class EngineChoice(QWidget):
         self._sentences = {spec.id: wrap(QLabel(spec.good_for)) for spec in self._specs}
         self.which_button = QPushButton("Which?")
         self.which_button.setCheckable(True)
-        self.which_button.setToolTip("Read what each kind is good for.")
-        self.copy_button = push_button("Copy the command", "Copy it, to paste it into a terminal.", self._copy)
+        self.which_button.setToolTip("Compare what each engine is good for.")
+        self.copy_button = push_button("Copy the command", "Copy the command, to paste it into a terminal.", self._copy)
         self._group = QButtonGroup(self)
         self._arrange()
         ready = next((spec for spec in self._specs if not missing(spec)), self._specs[0])

@@ -33,10 +33,10 @@ class FolderList(QWidget):
         super().__init__()
         self._texts = hint, tooltip
         self._rows: list[_Row] = []
-        self.add_button = push_button("Add a folder", "Use the images of one more folder, too.", self._add_line)
+        self.add_button = push_button("Add a folder", "Add the images of another folder.", self._add_line)
         self.builtin_box = narrow(QComboBox())
         self.builtin_box.addItems([_OFFER, *builtin])
-        self.builtin_box.setToolTip("Use images that come with this plugin, to try it out or to train with more.")
+        self.builtin_box.setToolTip("Use images that are included with this plugin, to try it or to train with more.")
         if not builtin:
             self.builtin_box.hide()
         self.builtin_box.activated.connect(self._add_builtin)
@@ -122,7 +122,7 @@ class _Row(QWidget):
         super().__init__()
         self.remove_button = QToolButton()
         self.remove_button.setText("✕")
-        self.remove_button.setToolTip("Leave it out of the training. Its files stay where they are.")
+        self.remove_button.setToolTip("Remove it from the training. Its files are not deleted.")
         self.remove_button.clicked.connect(lambda: removed(self))
         in_row(self, (content, 1), self.remove_button, spacing=2)
 
@@ -172,5 +172,5 @@ class _BuiltinRow(_Row):
     def __init__(self, dataset: str, removed: Callable[[_Row], None]) -> None:
         self.dataset = dataset
         label = QLabel(f"{dataset} (built in)")
-        label.setToolTip("Images that come with this plugin.")
+        label.setToolTip("Images that are included with this plugin.")
         super().__init__(label, removed)

@@ -25,7 +25,7 @@ _PIXEL_SIZE = (
     "How large a pixel is for the model, in µm. Images of another pixel size are enlarged or shrunk to it, for the "
     "training and when the model is used."
 )
-_LOCKED = "Settled by the pretrained model {!r}: it has learned from objects of this size."
+_LOCKED = "Fixed by the pretrained model {!r}, which was trained at this pixel size."
 
 
 class InputFields(QWidget):
@@ -103,7 +103,7 @@ class InputFields(QWidget):
         return self.channels.summary()
 
     def _hint(self) -> None:
-        hint = "from the images, if they tell it"
+        hint = "from the images, if known"
         if self._card is not None and self._card.pixel_size is not None:
             hint = f"{plain(self._card.pixel_size)} from the model"
         elif self._survey is not None:

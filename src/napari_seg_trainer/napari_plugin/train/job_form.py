@@ -32,10 +32,10 @@ from napari_seg_trainer.schema.job import TrainingFacts, TrainingJob
 _LINE_HEIGHT = 24
 """Pixels, as napari's style has it for fields of one line."""
 
-_DATA = "What the model learns from: images with the masks that you have drawn or corrected."
-_NAME = "What the new model is called in the library."
-_KIND = "What kind of network is trained."
-_START = "A model that has learned something alike needs fewer images and less time."
+_DATA = "Training data: images with masks that you have drawn or corrected."
+_NAME = "Name of the new model in the library."
+_KIND = "Type of network to train."
+_START = "Starting from a model trained on similar images needs fewer images and less time."
 
 
 class JobForm(QWidget):

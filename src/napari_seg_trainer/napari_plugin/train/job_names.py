@@ -22,7 +22,7 @@ def name_problem(name: str) -> str:
     # a run's folder begins with the name, so that few runs need to be read
     rivals = (run for run in list_runs() if run.id.startswith(f"{name}-") and run.makes(name))
     if any(run.state() in ACTIVE_STATES for run in rivals):
-        return f"A training that runs now makes a model named '{name}'. Choose another name."
+        return f"A running training will make a model named '{name}'. Choose another name."
     return ""
 
 

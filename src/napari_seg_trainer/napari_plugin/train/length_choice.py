@@ -17,8 +17,8 @@ _TEXTS: Mapping[Length, str] = {
     "epochs": "epochs",
 }
 _TOOLTIP = (
-    "How long the training takes: until it no longer improves, as many minutes as you have, or as often through all "
-    "images as you say. It can be stopped at any time, and keeps the best it has."
+    "Length of the training: until the model no longer improves, a number of minutes, or a number of epochs. You can "
+    "stop it at any time and keep the best model so far."
 )
 
 

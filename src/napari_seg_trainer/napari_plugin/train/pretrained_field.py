@@ -21,13 +21,15 @@ from napari_seg_trainer.napari_plugin.train.start_look import Proposal
 from napari_seg_trainer.schema.job import AUTOMATIC
 from napari_seg_trainer.schema.model_card import ModelCard
 
-AUTOMATICALLY, SCRATCH, FOLDER, FILE = "automatic", "from scratch", "a folder…", "a file of weights…"
+AUTOMATICALLY, SCRATCH, FOLDER, FILE = "automatic", "from scratch", "a folder…", "a weights file…"
 PAUSE = 300
 """Milliseconds without a change after which a model is read."""
 
-_TOOLTIP = "A model that has learned something alike needs fewer images and less time than one from scratch."
-_FOLDER_TOOLTIP = "The folder of a model's files, as this plugin, StarDist or Celldetective writes them."
-_FILE_TOOLTIP = "A file of weights, as Cellpose writes it."
+_TOOLTIP = (
+    "Starting from a model trained on similar images needs fewer images and less time than training from scratch."
+)
+_FOLDER_TOOLTIP = "The folder of a model, as written by this plugin, StarDist or Celldetective."
+_FILE_TOOLTIP = "A weights file written by Cellpose."
 _PATHS = (FOLDER, FILE)
 _MEGABYTE = 1_000_000
 
@@ -161,7 +163,7 @@ class PretrainedField(QWidget):
         """Return why a training cannot start from the choice, as far as is known; empty if it can."""
         if self.value() == "":
             return f"Choose the {self._what()} of the pretrained model."
-        return "The pretrained model is being read." if self._is_reading else self._problem
+        return "Reading the pretrained model." if self._is_reading else self._problem
 
     def _arrange(self) -> None:
         self.folder.choose_btn.native.setMaximumWidth(28)

@@ -49,7 +49,7 @@ class Proposal:
     is_known: bool = True
 
 
-LOOKING = Proposal("Looking which starter finds your objects…", is_known=False)
+LOOKING = Proposal("Testing which starter model finds your objects…", is_known=False)
 
 
 class StartLook(QWidget):
@@ -126,7 +126,7 @@ def look(job: TrainingJob, running: list[subprocess.Popen[str]]) -> Proposal:
         found, inverted = answer.get("found"), bool(answer.get("inverted"))
         return Proposal(answer["reason"], card and ModelCard.model_validate(card), found, inverted)
     except (subprocess.TimeoutExpired, OSError, ValueError, IndexError, KeyError) as error:
-        raise JobError("What it starts from is settled when the training begins.") from error
+        raise JobError("The start model is chosen when the training begins.") from error
 
 
 def _end(running: list[subprocess.Popen[str]]) -> None:

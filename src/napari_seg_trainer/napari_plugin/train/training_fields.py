@@ -23,14 +23,18 @@ _JOB = "job:"
 """Before the names of the job's own fields, as an engine may have a parameter of the same name."""
 
 _DESCRIPTIONS = {
-    "validation_split": "Share of the images that the network does not learn from: they tell when it is at its best.",
-    "seed": "The same number gives the same split of the images and the same training. Others show what is chance.",
-    "learning_curve": "Trains anew on a half and a quarter of the images in the end, and says whether more images "
-    "would help. The training takes about three times as long.",
+    "validation_split": "Fraction of the images kept apart to measure progress and to choose the best epoch.",
+    "seed": "The same seed gives the same split of the images and the same training. Other seeds show how much "
+    "results vary.",
+    "learning_curve": "Afterwards, also trains on a half and a quarter of the images, to estimate whether more images "
+    "would help. Takes about three times as long.",
 }
-_FOLDERS = "Images in these folders validate, in place of a share of the others."
-_TEST = "The finished model is scored on these images, once. They choose nothing, so the scores are honest."
-_LOCKED = "Settled by the pretrained model {!r}, whose network has this shape."
+_FOLDERS = "Use the images in these folders for validation, in place of a fraction of the others."
+_TEST = (
+    "The finished model is evaluated once on these images. They are never used for model selection, so the scores are "
+    "unbiased."
+)
+_LOCKED = "Fixed by the pretrained model {!r}, whose network has this architecture."
 
 
 class TrainingFields(QWidget):
@@ -52,7 +56,7 @@ class TrainingFields(QWidget):
         self.validation.changed.connect(self._edited)
         self.test = FolderList("folder of annotated images", _TEST)
         self.test.changed.connect(self._edited)
-        labels = QLabel("Validate on folders of their own"), QLabel("Test on folders, in the end")
+        labels = QLabel("Validate on separate folders"), QLabel("Test on separate folders")
         for label, tip in zip(labels, (_FOLDERS, _TEST), strict=True):
             label.setToolTip(tip)
         more = QWidget()
@@ -138,7 +142,7 @@ class TrainingFields(QWidget):
         own = self.job_fields()
         wrong = {name: text for name, text in problems(TrainingJob, own).items() if name in own}
         if self.length.value == "minutes" and self.basic.value("minutes") is None:
-            wrong["minutes"] = "Say how many minutes the training may take."
+            wrong["minutes"] = "Enter how many minutes the training may take."
         return wrong | problems(self._spec.parameters, self.hyperparameters())
 
     def reasons(self) -> dict[str, str]:

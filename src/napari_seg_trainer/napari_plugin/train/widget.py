@@ -58,11 +58,11 @@ class TrainWidget(Docked):
         self.run_view: RunView | None = None
         self.job_form = JobForm(viewer)
         self.run_list = RunList()
-        self.form_page = Panel("Train", "Starts the training in a process of its own; napari can be used meanwhile.")
+        self.form_page = Panel("Train", "Starts the training in the background; you can keep using napari.")
         self.copy_button = push_button(
-            _COPY, "Copies the command that does the same in a terminal, also on another computer.", self._copy
+            _COPY, "Copies the equivalent terminal command, for example to run it on another computer.", self._copy
         )
-        self.back_button = push_button("New training", "Shows the form; the training goes on.")
+        self.back_button = push_button("New training", "Shows the form; the training continues.")
         self._offer_copy = qdebounced(partial(self.copy_button.setText, _COPY), COPIED_MILLISECONDS, parent=self)
         self._arrange()
         self.job_form.changed.connect(self._check)
@@ -76,7 +76,7 @@ class TrainWidget(Docked):
 
     def _arrange(self) -> None:
         self.form_page.add(self.job_form)
-        section = Section("Earlier trainings", self.run_list)
+        section = Section("Previous trainings", self.run_list)
         section.toggled.connect(self.run_list.set_unfolded)
         self.run_list.set_unfolded(False)
         self.form_page.add(section)
