@@ -202,7 +202,7 @@ class _Like:
     ("free", "asked", "saves", "messages"),
     [
         (100, None, False, []),
-        (8, None, True, ["memory is short"]),
+        (8, None, True, ["Memory is short"]),
         (2, None, True, ["is short", "needs about"]),
         (100, True, True, []),
         (8, False, False, ["needs about"]),

@@ -211,6 +211,22 @@ def test_an_epoch_of_a_network_of_any_size_takes_no_memory(tmp_path):
         load_engine(SPEC).export(checkpoint, data, tmp_path / "model", RecordingContext(tmp_path))
 
 
+@pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
+@pytest.mark.parametrize("goes_on", [False, True], ids=["is kept", "goes on"])
+def test_what_an_epoch_would_have_run_is_not_run(goes_on, way, tmp_path):
+    """Keras takes some values for a function to import and call."""
+    data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))
+    checkpoint = train(task(computes_with=way), data, tmp_path / "begun").epoch_folder(1)
+    trap = {"module": "os", "class_name": "function", "config": "mkdir", "registered_name": "mkdir"}
+    with_config(unet_activation=trap)(checkpoint)
+    (tmp_path / "model").mkdir()
+    with pytest.raises(LibraryError, match="unet_activation"):
+        if goes_on:
+            train(task(computes_with=way, epochs=2), data, tmp_path / "on", checkpoint=checkpoint, first_epoch=2)
+        else:
+            load_engine(SPEC).export(checkpoint, data, tmp_path / "model", RecordingContext(tmp_path))
+
+
 def test_without_tensorflow_a_choice_of_it_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("napari_seg_trainer.engines.stardist.engine.find_spec", lambda _name: None)
     nothing = TrainingData([], [], np.array([]), np.array([]))
