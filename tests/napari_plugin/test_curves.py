@@ -59,7 +59,7 @@ def test_scores_of_epochs_are_a_curve_with_the_line_to_beat(curves):
     assert curves.points()["ap50"] == [(5, 0.5), (10, 0.7)]
     assert not plot.isHidden()
     assert (plot._level.isVisible(), plot._level.value()) == (True, 0.4)
-    assert "AP of the baseline" in plot.head.text()
+    assert "baseline" in plot.head.text()
     assert plot.toolTip().endswith("Baseline: Otsu and watershed.")
     curves.add([scored(0.9)])  # of the model, with thresholds that suit the images: no point of this curve
     assert curves.points()["ap50"] == [(5, 0.5), (10, 0.7)]

@@ -252,7 +252,7 @@ def _level(baseline: Baseline | None) -> tuple[float | None, str]:
     """Return where the line to beat is, and what it is called."""
     if baseline is None or "ap50" not in baseline.scores:
         return None, ""
-    return baseline.scores["ap50"], "AP of the baseline"
+    return baseline.scores["ap50"], "baseline"
 
 
 def _arrays(values: Mapping[int, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
