@@ -11,7 +11,8 @@ import tifffile
 from PIL import Image
 
 from napari_seg_trainer.annotations.image_file import read_image, read_labels
-from napari_seg_trainer.annotations.pixels import MAX_PAGES, peek, read_header
+from napari_seg_trainer.annotations.pixels import peek, read_header
+from napari_seg_trainer.annotations.traps import MAX_PAGES
 from napari_seg_trainer.errors import DataError
 
 SIDE = 33 * 1024

@@ -1,7 +1,6 @@
 """Pixels of one file, whatever its kind, brought to one or more planes; every defect of a file is a `DataError`."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.metadata import Metadata, ome_needs, read_metadata
+from napari_seg_trainer.annotations.metadata import Metadata, read_metadata
+from napari_seg_trainer.annotations.traps import (
+    WAY_OUT,
+    check_complete,
+    check_ome,
+    check_pages,
+    check_scans,
+    check_size,
+)
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.files import read_bytes
 
 if TYPE_CHECKING:
     # imported where they are used: they take a third of a second, and a viewer that only lists files goes without
@@ -24,18 +30,6 @@ if TYPE_CHECKING:
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 IMAGE_SUFFIXES = (*TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp")
-MAX_BYTES = 4 * 2**30
-"""Largest image (bytes in memory) that is read."""
-
-MAX_COMPRESSION = 5000
-MAX_PLANES = 2**20
-MAX_PAGES = 4096
-"""Of a TIFF file, each with tags of its own: what holds more is no single frame, and takes minutes to look at."""
-MAX_SCANS = 100
-_SMALL = 64 * 2**20
-_LARGE, _LARGE_COMPRESSION = 2**30, 200
-"""What is larger in memory is refused if it has shrunk to less than a two hundredth of that in its file."""
-_WAY_OUT = "Export the image again, or remove it."
 _SIGNATURES = {
     b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF", b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG",
     b"BM": "BMP", b"GIF8": "GIF", b"%PDF": "PDF", b"PK\x03\x04": "ZIP", b"\x89HDF": "HDF5", b"\x93NUM": "NumPy",
@@ -114,7 +108,7 @@ def read_pixels(path: Path, *, indices: bool = False) -> Pixels:
     if pixels.data.dtype.kind not in "buif":
         raise DataError(f"'{path}' holds values of type {pixels.data.dtype}. Save it with whole or decimal numbers.")
     if 0 in pixels.data.shape:
-        raise DataError(f"'{path}' holds no pixels. {_WAY_OUT}")
+        raise DataError(f"'{path}' holds no pixels. {WAY_OUT}")
     return pixels
 
 
@@ -144,7 +138,8 @@ def peek(path: Path) -> Header | None:
         from tifffile import TiffFile
 
         with _collected_errors(), TiffFile(path) as tif:
-            _check_pages(path, tif)
+            check_pages(path, tif)
+            check_ome(path, tif)
             first = tif.series[0]
             return Header(first.shape, first.axes, str(first.dtype), read_metadata(tif))
     except Exception:  # noqa: BLE001 - as below, and nobody has asked for more than a hint
@@ -161,7 +156,7 @@ def _defects_told(path: Path, kind: str) -> Iterator[None]:
         raise DataError(f"{kind} file '{path}' does not fit into memory, or is damaged. Export crops.") from error
     # the readers raise whatever a broken file makes them stumble over, from struct.error to RecursionError
     except Exception as error:
-        raise DataError(f"{kind} file '{path}' is broken ({_reason(path, error)}). {_WAY_OUT}") from error
+        raise DataError(f"{kind} file '{path}' is broken ({_reason(path, error)}). {WAY_OUT}") from error
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -181,13 +176,13 @@ def _checked_kind(path: Path) -> str:
             f"'{path}' cannot be read: {_reason(path, error)}. Check the path and its permissions."
         ) from error
     if not start:
-        raise DataError(f"'{path}' is empty (0 bytes). {_WAY_OUT}")
+        raise DataError(f"'{path}' is empty (0 bytes). {WAY_OUT}")
     kind = _KINDS.get(path.suffix.lower())
     if kind is None:
         raise DataError(f"'{path}' has an unknown file type. Save it as TIFF or PNG.")
     found = next((name for signature, name in _SIGNATURES.items() if start.startswith(signature)), None)
     if found is None:
-        raise DataError(f"'{path}' is not a {kind} image: it has another format or is damaged. {_WAY_OUT}")
+        raise DataError(f"'{path}' is not a {kind} image: it has another format or is damaged. {WAY_OUT}")
     if found != kind:
         raise DataError(f"'{path}' is a {found} file, not {kind}. Save it as {kind}, or rename it.")
     return kind
@@ -220,14 +215,14 @@ def _opened_tiff(path: Path) -> "Iterator[tuple[TiffFile, TiffPageSeries]]":
     from tifffile import TiffFile
 
     with _collected_errors() as errors, TiffFile(path) as tif:
-        _check_pages(path, tif)
-        _check_ome(path, tif)
+        check_pages(path, tif)
+        check_ome(path, tif)
         series = _only_series(path, tif)
         if errors:
             # tifffile goes on with the pages that it finds; of a file that was cut short these are too few
-            raise DataError(f"TIFF file '{path}' is damaged or cut short. {_WAY_OUT}")
-        _check_size(path, series.nbytes)
-        _check_complete(path, series)
+            raise DataError(f"TIFF file '{path}' is damaged or cut short. {WAY_OUT}")
+        check_size(path, series.nbytes)
+        check_complete(path, series)
         yield tif, series
 
 
@@ -238,75 +233,14 @@ def _read_tiff(path: Path) -> Pixels:
         return Pixels(_native(series.asarray(maxworkers=1)), series.axes, colour, read_metadata(tif))
 
 
-def _check_pages(path: Path, tif: "TiffFile") -> None:
-    """Refuse a file of very many pages; from one to the next, only where that is told is read."""
-    kind, file = tif.tiff, tif.filehandle
-    place = 8 if kind.is_bigtiff else 4
-    for _ in range(MAX_PAGES + 1):
-        file.seek(place)
-        told = file.read(kind.offsetsize)
-        offset = int.from_bytes(told, "little" if kind.byteorder == "<" else "big")
-        if len(told) < kind.offsetsize or not 0 < offset < file.size:
-            return  # the last one; or a damage, which the reader tells
-        file.seek(offset)
-        tags = int.from_bytes(file.read(kind.tagnosize), "little" if kind.byteorder == "<" else "big")
-        place = offset + kind.tagnosize + tags * kind.tagsize
-    raise DataError(f"'{path}' has more than {MAX_PAGES} pages, or is damaged. Export single frames as images.")
-
-
-def _check_ome(path: Path, tif: "TiffFile") -> None:
-    """Refuse what tifffile would make lists of without end for, or wait for without end."""
-    try:
-        planes, others = ome_needs(tif)
-    except ValueError as error:
-        raise DataError(f"The OME-XML in '{path}' cannot be used: {error}. {_WAY_OUT}") from error
-    if planes > MAX_PLANES:
-        raise DataError(f"'{path}' declares {planes} planes, or is damaged. Export single frames as images.")
-    for name in others:
-        other = path.parent / name
-        if os.path.lexists(other) and not other.is_file():
-            raise DataError(f"'{path}' refers to '{other}' for pixels, which is not a file. {_WAY_OUT}")
-
-
 def _only_series(path: Path, tif: "TiffFile") -> "TiffPageSeries":
     if not len(tif.series):
-        raise DataError(f"TIFF file '{path}' holds no image. {_WAY_OUT}")
+        raise DataError(f"TIFF file '{path}' holds no image. {WAY_OUT}")
     first = tif.series[0]
     # smaller ones are thumbnails
     if any(other.size >= first.size for other in tif.series[1:]):
         raise DataError(f"'{path}' holds {len(tif.series)} images. Save the one you need as a separate file.")
     return first
-
-
-def _check_size(path: Path, nbytes: int) -> None:
-    size = path.stat().st_size
-    if nbytes > MAX_BYTES:
-        raise DataError(f"'{path}' would take {nbytes / 2**30:.0f} GiB of memory, or is damaged. Export crops instead.")
-    if nbytes > _SMALL and nbytes > size * MAX_COMPRESSION:
-        raise DataError(f"'{path}' declares {nbytes / 2**20:.0f} MiB of pixels but has only {size} bytes. {_WAY_OUT}")
-    if nbytes > _LARGE and nbytes > size * _LARGE_COMPRESSION:
-        raise DataError(
-            f"'{path}' has {size / 1e6:.1f} MB and would take {nbytes / 2**30:.1f} GiB of memory. If that is intended, "
-            "save it without compression, or export crops."
-        )
-
-
-def _check_complete(path: Path, series: "TiffPageSeries") -> None:
-    """Refuse what tifffile would silently fill with zeros."""
-    size = path.stat().st_size
-    if series.dataoffset is not None:
-        complete = series.dataoffset + series.nbytes <= size
-    else:
-        complete = all(page is not None and _page_is_complete(page, size) for page in series.pages)
-    if not complete:
-        raise DataError(f"TIFF file '{path}' is cut short: pixels are missing at its end. {_WAY_OUT}")
-
-
-def _page_is_complete(page: Any, size: int) -> bool:
-    segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-    if sum(page.databytecounts) > 2 * page.nbytes + _SMALL // 1024:
-        return False  # compressed, it is never so much more than the pixels: it would unpack to far more
-    return bool(segments) and all(offset > 0 and count > 0 and offset + count <= size for offset, count in segments)
 
 
 def _native(data: NDArray[Any]) -> NDArray[Any]:
@@ -322,8 +256,8 @@ def _native(data: NDArray[Any]) -> NDArray[Any]:
 def _opened_picture(path: Path) -> "Iterator[Image]":
     from PIL import Image
 
-    if _scans(path) > MAX_SCANS:
-        raise DataError(f"'{path}' encodes its pixels more than {MAX_SCANS} times, or is damaged. {_WAY_OUT}")
+    if _KINDS[path.suffix.lower()] == "JPEG":
+        check_scans(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have limits of our own
         try:
@@ -337,19 +271,12 @@ def _opened_picture(path: Path) -> "Iterator[Image]":
         yield opened
 
 
-def _scans(path: Path) -> int:
-    """Return how many times a JPEG goes through all of its pixels: a progressive one has about ten."""
-    if _KINDS[path.suffix.lower()] != "JPEG":
-        return 0
-    return read_bytes(path, MAX_BYTES).count(b"\xff\xda")
-
-
 def _read_picture(path: Path, *, indices: bool) -> Pixels:
     from PIL import ImageSequence
 
     with _opened_picture(path) as picture:
         frames = getattr(picture, "n_frames", 1)
-        _check_size(path, picture.width * picture.height * len(picture.getbands()) * frames * 4)
+        check_size(path, picture.width * picture.height * len(picture.getbands()) * frames * 4)
         if frames > 1:
             data = np.stack([_plane(frame, indices) for frame in ImageSequence.Iterator(picture)])
         elif _has_sixteen_bits(path):

@@ -1,4 +1,4 @@
-"""Checking trainings, stopping them, and going on with them."""
+"""Looking at trainings, stopping them, and going on with them."""
 
 from typing import Annotated, Any
 
