@@ -31,10 +31,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=3, help="how often to open the docks and to export")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", choices=sorted(QUESTIONS), help="ask this alone, once, and print it as JSON")
     parser.add_argument("--ask", choices=sorted(QUESTIONS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
         sys.stdout.write(json.dumps(QUESTIONS[options.ask]()) + "\n")
+        return
+    if options.only:
+        sys.stdout.write(json.dumps({"machine": machine(), **ask(options.only)}, indent=1) + "\n")
         return
     opened = [ask("open") for _ in range(options.repeat)]
     exported = [ask("export") for _ in range(options.repeat)]
@@ -43,6 +47,7 @@ def main() -> None:
         "open_seconds": {title: statistics.median(each[title] for each in opened) for title in opened[0]},
         "export_seconds": statistics.median(each["seconds"] for each in exported),
         "training": ask("training"),
+        "buttons": ask("buttons"),
     }
     sys.stdout.write((json.dumps(result) if options.json else told(result)) + "\n")
 
@@ -58,6 +63,10 @@ def told(result: dict[str, Any]) -> str:
         f"a {TIMER_MILLISECONDS} ms timer during a training of {training['seconds']:.0f} s: longest gap "
         f"{training['longest_gap']:.0f} ms, 99.9 % below {training['gap_999']:.0f} ms ({training['ticks']:,} ticks)"
     )
+    buttons = result["buttons"]
+    lines.append("longest gap after a click on each button:")
+    lines += [f"{gap:6.0f} ms  {name}" for name, gap in sorted(buttons["gaps"].items(), key=lambda one: -one[1])]
+    lines.append(f"left out, as they open a dialog of the system: {', '.join(buttons['left_out'])}")
     return "\n".join(lines)
 
 
@@ -192,7 +201,16 @@ def wait_for_end(dock: Any) -> None:
     assert "in the library" in dock.run_view.outcome.text, dock.run_view.outcome.text
 
 
-QUESTIONS: dict[str, Callable[[], dict[str, float]]] = {
+def press_buttons() -> dict[str, Any]:
+    """Press every button of the docks, and measure the gaps of a timer."""
+    from buttons import measure
+
+    presses = measure()
+    return {"gaps": presses.gaps, "left_out": sorted(presses.left_out)}
+
+
+QUESTIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    "buttons": press_buttons,
     "open": open_docks,
     "export": export_large,
     "training": train_and_watch,

@@ -148,7 +148,7 @@ def prune(folder: Path, pattern: str, most: int, keep: Collection[Path]) -> None
 
 
 def owner_mark() -> str:
-    """Return what tells in a file name which process of which computer made it: ``HOST-PID``."""
+    """Return the part of a file name that identifies which process of which computer made it: ``HOST-PID``."""
     host = "".join(letter for letter in socket.gethostname() if letter.isalnum())[:_HOST_LETTERS]
     return f"{host or 'host'}-{os.getpid()}"
 

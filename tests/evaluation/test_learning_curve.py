@@ -65,10 +65,10 @@ def test_no_other_sentence_of_the_verdict_speaks_of_more_images():
     ]
     given = {"baseline": "Otsu", "other": scores(19, seed=1)}
     without = give_verdict(scores(16), course, **given)
-    assert without[1].endswith("Keep using that, or train with more images.")
+    assert without[1].endswith("Use that instead, or train with more images.")
     assert without[2].endswith("More images would help, more epochs would not.")
     asked = give_verdict(scores(16), course, **given, curve=curve(scores(16)))
     assert any("rose by" in sentence and sentence.endswith("More epochs would not help.") for sentence in asked)
-    assert any(sentence.startswith("Worse than Otsu") and sentence.endswith("Keep using that.") for sentence in asked)
+    assert any(sentence.startswith("Worse than Otsu") and sentence.endswith("Use that instead.") for sentence in asked)
     assert sum(sentence.startswith("More images of the same kind would hardly help") for sentence in asked) == 1
     assert not any("ore images would help" in sentence for sentence in asked)

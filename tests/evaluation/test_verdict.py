@@ -225,9 +225,9 @@ def test_of_a_network_that_was_still_learning_nobody_asks_whether_the_labels_are
         "Next: train longer; annotate 3 or more images with large cells like cell_a."
     )
     worse = said(images(4, spread=1), images(18, spread=1), course=course)[1]
-    assert worse.endswith("Keep using that, or train longer.")
+    assert worse.endswith("Use that instead, or train longer.")
     over = said(images(4, spread=1), images(18, spread=1), course=epochs(FALLING[:6], np.ones(6)))[1]
-    assert over.endswith("Keep using that, or train with more images.")
+    assert over.endswith("Use that instead, or train with more images.")
 
 
 def test_of_a_network_that_overfits_nobody_says_to_train_for_longer():

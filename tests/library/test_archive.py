@@ -296,7 +296,7 @@ def test_names_that_are_free(library, make_card, make_finished):
     library.register(make_finished("c"), make_card(long))
     assert library.free_name(long) == f"{'x' * 98}-2"
     with pytest.raises(LibraryError, match="not allowed"):
-        library.free_name("a b")
+        library.free_name("a/b")
 
 
 def test_a_file_of_cellposes_weights_is_imported(tmp_path, library, cellpose_weights):

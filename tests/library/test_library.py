@@ -328,7 +328,7 @@ def test_a_model_is_renamed(library, make_card, make_finished):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"), [("a", "B", "already"), ("a", "x y", "not allowed"), ("c", "d", "no model 'c'")]
+    ("old", "new", "message"), [("a", "B", "already"), ("a", "x/y", "not allowed"), ("c", "d", "no model 'c'")]
 )
 def test_a_rename_that_cannot_be(library, make_card, make_finished, old, new, message):
     for name in ("a", "b"):

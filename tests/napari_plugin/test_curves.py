@@ -69,6 +69,17 @@ def test_scores_of_epochs_are_a_curve_with_the_line_to_beat(curves):
     assert not plot._level.isVisible()
 
 
+def test_the_line_to_beat_is_that_of_the_same_images(curves):
+    """A verdict on more images may say something else, so the plot says of how many it is."""
+    baseline = Baseline(name="Otsu and watershed", images=5, scores={"ap50": 0.73})
+    curves.add([baseline, epoch(1, is_best=True), scored(0.81, 1)])
+    plot = curves._scores
+    assert (plot._level.value(), "baseline (5 images)" in plot.head.text()) == (0.73, True)
+    assert "IoU 0.5, 2 images" in plot.head.text()
+    curves.add([epoch(2), scored(0.82, 2).replace(baseline=0.9)])
+    assert (plot._level.value(), "baseline (" in plot.head.text()) == (0.9, False)
+
+
 def test_whatever_else_is_measured_has_a_curve_that_unfolds(curves, qtbot):
     assert curves.more.isHidden()
     curves.add([epoch(number, dist_loss=number, val_dist_loss=2 * number, wobble=0.1) for number in (1, 2)])

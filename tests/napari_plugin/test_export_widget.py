@@ -103,16 +103,49 @@ def answer(widget, qtbot, verb):
 
 
 def test_without_labels_it_tells_what_to_do(viewer, widget):
-    assert widget.hint.isVisible()
-    assert "add a Labels layer" in widget.hint.text()
+    assert widget.no_labels.isVisible()
+    assert "Open an image" in widget.no_labels.text.text()
+    assert widget.no_labels.sample_button.isVisible()
+    assert not widget.no_labels.add_button.isVisible()
     assert not widget.form.isVisible()
     assert not widget.button.isEnabled()
     viewer.add_labels(np.zeros(SHAPE, int))
     assert widget.form.isVisible()
-    assert not widget.hint.isVisible()
+    assert not widget.no_labels.isVisible()
     assert "Open the image" in widget.form.form.reasons["channels"]
     viewer.layers.clear()
-    assert widget.hint.isVisible()
+    assert widget.no_labels.isVisible()
+
+
+@pytest.mark.parametrize(("shape", "rgb"), [((20, 30), False), ((3, 20, 30), False), ((20, 30, 3), True)])
+def test_labels_are_added_that_fit_the_image(viewer, widget, qtbot, shape, rgb):
+    image = viewer.add_image(np.zeros(shape, np.uint8), rgb=rgb, name="dapi", scale=(0.5, 0.5), translate=(3, 4))
+    viewer.add_points([[0, 0]])
+    qtbot.mouseClick(widget.no_labels.add_button, Qt.MouseButton.LeftButton)
+    labels = viewer.layers.selection.active
+    assert isinstance(labels, Labels)
+    assert (labels.name, labels.mode) == ("dapi labels", "paint")
+    assert labels.data.shape == (shape[:2] if rgb else shape)
+    np.testing.assert_allclose(labels.extent.world, image.extent.world)
+    assert widget.form.isVisible()
+    assert "channels" not in widget.form.form.reasons
+
+
+def test_a_sample_leads_on_from_an_empty_viewer(viewer, widget, qtbot):
+    qtbot.mouseClick(widget.no_labels.sample_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(widget.form.isVisible)
+    assert widget.button.isEnabled() or widget.form.form.reasons.keys() == {"pixel_size"}
+
+
+def test_a_result_goes_with_its_labels(viewer, widget, dapi, tmp_path, export):
+    labels = viewer.add_labels(squares()[0], name="nuclei", **IN_MICROMETRES)
+    export()
+    assert widget.result.isVisible()
+    other = viewer.add_labels(squares()[0])
+    viewer.layers.remove(other)
+    assert widget.result.isVisible()
+    viewer.layers.remove(labels)
+    assert not widget.result.isVisible()
 
 
 def test_what_belongs_to_the_labels_is_proposed_and_exported(viewer, widget, dapi, tmp_path, export, tick):
@@ -404,16 +437,6 @@ def test_a_click_on_a_finding_moves_the_viewer_to_the_object(viewer, widget, tim
     assert viewer.scene.camera.zoom >= 4
     assert viewer.layers.selection.active is time_lapse
     assert time_lapse.selected_label == 3
-
-
-def test_findings_of_layers_that_are_gone_open_the_files(viewer, widget, dapi, export, qtbot):
-    dapi.data[0:2, 0:2] = 9
-    export()
-    viewer.layers.clear()
-    widget.result.findings.chosen.emit(widget.result.findings.findings[0])
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2)
-    (labels,) = (layer for layer in viewer.layers if isinstance(layer, Labels))
-    assert labels.selected_label == 9
 
 
 def test_selected_layers_are_chosen(viewer, widget, dapi):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Vectors
 from napari.settings import get_settings
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QLabel, QPushButton
@@ -15,6 +15,7 @@ from napari_seg_trainer.annotations.doctor import examine
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.napari_plugin.layers.finding_list import FIRST, MORE, FindingList, show_finding
+from napari_seg_trainer.napari_plugin.layers.look_at import look_at
 from napari_seg_trainer.napari_plugin.layers.names import stem_for
 from napari_seg_trainer.napari_plugin.layers.opening import add_layers, read_folder
 
@@ -33,6 +34,10 @@ def shown(docked):
     findings.heard = []
     findings.chosen.connect(findings.heard.append)
     return docked(findings)
+
+
+def without_outline(viewer):
+    return [layer for layer in viewer.layers if not isinstance(layer, Vectors)]
 
 
 def messages(findings):
@@ -97,7 +102,7 @@ def test_a_finding_opens_its_image_at_the_object(viewer, annotation_folder, qtbo
     folder = annotation_folder(channels=("dapi", "actin"))
     pair = AnnotationFolder.open(folder).pairs[2]
     show_finding(viewer, finding(file=pair.image, label=3, position=(40.0, 60.0)), folder)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3)
+    qtbot.waitUntil(lambda: len(without_outline(viewer)) == 3)
     labels = viewer.layers.selection.active
     assert isinstance(labels, Labels)
     np.testing.assert_array_equal(labels.data, pair.read().labels)
@@ -107,7 +112,7 @@ def test_a_finding_opens_its_image_at_the_object(viewer, annotation_folder, qtbo
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], (20, 30))
     show_finding(viewer, finding(file=pair.labels, label=4, position=(10.0, 20.0)))
     qtbot.waitUntil(lambda: labels.selected_label == 4)
-    assert len(viewer.layers) == 3
+    assert len(without_outline(viewer)) == 3
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], (5, 10))
 
 
@@ -117,7 +122,7 @@ def test_an_image_in_an_open_stack_is_found_there(viewer, annotation_folder, qtb
     count = len(viewer.layers)
     show_finding(viewer, finding(file=folder / "cell_03.tif", label=2, position=(40.0, 60.0)), folder)
     qtbot.waitUntil(lambda: viewer.dims.current_step[0] == 3)
-    assert len(viewer.layers) == count
+    assert len(without_outline(viewer)) == count
     assert viewer.layers.selection.active.selected_label == 2
 
 
@@ -152,3 +157,33 @@ def test_what_cannot_be_shown_is_told(viewer, tmp_path, qtbot):
     assert "broken.tif" in told[0]
     show_finding(viewer, finding(file=None))
     assert len(viewer.layers) == 0
+
+
+def test_the_object_is_outlined_and_fills_the_view(viewer_model):
+    """Also in a frame of a stack, and as far as an object can be enlarged."""
+    data = np.zeros((3, 60, 80), int)
+    data[1, 10:20, 30:50] = 7
+    labels = viewer_model.add_labels(data, scale=(1, 0.5, 0.5), translate=(0, 2, 3))
+    look_at(viewer_model, labels, finding(label=7, position=(15.0, 40.0)), frame=1)
+    (outline,) = [layer for layer in viewer_model.layers if isinstance(layer, Vectors)]
+    assert viewer_model.layers.selection.active is labels
+    assert len(outline.data) == 2 * (10 + 20)
+    assert set(outline.data[:, 0, 0]) == {1}
+    np.testing.assert_allclose(outline.data[:, 0, 1:].min(axis=0), (9.5, 29.5))
+    np.testing.assert_allclose((outline.data[:, 0] + outline.data[:, 1])[:, 1:].max(axis=0), (19.5, 49.5))
+    np.testing.assert_allclose(outline.scale, labels.scale)
+    assert viewer_model.scene.camera.zoom == pytest.approx(200 / 20 / 0.5)
+    look_at(viewer_model, labels, finding(label=8, position=(15.0, 40.0)), frame=1)  # is gone
+    assert len(viewer_model.layers) == 2
+    data[2, 5, 5] = 9
+    look_at(viewer_model, labels, finding(label=9, position=(5.0, 5.0)), frame=2)
+    assert [len(layer.data) for layer in viewer_model.layers if isinstance(layer, Vectors)] == [4]
+    assert viewer_model.scene.camera.zoom == pytest.approx(20 / 0.5)
+
+
+def test_the_outline_goes_by_itself(viewer, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_seg_trainer.napari_plugin.layers.outline.SHOWN", 200)
+    labels = viewer.add_labels(np.ones((20, 20), int))
+    look_at(viewer, labels, finding(label=1, position=(5.0, 5.0)))
+    assert len(viewer.layers) == 2
+    qtbot.waitUntil(lambda: list(viewer.layers) == [labels])

@@ -1,6 +1,7 @@
 """The form of a training, filled in as a user does it."""
 
 import json
+import re
 import sys
 from datetime import UTC, date, datetime
 from html import unescape
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QApplication, QComboBox
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel
 
 from napari_seg_trainer.cli.demo import DATASET, demo_job
 from napari_seg_trainer.engines.registry import engine_spec, parse_parameters
@@ -20,6 +21,7 @@ from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.train.job_form import JobForm
 from napari_seg_trainer.napari_plugin.train.pretrained_field import AUTOMATICALLY, FILE, FOLDER, SCRATCH
 from napari_seg_trainer.napari_plugin.train.start_look import LOOKING
+from napari_seg_trainer.napari_plugin.train.which_engine import GPU, WIDE
 from napari_seg_trainer.paths import downloads_folder
 from napari_seg_trainer.runs.dataset import open_dataset
 from napari_seg_trainer.runs.run import Run
@@ -371,8 +373,10 @@ def test_a_name_is_checked_while_it_is_typed(form, toy_model, home, qtbot):
     Run.create(TrainingJob(name="brighter-2", engine="toy", data=(home,))).claim()
     qtbot.keyClicks(form.name.native, "-2")
     assert form.reasons()["name"].startswith("A running training will make a model named 'brighter-2'.")
-    qtbot.keyClicks(form.name.native, " ")
-    assert "' ' is not allowed" in red(form)["name"]
+    qtbot.keyClicks(form.name.native, " b")
+    assert "name" not in form.reasons()
+    qtbot.keyClicks(form.name.native, "/")
+    assert "'/' is not allowed" in red(form)["name"]
     with qtbot.assertNotEmitted(form.changed):
         qtbot.keyClick(form.name.native, Qt.Key.Key_Return)
 
@@ -420,7 +424,8 @@ def test_what_the_doctor_finds_is_told_and_shown(viewer, annotation_folder, qtbo
     finding = next(finding for finding in form.data.findings.findings if finding.file)
     form.data.findings.chosen.emit(finding)
     qtbot.waitUntil(lambda: len(viewer.layers) > 0)
-    assert unescape(form.data.summary.text()).endswith(f" {len(form.data.findings.findings)} findings</span>")
+    notes = len(form.data.findings.findings)
+    assert re.sub("<[^>]*>", "", form.data.summary.text()) == (f"{notes} notes" if notes > 1 else "1 note")
 
 
 def test_an_error_in_the_data_stops_the_training_until_it_is_mended(form, settled, annotation_folder, qtbot):
@@ -485,11 +490,12 @@ def test_an_engine_of_a_third_party_has_its_own_fields(toy, lacking, form, qtbot
 
 
 def test_what_an_engine_is_good_for_and_how_it_is_installed(lacking, form, qtbot):
-    sentences = form.engine._sentences
-    assert not any(label.isVisible() for label in sentences.values())
+    which = form.engine.which
+    assert not which.isVisible()
     qtbot.mouseClick(form.engine.which_button, LEFT)
-    assert sentences["lacking"].isVisible()
-    assert sentences["lacking"].text() == form.engine.buttons["lacking"].toolTip() == "Nothing at all."
+    assert which.isVisible()
+    assert form.engine.buttons["lacking"].toolTip() == "Nothing at all."
+    assert any("Nothing at all." in label.text() for label in which.findChildren(QLabel))
     assert not form.engine.copy_button.isVisible()
     qtbot.mouseClick(form.engine.buttons["lacking"], LEFT)
     assert "no_such_framework" in red(form)["engine"]
@@ -790,9 +796,27 @@ def test_the_second_channel_of_cellpose_may_be_none(form, annotation_folder, set
 
 def test_which_one_to_take_is_told_in_three_sentences(form):
     form.engine.which_button.click()
-    shown = [label.text() for label in form.engine._sentences.values() if not label.isHidden()]
-    assert len(shown) == len(form.engine.buttons)
-    assert all(spec.good_for in shown for spec in form.engine._specs)
+    shown = " ".join(label.text() for label in form.engine.which.findChildren(QLabel))
+    assert all(f"<b>{spec.title}</b>: {spec.good_for}" in shown for spec in form.engine._specs)
+
+
+def test_a_few_questions_propose_one(form):
+    form.engine.which_button.click()
+    which = form.engine.which
+    assert which.choose_button.text() == "Choose StarDist"
+    which.boxes["shape"].setCurrentText(WIDE)
+    assert which.choose_button.text() == "Choose Cellpose"
+    assert "any shape" in which.reason.text()
+    which.choose_button.click()
+    assert form.engine.spec().id == "cellpose"
+    assert not which.isVisible()
+    form.engine.which_button.click()
+    which.boxes["gpu"].setCurrentText(GPU)
+    assert which.choose_button.text() == "Choose Cellpose-SAM"
+
+
+def test_only_engines_that_train_are_offered(form):
+    assert "simple-method" not in form.engine.buttons
 
 
 def test_a_file_of_cellposes_weights_is_chosen(form, settled, tmp_path, annotation_folder, cellpose_weights):

@@ -37,8 +37,9 @@ def test_a_proposed_name_is_free(toy_model):
 def test_why_a_name_cannot_be_had(toy_model, home):
     toy_model("bright")
     assert "is already in the library as 'bright'" in name_problem("Bright")
-    assert "' ' is not allowed" in name_problem("a b")
-    assert name_problem("") == "Model name is empty. Use letters, digits, '-', '_' and dots."
+    assert "'/' is not allowed" in name_problem("a/b")
+    assert name_problem("my cells 2") == ""
+    assert name_problem("") == "Model name is empty. Use letters, digits, spaces, '-', '_' and dots."
     run = Run.create(TrainingJob(name="soon", engine="toy", data=(home,)))
     run.claim()
     assert name_problem("soon") == "A running training will make a model named 'soon'. Choose another name."

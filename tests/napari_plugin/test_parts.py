@@ -7,14 +7,16 @@ import time
 import pytest
 from magicgui.widgets import LineEdit
 from napari.qt.threading import FunctionWorker
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.parts import background
 from napari_seg_trainer.napari_plugin.parts.background import in_background, step_by_step
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.parts.widgets import Section
+from napari_seg_trainer.napari_plugin.parts.theme import colours
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column
 
 
 def test_a_reason_stands_under_its_field_until_it_is_mended(docked, qtbot):
@@ -103,3 +105,45 @@ def test_steps_are_told_until_the_worker_is_to_quit(docked, qtbot):
     assert steps[:3] == [0, 1, 2]
     with qtbot.waitSignal(worker.finished):
         worker.quit()
+
+
+def test_what_is_left_to_do_is_red_once_the_user_has_begun(docked, qtbot):
+    panel = Panel("Train", "Start.")
+    form = Form(LineEdit(name="a", label="First"), LineEdit(name="b", label="Second"))
+    panel.add(form.native)
+    docked(panel)
+    form.show_reasons({"b": "Enter it."})
+    panel.refuse("Enter it.")
+    red = colours().error
+    assert red not in panel._reason_line.text() + form["_reason_b"].value
+    panel.window().activateWindow()
+    for name in "ab":
+        form[name].native.setFocus()
+        qtbot.waitUntil(form[name].native.hasFocus)
+    assert red in panel._reason_line.text()
+    assert red in form["_reason_b"].value
+
+
+def test_what_has_failed_is_red_at_once(docked):
+    panel = docked(Panel("Train", "Start."))
+    panel.refuse("The disk is full.", urgent=True)
+    assert colours().error in panel._reason_line.text()
+
+
+def test_the_tab_key_passes_over_what_is_folded(docked, qtbot):
+    inside, after = QLineEdit(), QLineEdit()
+    section, column = Section("Training", inside), QWidget()
+    in_column(column, section, after)
+    docked(column)
+    column.window().activateWindow()
+    section.toggleButton().setFocus()
+    qtbot.waitUntil(section.toggleButton().hasFocus)
+    assert section.toggleButton().text() == "▸ Training"
+    qtbot.keyClick(section.toggleButton(), Qt.Key.Key_Tab)
+    assert after.hasFocus()
+    section.expand(animate=False)
+    assert section.toggleButton().text() == "▾ Training"
+    section.toggleButton().setFocus()
+    qtbot.waitUntil(inside.isVisible)
+    qtbot.keyClick(section.toggleButton(), Qt.Key.Key_Tab)
+    assert inside.hasFocus()

@@ -85,12 +85,12 @@ def test_it_follows_what_happens(runs, ended, qtbot):
     qtbot.waitUntil(lambda: not texts(runs))
 
 
-def test_a_folded_list_leaves_the_disk_alone(runs, ended, qtbot):
+def test_a_hidden_list_leaves_the_disk_alone(runs, ended, qtbot):
     qtbot.waitUntil(lambda: "no trainings yet" in runs.line.text())
-    runs.set_unfolded(False)
+    runs.hide()
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0)
     ended("first")
-    runs.set_unfolded(True)
+    runs.show()
     qtbot.waitUntil(lambda: len(texts(runs)) == 1)
 
 

@@ -99,7 +99,10 @@ def test_a_training_is_followed_to_its_model(view, viewer, begin, qtbot, tmp_pat
     assert wait_for_end(qtbot, view) == "Finished: model 'nuclei' is in the library. Best epoch 6."
     assert "nuclei" in ModelLibrary()
     assert [number for number, _ in view.curves.points()["val_loss"]] == [1, 2, 3, 4, 5, 6]
-    first, second, third, numbers = view.scores.text().splitlines()
+    first, second = view.headline.splitlines()
+    third, numbers = view.scores.text().splitlines()
+    assert "font-size:large" in view.verdict.text()
+    assert view.verdict.y() < view.outcome.y() < view.curves.y() < view.scores.y()
     assert first == "Finds 100 of 100 objects; 0 of 100 detections are false."
     assert "Otsu and watershed" in second
     assert third == "It was still learning: in 6 epochs the validation loss fell by 83 %. More epochs would help."
@@ -193,6 +196,14 @@ def test_a_failure_is_told_with_its_log(view, begin, qtbot, click):
 # what is shown meanwhile
 
 
+def test_a_stage_that_takes_long_shows_that_it_goes_on(view, told, qtbot):
+    view.show_run(told(Progress(stage="loading StarDist", done=0, total=1)))
+    line, part = view.progress.stage_line, view.progress.part
+    qtbot.waitUntil(lambda: line.text().startswith("loading StarDist…"))
+    assert part.maximum() == 0  # it moves by itself
+    qtbot.waitUntil(lambda: line.text() == "loading StarDist… (0:04)")
+
+
 def test_the_time_left_is_told_after_the_second_epoch(view, told, qtbot):
     run = told(started(10), epoch(1), Progress(stage="training", epoch=2, done=1, total=4))
     view.show_run(run)
@@ -234,7 +245,7 @@ def test_what_is_said_in_the_middle_stands_beside_the_scores(view, told, qtbot):
     qtbot.waitUntil(lambda: view.scores.text() == f"Epoch 2: {found} It overfits.")
     run.append(scored())
     run.append(Verdict(sentences=("Good.", "Done.")))
-    qtbot.waitUntil(lambda: view.scores.text() == "Good.\nDone.")
+    qtbot.waitUntil(lambda: view.headline == "Good.\nDone.")
 
 
 def test_messages_are_in_the_log(view, told, qtbot):
@@ -295,6 +306,9 @@ class SegmentDock(QWidget):
 
     def select_model(self, name):
         self.models.append(name)
+
+    def join(self):
+        pass
 
 
 @pytest.fixture

@@ -8,10 +8,14 @@ import tifffile
 
 from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.api import make_job
+from napari_seg_trainer.engines.classical import NAME
+from napari_seg_trainer.errors import RunError
+from napari_seg_trainer.evaluation.matching import match
 from napari_seg_trainer.runs import baseline, model_scores, scoring
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.trainer import train_run
 from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Finished, Started, Verdict
+from napari_seg_trainer.segmentation.segment import Segmenter
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def told(run, kind):
 def test_from_scratch_it_is_a_classical_method(train):
     run = train()
     (first,) = told(run, Baseline)
-    assert (first.name, first.images, first.scores["ap50"]) == ("Otsu and watershed", 1, 1.0)
+    assert (first.name, first.images, first.scores["ap50"]) == (NAME, 1, 1.0)
     kinds = [type(event) for event in run.events()]
     assert kinds.index(Baseline) < kinds.index(Started)
     assert kinds[-3:] == [Evaluated, Verdict, Finished]
@@ -52,12 +56,12 @@ def test_a_pretrained_model_is_scored_on_the_same_images(train):
     train("old")
     run = train("new", pretrained="old")
     first, second = told(run, Baseline)
-    assert (first.name, second.name) == ("the model 'old'", "Otsu and watershed")
+    assert (first.name, second.name) == ("the model 'old'", NAME)
     assert first.scores == told(run, Evaluated)[-1].scores
     (verdict,) = told(run, Verdict)
     assert verdict.sentences[0] == "Finds 100 of 100 objects; 0 of 100 detections are false."
     assert "of the model 'old', but 1 image is too few to tell which is better" in verdict.sentences[1]
-    assert "of Otsu and watershed, but 1 image is too few to tell which is better" in verdict.sentences[2]
+    assert f"of {NAME}, but 1 image is too few to tell which is better" in verdict.sentences[2]
     model = ModelLibrary().get("new")
     assert model.card.verdict == verdict.sentences
     assert {"ap50", "missed", "extra", "merged", "split"} <= model.card.scores.keys()
@@ -70,12 +74,12 @@ def test_it_is_scored_once(train, annotation_folder, monkeypatch):
     run = train()
     (run.folder / "model").mkdir(exist_ok=True)
     ModelLibrary().delete("nuclei")
-    monkeypatch.setattr(baseline, "segment_classically", None)  # would fail
+    monkeypatch.setattr(baseline, "_classical", None)  # would fail
     train_run(run)
     assert len(told(run, Baseline)) == 1
     assert len(told(run, Verdict)) == 2
     kept = json.loads((run.folder / "baseline.json").read_text())
-    assert kept["name"] == "Otsu and watershed"
+    assert kept["name"] == NAME
 
 
 def test_of_many_pixels_some_are_looked_at(train, annotation_folder, monkeypatch):
@@ -102,3 +106,40 @@ def test_whole_images_are_scored_while_it_trains(train, monkeypatch):
     assert [event.scores["ap50"] for event in told(run, Evaluated)] == [1.0] * 4
     assert [event.is_best for event in told(run, EpochEnded)] == [True] * 3
     assert np.isclose(told(run, Evaluated)[0].scores["f1_50"], 1)
+
+
+def test_the_simple_method_becomes_a_model_as_it_was_compared(train, annotation_folder, cli):
+    folder = annotation_folder("dark", 6, channels=("noise", "dapi"))
+    for path in folder.glob("cell_??.tif"):
+        tifffile.imwrite(path, 1000 - tifffile.imread(path)[::-1])
+    run = train(data=folder, channels=[{"name": "noise"}, {"name": "dapi"}])
+    done = cli("keep", run.id, "--simple-method")
+    assert (done.status, done.out.strip()) == (0, "Model 'nuclei-simple' is in the library.")
+    model, trained = ModelLibrary().get("nuclei-simple"), ModelLibrary().get("nuclei")
+    simple = baseline.read_baseline(run).simple
+    assert (model.card.engine, model.card.scores) == ("simple-method", simple.scores.told)
+    assert model.card.channels == trained.card.channels[1:]
+    assert (simple.channel, simple.classical.objects) == (1, "dark")
+    image = tifffile.imread(folder / "cell_00.tif")
+    found = Segmenter(model).segment(image[1:])
+    truth = tifffile.imread(folder / "cell_00_labelled.tif")
+    assert match(truth, found, (0.5,))[0].ap > 0.9
+    assert baseline.keep_simple_method(run) == model
+    ModelLibrary().delete("nuclei-simple")
+    ModelLibrary().delete("nuclei")
+    with pytest.raises(RunError, match="is not in the library any more"):
+        baseline.keep_simple_method(run)
+    (run.folder / "baseline.json").unlink()
+    with pytest.raises(RunError, match="was not compared with the simple method"):
+        baseline.keep_simple_method(run)
+
+
+def test_in_the_middle_the_baseline_is_of_the_same_images(train, monkeypatch):
+    monkeypatch.setattr(scoring, "SHARE", 1e9)
+    monkeypatch.setattr(scoring.Scoring, "plan", lambda self, *_: setattr(self, "_images", self._images[:1]))
+    run = train(hyperparameters={"epochs": 3}, validation_split=0.5)
+    first, *_ = [event for event in told(run, Evaluated) if event.epoch is not None]
+    (whole,) = told(run, Baseline)
+    assert (first.images, whole.images) == (1, 3)
+    scores = baseline.read_baseline(run).scores.images
+    assert first.baseline in {image.half.ap for image in scores}

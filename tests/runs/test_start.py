@@ -13,6 +13,7 @@ from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.api import make_job
+from napari_seg_trainer.engines.classical import NAME
 from napari_seg_trainer.engines.registry import engine_spec, load_engine
 from napari_seg_trainer.runs.dataset import open_dataset
 from napari_seg_trainer.runs.run import Run
@@ -153,17 +154,17 @@ def test_a_training_begins_with_it_and_says_so(trained):
     reasons = [event.message for event in run.events() if isinstance(event, Log)]
     assert any(reason.startswith("Starts from nuclei_fluorescence, which finds ") for reason in reasons)
     baselines = [event.name for event in run.events() if isinstance(event, Baseline)]
-    assert baselines == ["the model 'nuclei_fluorescence'", "Otsu and watershed"]
+    assert baselines == ["the model 'nuclei_fluorescence'", NAME]
     sentences = [event for event in run.events() if isinstance(event, Verdict)][-1].sentences
     assert "nuclei_fluorescence" in sentences[1]
-    assert "Otsu and watershed" in sentences[2]
+    assert NAME in sentences[2]
 
 
 def test_a_start_from_scratch_can_be_asked_for(trained):
     run = trained(pretrained=SCRATCH)
     assert run.job.pretrained is None
     assert ModelLibrary().get("new").card.parent is None
-    assert [event.name for event in run.events() if isinstance(event, Baseline)] == ["Otsu and watershed"]
+    assert [event.name for event in run.events() if isinstance(event, Baseline)] == [NAME]
 
 
 @pytest.mark.parametrize(("given", "kept"), [({}, AUTOMATIC), ({"pretrained": None}, None), ({"pretrained": "a"}, "a")])

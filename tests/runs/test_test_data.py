@@ -37,7 +37,7 @@ def test_the_finished_model_is_scored_on_them(train, annotation_folder):
     assert (validation.dataset, tested.dataset, tested.images) == ("validation", "test", 3)
     assert tested.scores["precision50"] == pytest.approx(40 / 48)
     (verdict,) = (event for event in run.events() if isinstance(event, Verdict))
-    assert verdict.sentences[1] == (
+    assert verdict.sentences[2] == (
         "On 3 test images, never used for model selection: finds 100 of 100 objects; 17 of 100 detections are false "
         "(AP 0.83)."
     )

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from napari_seg_trainer import ModelLibrary
 from napari_seg_trainer.api import make_job
+from napari_seg_trainer.engines.classical import NAME
 from napari_seg_trainer.runs import scoring
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.trainer import train_run
@@ -59,7 +60,7 @@ def test_in_the_middle_it_speaks_where_there_is_something_new(scored):
         (10, "It is still learning"),
         (16, "The validation loss has plateaued"),
     ]
-    difference = "So far no clear difference from Otsu and watershed: AP 1.00 vs. 1.00 (difference"
+    difference = f"So far no clear difference from {NAME}: AP 1.00 vs. 1.00 (difference"
     assert all(verdict.sentences[1].startswith(difference) for verdict in interim)
     events = run.events()
     assert all(isinstance(events[events.index(verdict) - 1], EpochEnded) for verdict in interim)

@@ -6,7 +6,20 @@ RESERVED = ("con", "PRN", "aux", "Nul", "com1", "COM9", "lpt1", "nul.txt", "con.
 
 
 @pytest.mark.parametrize(
-    "name", ["my-nuclei", "MCF7_nuclei.v2", "1", "a.b", "console", "com10", "lpt0", "x" * MAX_NAME_LENGTH, "_x", "a-"]
+    "name",
+    [
+        "my-nuclei",
+        "MCF7_nuclei.v2",
+        "1",
+        "a.b",
+        "console",
+        "com10",
+        "lpt0",
+        "x" * MAX_NAME_LENGTH,
+        "_x",
+        "a-",
+        "my cells 2",
+    ],
 )
 def test_good_names(name):
     assert check_model_name(name) == name
@@ -25,7 +38,10 @@ def test_good_names(name):
         (".hidden", "starts with '.'"),
         ("-rf", "'-'"),
         ("ends.", "ends with '.'"),
-        ("two words", "' ' is not allowed"),
+        (" first", "a space"),
+        ("last ", "a space"),
+        ("a\tb", "'\\t' is not allowed"),
+        ("a\u00a0b", "is not allowed"),
         ("a:b", "':' is not allowed"),
         ("a\nb", "is not allowed"),
         ("a\n", "is not allowed"),

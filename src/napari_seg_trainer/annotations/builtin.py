@@ -19,7 +19,7 @@ def builtin_folder(name: str, part: Literal["train", "test"] = "train") -> Path:
     name : str
         One of `builtin_names`.
     part : {"train", "test"}
-        Images to learn from, or images that were never learnt from.
+        Images to learn from, or images that were never learned from.
 
     Returns
     -------

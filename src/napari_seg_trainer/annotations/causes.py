@@ -1,6 +1,6 @@
-"""Why a whole mask is wrong: one cause that is told in place of the many things that follow from it.
+"""Why a whole mask is wrong: one cause that is reported in place of the many things that follow from it.
 
-A mask that belongs to its image tells where it is bright or dark: both are correlated over the pixels. Of one that was
+A mask that belongs to its image shows where it is bright or dark: both are correlated over the pixels. Of one that was
 turned, or is another image's, nothing is left of that.
 """
 
@@ -41,7 +41,7 @@ _QUARTER_TURNS: dict[str, _Turn] = {  # of square masks
 
 
 def cause_of(image: AnnotatedImage, objects: Objects) -> Finding | None:
-    """Return why the mask of an image with objects is wrong as a whole; None if nothing tells so."""
+    """Return why the mask of an image with objects is wrong as a whole; None if nothing shows it."""
     return next((found for check in _CAUSES for found in check(image, objects)), None)
 
 
@@ -134,7 +134,7 @@ def samples(image: AnnotatedImage) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
 
 
 def fit(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
-    """Return how well a mask (YX) tells where the channel (of CYX) that fits it best is bright or dark.
+    """Return how well a mask (YX) shows where the channel (of CYX) that fits it best is bright or dark.
 
     Returns
     -------

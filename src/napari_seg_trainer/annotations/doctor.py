@@ -32,7 +32,7 @@ def examine(folders: Sequence[Path], *, progress: Callable[[int, int], None] | N
     folders : sequence of Path
         The folders that a training would use together.
     progress : callable, optional
-        Told how many images are done, and of how many.
+        Called with how many images are done, and of how many.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def examine(folders: Sequence[Path], *, progress: Callable[[int, int], None] | N
 
 @dataclass(frozen=True)
 class Survey:
-    """What a look at every image of some annotation folders tells.
+    """What a look at every image of some annotation folders finds.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Survey:
 
     @property
     def pixel_size(self) -> float | None:
-        """Median, µm per pixel; None where an image does not tell its own."""
+        """Median, µm per pixel; None where an image does not contain its own."""
         return usual_pixel_size([facts for _, facts in self.images])
 
 
@@ -126,7 +126,7 @@ def survey(folders: Sequence[Path]) -> Generator[tuple[int, int], None, Survey]:
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:
-    """Return findings in which what is wrong with whole masks is told once for all images, with their number."""
+    """Return findings in which what is wrong with whole masks is reported once for all images, with their number."""
     counts = Counter(finding.code for finding in findings if finding.code in OF_WHOLE_MASKS)
     kept: list[Finding] = []
     for finding in findings:
@@ -179,7 +179,7 @@ class _Summary:
         return sum(facts.areas.size for _, facts in self.images)
 
     def exchanged(self) -> Iterator[Finding]:
-        """Find masks that fit another image than their own; the first finding speaks for all."""
+        """Find masks that fit another image than their own; the first finding represents all."""
         alike: dict[tuple[int, ...], list[tuple[Path, ImageFacts]]] = defaultdict(list)
         for path, facts in self.images:
             if len(facts.areas) and not any(one.severity == Severity.ERROR for one in facts.findings):
@@ -275,7 +275,7 @@ class _Summary:
 
 
 def usual_pixel_size(images: Sequence[ImageFacts]) -> float | None:
-    """Return the median, µm per pixel; None where an image does not tell its own."""
+    """Return the median, µm per pixel; None where an image does not contain its own."""
     known = [facts.pixel_size for facts in images if facts.pixel_size is not None]
     return float(median(known)) if known and len(known) == len(images) else None
 

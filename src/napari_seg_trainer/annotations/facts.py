@@ -1,4 +1,4 @@
-"""What one look at an annotated image tells: it is read once, and its objects are numbered once."""
+"""What one look at an annotated image finds: it is read once, and its objects are numbered once."""
 
 import os
 from base64 import b64decode, b64encode
@@ -62,7 +62,7 @@ class ImageFacts(FrozenModel):
     pixel_size : float, optional
         µm per pixel.
     field_of_view : str, optional
-        As the sidecar tells it.
+        As in the sidecar.
     image_hash, labels_hash : str
         SHA-256 of the pixels.
     labels_dtype : str
@@ -116,7 +116,7 @@ class ImageFacts(FrozenModel):
         return found
 
     def field(self, pair: AnnotatedPair) -> str:
-        """Return the field of view; a stem tells one apart in its own folder only."""
+        """Return the field of view; a stem is unique in its own folder only."""
         return self.field_of_view or f"{pair.image.parent}/{group_of_stem(pair.stem)}"
 
     @classmethod
@@ -196,9 +196,9 @@ class Looked:
 
 
 def look(pair: AnnotatedPair) -> Looked:
-    """Read an annotated image and look at it; what is wrong with it is told, not raised."""
+    """Read an annotated image and look at it; what is wrong with it is reported, not raised."""
     stamps = stamps_of(pair)
-    # one file after the other, so that each can be told apart
+    # one file after the other, so that each can be distinguished
     code, file = "unreadable-image", pair.image
     try:
         image = pair.read_image()
@@ -217,7 +217,7 @@ def look(pair: AnnotatedPair) -> Looked:
 
 
 def is_same(one: Stamps, other: Stamps) -> bool:
-    """Whether two stamps tell of the same content; of a file that was only touched by a backup, say, they do."""
+    """Whether two stamps describe the same content; of a file that was only touched by a backup, say, they do."""
     return [stamp and stamp[:3] for stamp in one] == [stamp and stamp[:3] for stamp in other]
 
 

@@ -22,7 +22,7 @@ def without_mask_ending(name: str) -> str:
 
 
 def channel_in_name(path: Path) -> str:
-    """Return what a file's name tells of its one channel: ``DAPI`` of ``a_w1DAPI.tif``, ``ch00`` of ``a_ch00.tif``."""
+    """Return what a file's name says of its one channel: ``DAPI`` of ``a_w1DAPI.tif``, ``ch00`` of ``a_ch00.tif``."""
     told = _CHANNEL_ENDING.search(stem_of(path))
     return (told["name"] or told["mark"]) if told else ""
 
@@ -50,6 +50,6 @@ def is_by_product(name: str) -> bool:
 
 
 def without_channel(name: str) -> str:
-    """Return a name without what tells a channel, such as ``_w1``; empty if nothing does."""
+    """Return a name without the part that names a channel, such as ``_w1``; empty if nothing does."""
     told = _CHANNEL_ENDING.search(name)
     return name[: told.start()] if told else ""

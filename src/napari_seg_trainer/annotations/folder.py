@@ -20,7 +20,7 @@ from napari_seg_trainer.annotations.sidecar import Sidecar, names_beside, read_s
 from napari_seg_trainer.errors import DataError
 
 AT_ONCE = 2.0
-"""Seconds within which two files count as written together: some disks tell the time no better."""
+"""Seconds within which two files count as written together: some disks store the time no better."""
 
 MAX_NAMES = 10
 """A message names this many channels at most."""
@@ -196,7 +196,7 @@ class AnnotationFolder:
 def _sidecar_names(sidecar: Path | None) -> tuple[str, ...]:
     try:
         return read_sidecar(sidecar).channels or ()
-    except DataError:  # which is told when it is read for all that it says
+    except DataError:  # which is reported when it is read
         return ()
 
 

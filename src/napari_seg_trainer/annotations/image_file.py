@@ -74,7 +74,7 @@ def read_image(path: Path, names: Sequence[str] = (), *, planes_are_channels: bo
         The channels' names, where another file has them. Where the file does not name its axes, its planes are taken
         for channels if there are as many.
     planes_are_channels : bool
-        Whether planes of a file that does not tell its axes are channels, as somebody has chosen among them.
+        Whether planes of a file that does not say its axes are channels, as somebody has chosen among them.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def read_image(path: Path, names: Sequence[str] = (), *, planes_are_channels: bo
     Raises
     ------
     DataError
-        If the file is broken, holds a stack or a time lapse, or planes of which it does not tell what they are.
+        If the file is broken, holds a stack or a time lapse, or planes of which it does not say what they are.
     """
     pixels = read_pixels(path)
     data, axes = _squeeze(pixels)
@@ -127,7 +127,7 @@ def read_labels(path: Path) -> NDArray[np.int32]:
 
 
 def read_label_file(path: Path) -> LabelFile:
-    """Do as `read_labels`, and tell the type of number in the file."""
+    """Do as `read_labels`, and return the type of number in the file."""
     if path.name.lower().endswith(SEG_SUFFIX):
         values = read_seg_npy(path)
     else:

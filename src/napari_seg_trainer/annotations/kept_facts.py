@@ -1,6 +1,6 @@
 """Facts of annotated images that outlive the process, so that what nobody changed is not read again.
 
-They are kept in the cache by the files' paths, sizes and times of change, as make and rsync tell what has changed.
+They are kept in the cache by the files' paths, sizes and times of change, as make and rsync decide what has changed.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ FORMAT = "4"
 
 MAX_BYTES = 256 * 2**20
 SETTLED_NS = 2 * 10**9
-"""What was changed so shortly before it was read may be changed again at the same time, as coarse as some disks tell it
+"""What was changed so shortly before it was read may be changed again at the same time, as some disks store it coarsely
 (https://git-scm.com/docs/racy-git)."""
 
 SAVE_EVERY = 30.0

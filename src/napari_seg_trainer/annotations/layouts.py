@@ -158,7 +158,7 @@ def sidecar_of(image: Path, there: Mapping[str, Path] | None = None) -> Path | N
 def _scan(folder: Path) -> Listing:
     entries = _entries(folder)
     subfolders = {entry.name.lower(): entry for entry in entries if os.path.isdir(entry)}
-    # a folder with the name of a sidecar is told of when it is read
+    # a folder with the name of a sidecar is reported when it is read
     flat = _sort(path for path in entries if path.suffix.lower() == ".json" or not os.path.isdir(path))
     found, unpaired = _match(flat)
     masks = subfolders.get("masks") or subfolders.get("labels")
@@ -194,7 +194,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _sort(paths: Iterable[Path], *, all_images: bool = False) -> _Files:
-    """Tell images, masks and JSON files apart by their names; in a folder of images, all pictures are some."""
+    """Distinguish images, masks and JSON files by their names; in a folder of images, all pictures are some."""
     files = _Files()
     for path in paths:
         name, stem = path.name.lower(), stem_of(path)

@@ -21,14 +21,14 @@ _MICROMETRES = {
 
 @dataclass(frozen=True)
 class Metadata:
-    """Channel names (empty where the file tells none) and pixel size in µm."""
+    """Channel names (empty where the file says none) and pixel size in µm."""
 
     names: tuple[str, ...] = ()
     pixel_size: float | None = None
 
 
 def read_metadata(tif: "TiffFile") -> Metadata:
-    """Return what OME-XML, ImageJ's description or a shaped description of an open TIFF tells."""
+    """Return what OME-XML, ImageJ's description or a shaped description of an open TIFF says."""
     if tif.is_ome and tif.ome_metadata:
         return _from_ome(tif.ome_metadata)
     if tif.is_imagej and tif.imagej_metadata:
@@ -37,7 +37,7 @@ def read_metadata(tif: "TiffFile") -> Metadata:
 
 
 def ome_needs(tif: "TiffFile") -> tuple[int, set[str]]:
-    """Return how many planes OME-XML tells of, and which other files hold some of them.
+    """Return how many planes OME-XML describes, and which other files hold some of them.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def _imagej_names(description: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _after_counter(label: str) -> str:
-    # Fiji puts a counter such as "c:1/3 - " before the name that the microscope gave, and may tell more below it
+    # Fiji puts a counter such as "c:1/3 - " before the name that the microscope gave, and may write more below it
     label = label.strip().partition("\n")[0]
     counter, dash, name = label.partition(" - ")
     return name if dash and "/" in counter and counter[:2] in {"c:", "z:", "t:"} else label

@@ -48,11 +48,11 @@ class Pixels:
     data : NDArray
         Real numbers, one axis for each letter of `axes`.
     axes : str
-        Letters of the TIFF world: X, Y, C channel, S colour sample, T frame, Z slice; others mean "not told".
+        Letters of the TIFF world: X, Y, C channel, S colour sample, T frame, Z slice; others mean "not given".
     colour : bool
         Whether S is red, green and blue, perhaps with an alpha channel.
     metadata : Metadata
-        What else the file tells.
+        What else is in the file.
     """
 
     data: NDArray[Any]
@@ -74,7 +74,7 @@ class Header:
     kind : str
         The type of number, or the mode of a picture.
     metadata : Metadata
-        What else the file tells.
+        What else is in the file.
     """
 
     shape: tuple[int, ...]
@@ -201,7 +201,7 @@ logging.getLogger("tifffile").addFilter(_Collector())
 
 @contextmanager
 def _collected_errors() -> Iterator[list[str]]:
-    # what tifffile logs while we read is told in our one message; its logger stays as it is for everybody else
+    # what tifffile logs while we read is reported in our one message; its logger stays as it is for everybody else
     errors: list[str] = []
     token = _errors.set(errors)
     try:

@@ -46,16 +46,8 @@ def normalize(image: Planes, normalizations: Sequence[Normalization]) -> NDArray
 
 def _normalize_channel(channel: NDArray[Any], how: Normalization, target: NDArray[np.float32]) -> None:
     """Fill `target` with what the intensities become, with as few copies of an image as can be."""
-    if channel.dtype.kind == "b":
-        channel = channel.view(np.uint8)  # NumPy knows no percentiles of truth
-    finite = np.isfinite(channel) if channel.dtype.kind == "f" else None
-    if finite is not None and finite.all():
-        finite = None
-    zeros = channel == 0 if how.skip_zeros else None
-    low, high = how.low, how.high
-    if how.mode == "percentile":
-        counts = finite if zeros is None else ~zeros if finite is None else finite & ~zeros
-        low, high = _limits(channel if counts is None else channel[counts], how)
+    channel, finite, zeros = _looked_at(channel, how)
+    low, high = _limits_of(channel, how, finite, zeros)
     if not high - low > _SMALLEST:  # a constant channel holds nothing to scale
         target[...] = 0
         return
@@ -73,6 +65,32 @@ def _normalize_channel(channel: NDArray[Any], how: Normalization, target: NDArra
         target[...] = values
     if not np.isfinite(target).all():
         np.nan_to_num(target, copy=False)
+
+
+def intensity_limits(channel: NDArray[Any], how: Normalization) -> tuple[float, float]:
+    """Return which intensities of a channel (YX) become 0 and 1."""
+    channel, finite, zeros = _looked_at(channel, how)
+    return _limits_of(channel, how, finite, zeros)
+
+
+_Mask = NDArray[np.bool_] | None
+
+
+def _looked_at(channel: NDArray[Any], how: Normalization) -> tuple[NDArray[Any], _Mask, _Mask]:
+    """Return a channel of numbers, which of them are finite, None where all are, and which are to be left out."""
+    if channel.dtype.kind == "b":
+        channel = channel.view(np.uint8)  # NumPy knows no percentiles of truth
+    finite = np.isfinite(channel) if channel.dtype.kind == "f" else None
+    if finite is not None and finite.all():
+        finite = None
+    return channel, finite, channel == 0 if how.skip_zeros else None
+
+
+def _limits_of(channel: NDArray[Any], how: Normalization, finite: _Mask, zeros: _Mask) -> tuple[float, float]:
+    if how.mode != "percentile":
+        return how.low, how.high
+    counts = finite if zeros is None else ~zeros if finite is None else finite & ~zeros
+    return _limits(channel if counts is None else channel[counts], how)
 
 
 def _limits(values: NDArray[Any], how: Normalization) -> tuple[float, float]:
@@ -227,7 +245,7 @@ class PreparedImages(Sequence[PreparedImage]):
 
     @classmethod
     def write(cls, folder: Path, images: Iterable[PreparedImage], done: Callable[[int], None]) -> Self:
-        """Write `images` as they come; `done` is told how many."""
+        """Write `images` as they come; `done` is called with how many."""
         folder.mkdir(parents=True, exist_ok=True)
         names: list[str] = []
         for i, prepared in enumerate(images):

@@ -21,7 +21,7 @@ Name = Annotated[str, AfterValidator(one_line)]
 
 
 class Sidecar(BaseModel):
-    """What a sidecar tells; unknown entries are passed over.
+    """What is in a sidecar; unknown entries are passed over.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Several files that appear together or not at all, also where the process is killed in between.
 
-They are written into a hidden folder. Once that is renamed it is settled that they are to come; whoever opens the
+They are written into a hidden folder. Once that is renamed it is certain that they are to come; whoever opens the
 folder next does what a killed process has left undone.
 """
 
@@ -101,7 +101,7 @@ def _undo(folder: Path, settled: Path, names: Sequence[str]) -> None:
 
 
 def _is_at_work(path: Path) -> bool:
-    """Tell whether the process that made a hidden folder may still be moving its files."""
+    """Return whether the process that made a hidden folder may still be moving its files."""
     try:
         _, host, pid, _ = path.name.split("-")
         if is_forgotten(f"{host}-{pid}"):

@@ -1,4 +1,4 @@
-"""Files that would take far more time or memory than their size tells, or are cut short: refused by their headers."""
+"""Files that take far more time or memory than their size suggests, or are cut short: refused by their headers."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ WAY_OUT = "Export the image again, or remove it."
 
 
 def check_pages(path: Path, tif: "TiffFile") -> None:
-    """Refuse a file of very many pages; from one to the next, only where that is told is read."""
+    """Refuse a file of very many pages; from one to the next, only the place of the next one is read."""
     kind, file = tif.tiff, tif.filehandle
     place = 8 if kind.is_bigtiff else 4
     for _ in range(MAX_PAGES + 1):
@@ -34,7 +34,7 @@ def check_pages(path: Path, tif: "TiffFile") -> None:
         told = file.read(kind.offsetsize)
         offset = int.from_bytes(told, "little" if kind.byteorder == "<" else "big")
         if len(told) < kind.offsetsize or not 0 < offset < file.size:
-            return  # the last one; or a damage, which the reader tells
+            return  # the last one; or damage, which the reader reports
         file.seek(offset)
         tags = int.from_bytes(file.read(kind.tagnosize), "little" if kind.byteorder == "<" else "big")
         place = offset + kind.tagnosize + tags * kind.tagsize

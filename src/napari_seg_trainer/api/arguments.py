@@ -9,7 +9,7 @@ from napari_seg_trainer.library.pretrained import open_model
 
 StrPath = str | PathLike[str]
 OnImages = Callable[[float, int], object]
-"""Told how many images are done, parts of one included, and how many there are."""
+"""Called with how many images are done, parts of one included, and how many there are."""
 
 
 def say_nothing(done: float, total: int) -> None:

@@ -38,7 +38,7 @@ def evaluate(
     use : sequence of str
         As for `segment`.
     progress : callable, optional
-        Told how many images are done, parts of one included, and how many there are.
+        Called with how many images are done, parts of one included, and how many there are.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def compare(
     folders, use
         As for `evaluate`.
     progress : callable, optional
-        Told how many images are done with all models together, and how many there are.
+        Called with how many images are done with all models together, and how many there are.
 
     Returns
     -------

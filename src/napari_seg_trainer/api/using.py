@@ -42,13 +42,13 @@ def segment(
     channels : sequence of str, optional
         The image's channel names; needed where it has others than the model.
     pixel_size : float, optional
-        µm per pixel. Without it, or where it is far from the model's, a `UserWarning` tells so.
+        µm per pixel. Without it, or where it is far from the model's, a `UserWarning` shows it.
     use : sequence of str
         Names or numbers of the channels that feed the model, where the names differ.
     settings : mapping, optional
         Of the prediction, such as ``{"probability": 0.6}`` for StarDist; the model's own where not given.
     progress : callable, optional
-        Told how many tiles of a large image are done, and how many there are.
+        Called with how many tiles of a large image are done, and how many there are.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def suggest(
     pixel_size: float | None = None,
     progress: OnImages = say_nothing,
 ) -> list[Suggestion]:
-    """Tell which images to annotate next: first those that speak for most of what a model is unsure of.
+    """Return which images to annotate next: first those that represent most of what a model is unsure of.
 
     It is computed in this process.
 
@@ -95,7 +95,7 @@ def suggest(
     use : sequence of str
         As for `segment`.
     pixel_size : float, optional
-        µm per pixel, where the files do not tell it or are wrong; it counts for all.
+        µm per pixel, where the files lack it or are wrong; it counts for all.
     progress : callable, optional
         As for `evaluate`.
 

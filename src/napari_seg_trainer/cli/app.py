@@ -89,7 +89,7 @@ def main() -> NoReturn:
 
 
 def _flush() -> None:
-    """Print what waits to be: that it cannot be is told too late where Python itself finds it at its end."""
+    """Print what waits to be: that it cannot be is reported too late where Python itself finds it at its end."""
     if sys.stdout is not None:
         sys.stdout.flush()
 

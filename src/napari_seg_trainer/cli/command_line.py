@@ -28,7 +28,7 @@ def command_line(job: TrainingJob) -> str:
     """Return the command that trains this job, quoted for this system's shell.
 
     The job's own fields are left out where they have their default. Of the hyperparameters all that the job gives are
-    told: an engine, and a pretrained model, may tell given ones from others.
+    named: an engine, and a pretrained model, may distinguish given ones from others.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ def counting(
     Yields
     ------
     callable
-        To be told how many are done, parts of one included, and how many there are.
+        Called with how many are done, parts of one included, and how many there are.
     """
     columns = (Words("{task.description}…"), BarColumn(), Words("{task.fields[note]}"), TimeRemainingColumn())
     # lines that are printed meanwhile stand above the bar, if they go through the same console

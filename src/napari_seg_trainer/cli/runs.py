@@ -25,6 +25,16 @@ Force = Annotated[
 ]
 
 
+SimpleMethod = Annotated[
+    bool,
+    typer.Option(
+        "--simple-method",
+        help="Instead, make a model of the simple method (Otsu threshold and watershed) that the training's model was "
+        "compared with.",
+    ),
+]
+
+
 def follow(run: RunName, json: AsJson = False) -> None:
     """Show a training from its start; Ctrl-C only ends the display."""
     raise typer.Exit(watch(find_run(run), json))
@@ -72,9 +82,24 @@ def _tell_and_watch(run: Run, detach: bool, json: bool) -> None:
         raise typer.Exit(watch(run, json, run.attempt_begin()))
 
 
-def keep(run: RunName, detach: Detach = False, force: Force = False, json: AsJson = False) -> None:
+def keep(
+    run: RunName,
+    simple_method: SimpleMethod = False,
+    detach: Detach = False,
+    force: Force = False,
+    json: AsJson = False,
+) -> None:
     """Make a model of the best epoch of a training that was interrupted, cancelled or failed."""
     found = find_run(run)
+    if simple_method:
+        from napari_seg_trainer.runs.baseline import keep_simple_method  # what scores is slow to import
+
+        model = keep_simple_method(found)
+        if json:
+            print_json({"model": model.name})
+        else:
+            say(f"Model '{model.name}' is in the library.")
+        return
     control.keep(found, force=force)
     _tell_and_watch(found, detach, json)
 

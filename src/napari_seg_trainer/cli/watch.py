@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from rich.progress import BarColumn, Progress, TaskID
 
 from napari_seg_trainer.cli.console import Words, duration, err, out, say, show_error
+from napari_seg_trainer.pages import VERDICT
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.summaries import how_stopped
 from napari_seg_trainer.schema import events
 from napari_seg_trainer.schema.events import Event
 
 _BESIDE = " " * 11
+_SIMPLE = "'napari-seg-trainer keep RUN --simple-method' adds the simple method to the library."
 """Before what belongs to the epoch above."""
 _MEASURES = (("AP", "ap50"), ("F1", "f1_50"))
 
@@ -119,7 +121,10 @@ def _epoch(event: events.EpochEnded, epochs: int | None) -> str:
 def _scored(event: events.Evaluated | events.Baseline | events.Verdict) -> tuple[str, ...]:
     """Return what scores and a verdict say, in lines."""
     if isinstance(event, events.Verdict):
-        return event.sentences if event.epoch is None else tuple(f"{_BESIDE}{said}" for said in event.sentences)
+        if event.epoch is not None:
+            return tuple(f"{_BESIDE}{said}" for said in event.sentences)
+        hint = (_SIMPLE,) if event.is_simple_better else ()
+        return *event.sentences, *hint, f"What this means: {VERDICT}"
     numbers = ", ".join(f"{name} {event.scores[key]:.3f}" for name, key in _MEASURES if key in event.scores)
     if isinstance(event, events.Baseline):
         return (f"Baseline: {event.name}, with {numbers} at IoU 0.5",)

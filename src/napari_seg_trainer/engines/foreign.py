@@ -20,7 +20,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class ForeignModel:
-    """What the files of such a model tell.
+    """What is in the files of such a model.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class ForeignReader(Protocol):
     celldetective_inputs: int
 
     def claims(self, path: Path) -> bool:
-        """Whether a folder or file looks like such a model, so that `read` tells best what is wrong with it."""
+        """Whether a folder or file looks like such a model, so that `read` can say what is wrong with it."""
         ...
 
     def is_model(self, folder: Path) -> bool:
@@ -74,7 +74,7 @@ class ForeignReader(Protocol):
         ...
 
     def read(self, path: Path) -> ForeignModel:
-        """Return what a folder or file tells.
+        """Return what is in a folder or file.
 
         Raises
         ------
@@ -109,7 +109,7 @@ def read_description(path: Path) -> bytes:
 
 
 def load_description(path: Path, kind: type[_Model]) -> _Model:
-    """Return what a JSON file that describes a model tells.
+    """Return what is in a JSON file that describes a model.
 
     Raises
     ------

@@ -19,9 +19,9 @@ class PretrainedModel(FrozenModel):
         Where its zip archive is, or its file of weights: ``"https://..."``, or ``"package:NAME/PATH"`` of one that
         comes along in a package.
     checksum : str
-        Of that file, such as ``"sha256:..."``; None where neither its makers nor others tell one.
+        Of that file, such as ``"sha256:..."``; None where none is published.
     channels : tuple of str
-        Names of its inputs; of a model of this project, its card tells them.
+        Names of its inputs; of a model of this project, its card names them.
     is_starter : bool
         Whether trainings start from it by themselves where it suits the images.
     """

@@ -31,7 +31,7 @@ class PredictionSettings(FrozenModel):
 
     @classmethod
     def of_model(cls, folder: Path) -> Self:
-        """Return the values that the model in `folder` uses by itself, None where they cannot be told."""
+        """Return the values that the model in `folder` uses by itself, None where they are unknown."""
         return cls()
 
 
@@ -56,7 +56,7 @@ class EngineSpec:
     install : str
         The command that installs them.
     architecture : tuple of str
-        Names of the parameters that make the network's shape: a pretrained model settles them.
+        Names of the parameters that make the network's shape: they are fixed by a pretrained model.
     free_channels : bool
         Whether a pretrained model can be trained on with another number of channels.
     single_files : bool
@@ -74,12 +74,24 @@ class EngineSpec:
         ``"package.module:NAME"`` of the `foreign.ForeignReader` of models that the engine's own package made; its
         module imports no framework. Empty where there are none.
     packages : tuple of str
-        Names of the distributions whose versions the card of a model tells.
+        Names of the distributions whose versions are on the card of a model.
     citations : tuple of str
         What is to be cited where a model is used.
     inverts : bool
         Whether a training can start from a model that knows the negatives of the images: then `parameters` has
-        ``inverted``, yes or no, or None for what the look at the model has told.
+        ``inverted``, yes or no, or None for what the look at the model has found.
+    any_shape : bool
+        Whether it outlines objects of any shape; else it is made for round ones.
+    few_images : bool
+        Whether it was pretrained on many kinds of objects, so that it needs few images.
+    needs_gpu : bool
+        Whether it is of use on a GPU alone.
+    suggestion : str
+        Why it is suggested where it suits: a sentence.
+    picture : str
+        What it has found in a sample image, outlined: ``"package:NAME/PATH"`` of a PNG file; empty without one.
+    trains : bool
+        Whether it can be trained. One that cannot has only `load` of an `Engine`'s methods.
     """
 
     id: str
@@ -101,6 +113,12 @@ class EngineSpec:
     packages: tuple[str, ...] = ()
     citations: tuple[str, ...] = ()
     inverts: bool = False
+    any_shape: bool = True
+    few_images: bool = False
+    needs_gpu: bool = False
+    suggestion: str = ""
+    picture: str = ""
+    trains: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +175,7 @@ class TrainingContext(Protocol):
         ...
 
     def epochs(self) -> Iterator[int]:
-        """Yield the epochs to come: as many as there are to be, which may be settled only while they go on.
+        """Yield the epochs to come: as many as there are to be, which may be fixed only while they go on.
 
         It may be asked for several times, and by somebody who is some epochs ahead.
         """
@@ -197,11 +215,11 @@ class TrainingContext(Protocol):
         ...
 
     def log(self, message: str, level: Literal["info", "warning"] = "info") -> None:
-        """Tell the user something."""
+        """Log a message for the user."""
         ...
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Tell how far a stage other than the epochs is, such as optimising thresholds."""
+        """Report how far a stage other than the epochs is, such as optimising thresholds."""
         ...
 
 

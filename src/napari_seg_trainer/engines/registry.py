@@ -48,7 +48,7 @@ def engine_spec(engine: str) -> EngineSpec:
         return specs[engine]
     if engine in broken:
         raise EngineError(broken[engine])
-    ready = [name for name in sorted(specs) if not missing(specs[name])]
+    ready = [name for name in sorted(specs) if specs[name].trains and not missing(specs[name])]
     lacking = [f"{name} ({', '.join(missing(specs[name]))})" for name in sorted(specs) if missing(specs[name])]
     others = f" Engines with missing packages: {', '.join(lacking)}." if lacking else ""
     raise EngineError(f"There is no engine {engine!r}. Installed: {', '.join(ready) or 'none'}.{others}")
@@ -99,8 +99,11 @@ def parse_parameters(spec: EngineSpec, values: Mapping[str, JsonValue]) -> Hyper
     Raises
     ------
     JobError
-        If a name is unknown or a value impossible; names all of them in one line.
+        If a name is unknown or a value impossible; names all of them in one line. If the engine cannot be trained.
     """
+    if not spec.trains:
+        others = ", ".join(other.id for other in engine_specs().values() if other.trains)
+        raise JobError(f"{spec.title} cannot be trained. Choose one of the engines {others}.")
     return _parse(spec, spec.parameters, values, "parameters")
 
 

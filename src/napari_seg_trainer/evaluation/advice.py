@@ -17,7 +17,7 @@ from napari_seg_trainer.evaluation.scores import ImageScore, Mistakes, Scores
 MOST_IMAGES = 50
 """How many training images are looked at, at most."""
 FEWEST_IMAGES = 3
-"""With fewer, what is usual cannot be told."""
+"""With fewer, what is usual is unknown."""
 SIDE = 1024
 """Of a larger image the middle is looked at, pixels."""
 ALIKE = 4 / 3
@@ -55,7 +55,7 @@ class Traits:
     contrast : float
         How far the median of the objects is from that of the background, as the network sees intensities.
     sharpness : float
-        Variance of the Laplacian, which Pech-Pacheco et al. 2000 (ICPR, https://doi.org/10.1109/ICPR.2000.903548) tell
+        Variance of the Laplacian, which Pech-Pacheco et al. 2000 (ICPR, https://doi.org/10.1109/ICPR.2000.903548) use
         focus by, of the image smoothed by a Gaussian of one pixel. It is divided by the contrast squared and by the
         part of the pixels that lie on an outline, as neither brighter nor more objects make an image sharper.
         Not a number where there is no contrast.
@@ -98,7 +98,7 @@ def measure(prepared: PreparedImage, channel: int = 0) -> Traits | None:
 
 
 class TrainingTraits:
-    """What the images that taught a model are like.
+    """What the images that a model was trained on are like.
 
     Parameters
     ----------
@@ -133,11 +133,11 @@ def find_reasons(
     Parameters
     ----------
     training : sequence of PreparedImage
-        What taught the model.
+        The model's training images.
     images : sequence of PreparedImage
         The images in question.
     progress : callable
-        Told how many training images are looked at, and how many there are to look at.
+        Called with how many training images are looked at, and how many there are to look at.
     """
     if not images:
         return {}
@@ -147,7 +147,7 @@ def find_reasons(
 
 
 def find_reason(own: Traits, usual: Sequence[Traits]) -> Reason | None:
-    """Return in what an image is unlike those that taught a model.
+    """Return in what an image is unlike those that a model was trained on.
 
     The size of the objects comes first: sharpness is only compared among images whose objects are of one size.
     """

@@ -16,7 +16,7 @@ INTERVAL = (2.5, 97.5)
 FEWEST_IMAGES = 5
 """With fewer images, chance decides which of two models scores higher."""
 _SHOWN = 0.005
-"""Differences are told with two decimals."""
+"""Differences are reported with two decimals."""
 PARTS: dict[Literal["half", "quarter"], int] = {"half": 2, "quarter": 4}
 """Of how many images one is taken."""
 FEWEST_TRAINING_IMAGES = 2
@@ -43,7 +43,7 @@ class Comparison:
 
     @property
     def is_clear(self) -> bool:
-        """Whether chance is an unlikely reason for the difference, and the numbers that are told show one."""
+        """Whether chance is an unlikely reason for the difference, and the numbers that are reported show one."""
         return self.images >= FEWEST_IMAGES and (self.low >= _SHOWN or self.high <= -_SHOWN)
 
 

@@ -1,4 +1,4 @@
-"""Figures of a run, in colours that colour-blind people tell apart (Okabe and Ito 2008)."""
+"""Figures of a run, in colours that colour-blind people can distinguish (Okabe and Ito 2008)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seg_trainer.annotations.findings import counted
 from napari_seg_trainer.evaluation.matching import match, match_pairs
 from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Event
 
@@ -72,7 +73,7 @@ def plot_curves(events: Iterable[Event]) -> "Figure":
     panels = figure.subplots(1, count, squeeze=False)[0]
     _plot_losses(panels[0], epochs)
     if scores:
-        _plot_scores(panels[1], scores, baseline)
+        _plot_scores(panels[1], scores, _level(baseline, events))
     if others:
         _plot_others(panels[-1], others)
     for axes in panels:
@@ -188,10 +189,22 @@ def _best(epochs: Iterable[EpochEnded]) -> int | None:
     return max((event.epoch for event in epochs if event.is_best), default=None)
 
 
-def _plot_scores(axes: "Axes", scores: Mapping[int, Mapping[str, float]], baseline: Baseline | None) -> None:
-    if baseline is not None and "ap50" in baseline.scores:
-        label = f"AP at IoU 0.5 of {baseline.name}"
-        axes.axhline(baseline.scores["ap50"], color=VERMILLION, lw=1.4, ls="--", label=label)
+def _level(baseline: Baseline | None, events: Sequence[Event]) -> tuple[float, str] | None:
+    """Return where the line to beat is, on the images of the curves where that is known, and what it is called."""
+    if baseline is None or "ap50" not in baseline.scores:
+        return None
+    name = f"AP at IoU 0.5 of {baseline.name}"
+    scored = [event for event in events if isinstance(event, Evaluated) and event.epoch is not None]
+    if not scored or scored[-1].images == baseline.images:
+        return baseline.scores["ap50"], name
+    if scored[-1].baseline is not None:
+        return scored[-1].baseline, name
+    return baseline.scores["ap50"], f"{name}, {counted(baseline.images, 'image')}"
+
+
+def _plot_scores(axes: "Axes", scores: Mapping[int, Mapping[str, float]], level: tuple[float, str] | None) -> None:
+    if level is not None:
+        axes.axhline(level[0], color=VERMILLION, lw=1.4, ls="--", label=level[1])
     axes.set_title("Scores on validation images (higher is better)", fontsize="medium")
     axes.set_ylim(0, 1)
     for key, label, colour, style in _SCORE_LINES:

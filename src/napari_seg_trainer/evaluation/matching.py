@@ -210,7 +210,7 @@ def _group(
 
 
 def _hidden_by_half(labels: NDArray[np.int64], area: NDArray[np.float64], hidden: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which predicted objects lie by more than half where the truth does not count."""
+    """Return which predicted objects lie by more than half where the truth does not count."""
     found, pixels = np.unique(hidden, return_counts=True)
     known = np.isin(found, labels)
     covered = np.zeros(len(labels))

@@ -66,7 +66,7 @@ def write_report(
     folder : Path
         An existing folder.
     card : ModelCard
-        Whose facts are told.
+        Whose facts are shown.
     events : iterable of Event
         The run's events, in order.
     examples : sequence of Example

@@ -10,6 +10,7 @@ from napari_seg_trainer.annotations.findings import counted
 from napari_seg_trainer.evaluation.comparison import LearningCurve
 from napari_seg_trainer.evaluation.matching import Matching
 from napari_seg_trainer.evaluation.scores import Scores, pool, score_key
+from napari_seg_trainer.pages import VERDICT
 from napari_seg_trainer.schema.job import Normalization
 from napari_seg_trainer.schema.model_card import ModelCard
 
@@ -45,7 +46,7 @@ def page(
     Parameters
     ----------
     card : ModelCard
-        Whose facts are told.
+        Whose facts are shown.
     scores : Scores
         For the tables.
     figures : iterable of (str, bytes)
@@ -71,6 +72,7 @@ def page(
         methods=methods(card),
         words=_WORDS,
         citations=citations,
+        page=VERDICT,
     )
 
 

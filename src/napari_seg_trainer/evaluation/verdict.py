@@ -55,7 +55,7 @@ def give_verdict(
     reasons : mapping, optional
         Why the worst images may be so, by name.
     curve : LearningCurve, optional
-        How models of some of the images do; what more images would bring is then told by it alone.
+        How models of some of the images do; only it then says what more images would bring.
     also : mapping of str to Scores, optional
         How others did on these images, by what they are called.
     """
@@ -65,9 +65,9 @@ def give_verdict(
     learning = is_learning(epochs)
     said = [
         _how_good(scores, finds_some),
-        _test(tested),
         _against(scores, baseline, other, learning, curve is not None),
         *(_against(scores, name, scored, learning, curve is not None) for name, scored in (also or {}).items()),
+        _test(tested),
         tell_course(epochs, is_asked=curve is not None),
         tell_learning_curve(curve, scores) if curve else "",
         tell_kinds(scores.mistakes),
@@ -101,7 +101,7 @@ def without_numbers(sentences: Sequence[str]) -> tuple[str, ...]:
 
 
 def _how_good(scores: Scores, finds_some: bool) -> str:
-    """Tell recall and precision at IoU 0.5 in counts."""
+    """Report recall and precision at IoU 0.5 in counts."""
     if not scores.images:
         return "No validation image was evaluated, so the quality is unknown."
     if not finds_some:
@@ -112,7 +112,7 @@ def _how_good(scores: Scores, finds_some: bool) -> str:
 
 
 def _test(tested: Scores | None) -> str:
-    """Tell the same of the test images."""
+    """Report the same for the test images."""
     if tested is None or not tested.images:
         return ""
     pooled = tested.pooled
@@ -130,8 +130,14 @@ def _against(scores: Scores, baseline: str, other: Scores | None, learning: bool
         return ""
     text = tell_difference(compared, baseline)
     way_out = "train longer" if learning else "" if is_asked else "train with more images"
-    way_out = f"Keep using that, or {way_out}." if way_out else "Keep using that."
+    way_out = f"Use that instead, or {way_out}." if way_out else "Use that instead."
     return f"{text} {way_out}" if text.startswith("Worse") else text
+
+
+def is_worse(scores: Scores, other: Scores) -> bool:
+    """Return whether a model is clearly worse than another on the images that both were scored on."""
+    compared = _compared(scores, other)
+    return compared is not None and compared.is_clear and compared.low < 0
 
 
 def _compared(scores: Scores, other: Scores | None) -> Comparison | None:
@@ -144,7 +150,7 @@ def _compared(scores: Scores, other: Scores | None) -> Comparison | None:
 
 
 def course_of(events: Iterable[Event]) -> list[EpochEnded]:
-    """Return the epochs that a run tells of, in order, each once."""
+    """Return the epochs of a run's events, in order, each once."""
     told = {event.epoch: event for event in events if isinstance(event, EpochEnded)}
     return [told[epoch] for epoch in sorted(told)]
 
@@ -167,17 +173,17 @@ def is_learning(epochs: Sequence[EpochEnded]) -> bool:
 
 
 def tell_course(epochs: Sequence[EpochEnded], during: bool = False, is_asked: bool = False) -> str:
-    """Tell overfitting and what more epochs would bring, from the losses; of fewer than ten epochs only the latter.
+    """Report overfitting and what more epochs would bring, from the losses; of fewer than ten epochs only the latter.
 
     Parameters
     ----------
     epochs : sequence of EpochEnded
         In order.
     during : bool
-        Whether the training goes on. It is then told, too, that the loss falls no more; of fewer than ten epochs
+        Whether the training goes on. It is then reported, too, that the loss falls no more; of fewer than ten epochs
         nothing.
     is_asked : bool
-        Whether something else tells what more images would bring.
+        Whether the learning curve shows what more images would bring.
     """
     validation, steady = _losses(epochs, "val_loss"), _steady(epochs)
     learning = is_learning(epochs)

@@ -45,7 +45,7 @@ def export_model(model: LibraryModel, path: Path, *, overwrite: bool = False, pr
     overwrite : bool
         Overwrite an existing file.
     progress : callable, optional
-        Is told the bytes done, and in all.
+        Called with the bytes done, and in all.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def import_model(
         The model's new name. Without it the model keeps its own, with a number behind where that is taken; but a model
         of this name with the very same files is not copied again.
     progress : callable, optional
-        Is told the bytes done, and in all.
+        Called with the bytes done, and in all.
 
     Returns
     -------
@@ -314,7 +314,7 @@ def _foreign_files(folder: Path) -> list[str]:
 
 
 def _counted(progress: OnPart | None, folder: Path, names: Collection[str]) -> Callable[[int], None]:
-    """Return a function that is told the bytes of each piece, and tells `progress` those of all."""
+    """Return a function that is called with the bytes of each piece, and calls `progress` with those of all."""
     done, total = 0, sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
 
     def tell(more: int) -> None:

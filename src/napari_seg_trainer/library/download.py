@@ -58,10 +58,10 @@ def download(
     target : Path
         The file to write. If it is there and right, nothing is fetched.
     checksum : str
-        ``"sha256:..."`` or ``"md5:..."`` in hexadecimal digits. None where nobody tells one: the file is then fetched
+        ``"sha256:..."`` or ``"md5:..."`` in hexadecimal digits. None where none is known: the file is then fetched
         in one go, and the caller has to look at what came.
     progress : callable, optional
-        Is told the bytes done, and the bytes in all where the server says.
+        Called with the bytes done, and the bytes in all where the server says.
     timeout : float
         Seconds that the server may be silent.
 
@@ -74,7 +74,7 @@ def download(
     ------
     DownloadError
         If the server cannot be reached, refuses, sends another file or one of more than 8 GiB, or takes longer than
-        four hours in all; if it tells neither how long the file is nor anybody its checksum; if the disk is full or
+        four hours in all; if neither the length of the file nor its checksum is known; if the disk is full or
         protected.
     ValueError
         If `checksum` is malformed.
@@ -170,7 +170,7 @@ def _fetch_piece(
     start = _size(part)
     with _open(url, start, timeout) as response:
         if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing comes after what is there; the checksum tells whether that is all
+            return  # nothing comes after what is there; the checksum shows whether that is all
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             start = 0
         elif _range_start(response) != start:

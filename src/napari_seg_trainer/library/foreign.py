@@ -74,12 +74,12 @@ def read_foreign(path: Path) -> ModelCard:
 
 
 def is_model_folder(folder: Path) -> bool:
-    """Tell by the names of its files whether a folder holds a trained model of another program."""
+    """Return, by the names of its files, whether a folder holds a trained model of another program."""
     return (folder / CELLDETECTIVE_CONFIG).is_file() or any(reader.is_model(folder) for reader in foreign_readers())
 
 
 def is_weights(path: Path) -> bool:
-    """Tell whether a file is one of weights that some engine can use by itself."""
+    """Return whether a file is one of weights that some engine can use by itself."""
     return any(reader.file_name and reader.claims(path) for reader in foreign_readers())
 
 

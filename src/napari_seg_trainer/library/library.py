@@ -48,7 +48,7 @@ class ModelLibrary:
         self.folder = paths.models_folder() if folder is None else Path(folder)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether there is a model of this name, broken or not."""
+        """Return whether there is a model of this name, broken or not."""
         return name in self._entries() and (self.folder / str(name) / CARD_FILE).is_file()
 
     def __iter__(self) -> Iterator[LibraryModel]:

@@ -18,7 +18,7 @@ from napari_seg_trainer.schema.model_card import ModelCard
 from napari_seg_trainer.schema.parameters import parameters_of
 
 Facts = dict[str, str]
-"""What is known of a model, by what it is called, in the order in which it is told."""
+"""What is known of a model, by what it is called, in the order in which it is reported."""
 
 PLAIN_WORDS = "In plain words"
 """The fact that is sentences."""
@@ -115,7 +115,7 @@ def day(moment: datetime, now: datetime) -> str:
 
 
 def facts(listed: ListedModel) -> Facts:
-    """Return what a model's card tells, its hyperparameters apart."""
+    """Return what is on a model's card, its hyperparameters apart."""
     card = listed.card
     scaling = dict.fromkeys(_scaling(channel.normalization) for channel in card.channels)
     told = {
@@ -186,7 +186,7 @@ class ComparedFact:
 
 
 def side_by_side(models: Sequence[ListedModel]) -> list[ComparedFact]:
-    """Return everything that the cards of some models tell, fact by fact."""
+    """Return everything that is on the cards of some models, fact by fact."""
     told = [facts(listed) | hyperparameters(listed) for listed in models]
     titles = dict.fromkeys(title for own in told for title in own)
     return [ComparedFact(title, tuple(own.get(title, "") for own in told)) for title in titles]

@@ -86,7 +86,7 @@ def read_model(folder: Path) -> LibraryModel:
 
 
 def job_of(model: LibraryModel) -> TrainingJob | None:
-    """Return what a model's training was asked for; None where its folder does not tell."""
+    """Return what a model's training was asked for; None where its folder does not say."""
     try:
         return TrainingJob.model_validate_json(read_description(model.folder / JOB_FILE))
     except (OSError, LibraryError, ValidationError):

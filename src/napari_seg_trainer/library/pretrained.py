@@ -57,7 +57,7 @@ def resolve_pretrained(
     library : ModelLibrary, optional
         The user's library if not given.
     progress : callable, optional
-        Is told the bytes done, and in all, where a built-in model is fetched.
+        Called with the bytes done, and in all, where a built-in model is fetched.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def fetch(
     folder : Path, optional
         The folder of all downloads; the user's if not given.
     progress : callable, optional
-        Is told the bytes done, and in all.
+        Called with the bytes done, and in all.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def _file_of(model: PretrainedModel, target: Path, progress: OnBytes | None) -> 
 
 
 def known_checksum(url: str, folder: Path) -> str | None:
-    """Return the checksum of what an address gave the first time, where nobody tells one."""
+    """Return the checksum of what an address gave the first time, where none is published."""
     try:
         return _CHECKSUMS.validate_json(read_bytes(folder / CHECKSUMS_FILE, MOST_CHECKSUMS)).get(url)
     except (OSError, ValidationError):
@@ -262,7 +262,7 @@ def _checksum(file: Path) -> str:
 
 
 def _remember_checksum(model: PretrainedModel, checksum: str, folder: Path) -> None:
-    """Write down what came, so that it is the same another time; nobody else can tell whether it is right."""
+    """Write down what came, so that it is the same another time; whether it is right cannot be checked."""
     path = folder / CHECKSUMS_FILE
     with explained(path), FileLock(path.with_name(f"{CHECKSUMS_FILE}.lock")):
         try:

@@ -38,7 +38,7 @@ def path_problem(name: str) -> str:
 
 
 def is_hidden(path: PurePath) -> bool:
-    """Tell whether a path is what a system leaves behind, or hides."""
+    """Return whether a path is what a system leaves behind, or hides."""
     return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 

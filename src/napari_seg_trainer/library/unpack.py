@@ -40,7 +40,7 @@ class Readable(Protocol):
 
 
 def copy_bytes(source: Readable, target: IO[bytes], done: Callable[[int], None]) -> None:
-    """Copy a file piece by piece, and tell the bytes of each."""
+    """Copy a file piece by piece, and report the bytes of each."""
     while chunk := source.read(_CHUNK_BYTES):
         target.write(chunk)
         done(len(chunk))
@@ -70,7 +70,7 @@ def unpack_model(
     also : collection of str
         Paths of files to unpack whatever their kind, with '/', from the archive's one folder on.
     progress : callable, optional
-        Is told the bytes done, and in all.
+        Called with the bytes done, and in all.
 
     Returns
     -------

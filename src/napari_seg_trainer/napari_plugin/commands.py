@@ -49,7 +49,7 @@ def open_trained_model(viewer: Viewer) -> None:
 def open_folder(viewer: Viewer, folder: Path) -> None:
     """Open a folder in the background: annotated images as layers, a trained model in the dock that segments.
 
-    What goes wrong is told in a notification.
+    What goes wrong is reported in a notification.
     """
     if is_model_folder(folder):
         open_model(folder, viewer)

@@ -1,4 +1,4 @@
-"""What a run's checkpoint folder holds, what is told by it, and what it leaves to later."""
+"""What a run's checkpoint folder holds, what it is good for, and what it leaves to later."""
 
 import math
 import shutil
@@ -146,7 +146,7 @@ class Checkpoints:
     def _needed(self, epoch: int, before: int | None) -> set[int]:
         """Return the epochs to keep: the last, the best, and, where that is one, the one that was the best before.
 
-        Two late epochs tell where a model is unsure.
+        Two late epochs show where a model is unsure.
         """
         needed = {epoch, self.best_epoch} if self.best_epoch != epoch else {epoch, before}
         return {one for one in needed if one is not None}

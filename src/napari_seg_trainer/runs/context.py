@@ -91,7 +91,7 @@ class RunContext(RunReporter):
     scoring : Scoring, optional
         How whole validation images are scored; nothing is scored without it.
     plan : Plan, optional
-        What settles the number of epochs; the parameters, by default.
+        What decides the number of epochs; the parameters, by default.
 
     Attributes
     ----------
@@ -231,7 +231,7 @@ class RunContext(RunReporter):
         return isinstance(epochs, int) and self.last_epoch >= epochs
 
     def _settle(self, event: EpochEnded, scores: Scores | None) -> None:
-        """Settle the number of epochs, if it is time to."""
+        """Decide the number of epochs, if it is time to."""
         plan, is_open = self._plan, self._plan.epochs is None
         said = plan.end_epoch(event, None if scores is None else mean_ap(scores.told))
         if said and is_open:
@@ -268,6 +268,14 @@ class RunContext(RunReporter):
         scores = scoring.score(predicting, statistics.median(self._seconds), epoch)
         if scores is None:
             return None
-        took, images = time.monotonic() - began, len(scores.images)
-        self._run.append(Evaluated(dataset="validation", images=images, scores=scores.told, epoch=epoch, seconds=took))
+        self._run.append(
+            Evaluated(
+                dataset="validation",
+                images=len(scores.images),
+                scores=scores.told,
+                epoch=epoch,
+                seconds=time.monotonic() - began,
+                baseline=scoring.baseline_on(scores),
+            )
+        )
         return scores

@@ -131,7 +131,7 @@ def _alone(run: Run) -> Iterator[None]:
 
 
 def _tell_missing_end(run: Run, state: RunState) -> bool:
-    """Write the last event of a run that was killed when its model was in the library but not told yet."""
+    """Write the last event of a run that was killed when its model was in the library but not reported yet."""
     model = ModelLibrary().find(run.job.name) if state == RunState.INTERRUPTED else None
     if model is None or model.card.run != run.id:
         return False

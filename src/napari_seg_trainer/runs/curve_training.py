@@ -34,7 +34,7 @@ def learn_curve(
     """Train on parts of the images as on all of them, with as many steps, and return how those models do.
 
     Each part is kept in the run's folder as it ends. A user who wants the training to stop gets the model without what
-    is missing. What goes wrong here is told, and leaves the model as it is.
+    is missing. What goes wrong here is reported, and leaves the model as it is.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def _score_part(context: "_PartContext", engine: Engine, task: TrainingTask, dat
 
 
 class _PartContext(RunContext):
-    """Trains on a part of the images by the same rules, in a folder of its own; the run's events tell how far it is."""
+    """Trains on a part of the images by the same rules, in a folder of its own; the run's events show how far it is."""
 
     def __init__(self, whole: RunContext, run: Run, part: str, data: TrainingData) -> None:
         run.folder.mkdir(parents=True, exist_ok=True)

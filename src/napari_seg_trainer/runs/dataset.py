@@ -172,7 +172,7 @@ class Dataset:
 def open_dataset(
     job: TrainingJob, parent: ModelCard | None, progress: OnStage, most_channels: int | None = None
 ) -> Dataset:
-    """Look at all images of a job, and settle split, channels and pixel size.
+    """Look at all images of a job, and decide split, channels and pixel size.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def open_dataset(
     parent : ModelCard, optional
         Of the pretrained model, whose channels and pixel size hold where the job gives none.
     progress : callable
-        Told the stage, how many images are done, and how many there are.
+        Called with the stage, how many images are done, and how many there are.
     most_channels : int, optional
         How many channels the engine takes, where that does not depend on the pretrained model.
 
@@ -253,7 +253,7 @@ def expected_facts(
     found: float | None = None,
     inverted: bool = False,
 ) -> TrainingFacts | None:
-    """Return what the parameters of a training will be chosen by, as far as a look at its folders tells.
+    """Return what the parameters of a training will be chosen by, as far as a look at its folders shows.
 
     Parameters
     ----------

@@ -20,9 +20,9 @@ PATIENCE = 0.3
 LOWER, HIGHER = 0.01, 0.005
 """By which part a validation loss must be lower, and by how much scores must be higher, to count as better."""
 FEWEST_ROUNDS = 4
-"""With fewer rounds, scores tell nothing."""
+"""With fewer rounds, scores mean nothing."""
 MEASURED_SECONDS, MEASURED_PART = 10.0, 0.05
-"""The number of epochs is settled once both have passed: these seconds, and this part of the time given."""
+"""The number of epochs is fixed once both have passed: these seconds, and this part of the time given."""
 MODEL_PART = 0.05
 """Of the time given, what is left to making the model."""
 _MANY = 1_000_000
@@ -32,7 +32,7 @@ class Plan:
     """The number of epochs as far as it is known, and the learning rate that follows from it.
 
     The rate stays as it is at first and falls to 0 in the last epochs (Hägele et al. 2024, arXiv:2405.18392): so the
-    end may be settled as late as the fall begins, and what was learned until then does not depend on it.
+    end may be fixed as late as the fall begins, and what was learned until then does not depend on it.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Plan:
         return min(1.0, max(0.0, (self.epochs - epoch + 1) / (FALL * self.epochs + 1)))
 
     def end_epoch(self, event: EpochEnded, scores: float | None) -> str:
-        """Settle the number of epochs, where it is time to.
+        """Decide the number of epochs, where it is time to.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Plan:
         Returns
         -------
         str
-            What was settled, for the user; empty where nothing was.
+            What was fixed, for the user; empty where nothing was.
         """
         self._course.append(event)
         self._seconds.append(event.seconds)

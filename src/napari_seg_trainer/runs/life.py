@@ -1,7 +1,7 @@
 """Whether a training lives: a lock on the run's folder, and a heartbeat.
 
 The system lets go of a lock when its holder dies, whatever the clock says by then. Where locks do not reach, such as
-from another computer or on disks without them, a file tells more that is touched every few seconds.
+from another computer or on disks without them, a file helps that is touched every few seconds.
 """
 
 import errno
@@ -114,7 +114,7 @@ def read_process(folder: Path) -> ProcessInfo | None:
 
 
 def is_held(folder: Path) -> bool | None:
-    """Return whether a living process holds the lock of a run's folder; None where that cannot be told."""
+    """Return whether a living process holds the lock of a run's folder; None where that is unknown."""
     try:
         file = os.open(folder / LOCK_FILE, os.O_RDONLY if sys.platform != "win32" else os.O_RDWR)
     except FileNotFoundError:

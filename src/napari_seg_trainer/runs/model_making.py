@@ -4,7 +4,6 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from napari_seg_trainer.engines.protocol import Engine, EngineSpec, TrainingData
@@ -13,7 +12,7 @@ from napari_seg_trainer.evaluation.advice import find_reasons, worst_images
 from napari_seg_trainer.evaluation.comparison import LearningCurve
 from napari_seg_trainer.evaluation.report import write_report
 from napari_seg_trainer.evaluation.scores import Scores
-from napari_seg_trainer.evaluation.verdict import course_of, give_verdict
+from napari_seg_trainer.evaluation.verdict import course_of, give_verdict, is_worse
 from napari_seg_trainer.files import write_text
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.model_folder import LibraryModel
@@ -24,6 +23,7 @@ from napari_seg_trainer.runs.dataset import Dataset
 from napari_seg_trainer.runs.model_scores import score_model, scored_images
 from napari_seg_trainer.runs.previews import MODEL, PreviewWriter
 from napari_seg_trainer.runs.run import Run
+from napari_seg_trainer.runs.versions import versions
 from napari_seg_trainer.schema.events import Evaluated, Event, Finished, Stopped, Verdict
 from napari_seg_trainer.schema.model_card import ModelCard
 
@@ -115,7 +115,9 @@ class ModelMaking:
         course = course_of(self.run.events())
         baseline, also = self.baseline, {other.name: other.scores for other in self.baseline.also}
         verdict = give_verdict(scores, course, baseline.name, baseline.scores, tested, reasons, self.curve, also)
-        self.run.append(Verdict(sentences=verdict, worst=worst))
+        simple = baseline.simple
+        is_simple_better = simple is not None and is_worse(scores, simple.scores)
+        self.run.append(Verdict(sentences=verdict, worst=worst, is_simple_better=is_simple_better))
         return verdict
 
     def _test(self, folder: Path) -> Scores:
@@ -150,16 +152,6 @@ class ModelMaking:
             scores=scores.told,
             hyperparameters=self.context.hyperparameters,
             seed=self.run.job.seed,
-            versions=_versions(self.spec),
+            versions=versions(self.spec),
             data={image.name: image.content for image in self.dataset.images},
         )
-
-
-def _versions(spec: EngineSpec) -> dict[str, str]:
-    found = {}
-    for package in ("napari-seg-trainer", *spec.packages, "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

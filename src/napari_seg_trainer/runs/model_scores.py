@@ -38,13 +38,13 @@ def score_model(
         The model's.
     images : sequence of PreparedImage
     progress : callable
-        Told how many images are done, and how many there are.
+        Called with how many images are done, and how many there are.
     keep : callable, optional
         Handed the name of each image and what the model finds in it (YX).
     """
     predictor = engine.load(folder)
     scores: list[ImageScore] = []
-    worst: list[tuple[float, Example]] = []  # these tell most
+    worst: list[tuple[float, Example]] = []  # these show most
     for done, prepared in enumerate(images, 1):
         prediction = predictor.predict(prepared.image)
         keep(prepared.name, prediction)

@@ -93,7 +93,7 @@ class PreviewWriter:
                 self._index = self._extend(index, images)
 
     def keep(self, found_by: Round, image: str, found: NDArray[np.int32]) -> None:
-        """Keep what was found in an image (YX), in place of what was told earlier of it; others are left out."""
+        """Keep what was found in an image (YX), in place of what was reported earlier of it; others are left out."""
         if not self._is_over and self._index is not None and image in self._index.images:
             with self._forgiving():
                 _save(_prediction_file(self._folder, self._index.images.index(image), found_by), labels=_small(found))

@@ -19,7 +19,7 @@ _START_FIELD = 19
 
 
 class ProcessInfo(FrozenModel):
-    """A process, told apart from a later one with the same number by when it began.
+    """A process, distinguished from a later one with the same number by when it began.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class ProcessInfo(FrozenModel):
         return (self.machine, self.boot) == (this_machine(), this_boot())
 
     def is_same(self, other: "ProcessInfo") -> bool:
-        """Whether both tell of one process."""
+        """Whether both describe one process."""
         return (self.pid, self.machine, self.boot, self.ticks) == (other.pid, other.machine, other.boot, other.ticks)
 
     @property
@@ -97,7 +97,7 @@ class ProcessInfo(FrozenModel):
 
 @cache
 def this_machine() -> str:
-    """Return what tells this computer from others, whatever it is called; empty where it has nothing like that."""
+    """Return what identifies this computer, whatever it is called; empty where it has nothing like that."""
     with suppress(machineid.MachineIdNotFound, OSError):
         return str(machineid.hashed_id("napari-seg-trainer"))
     return ""
@@ -105,7 +105,7 @@ def this_machine() -> str:
 
 @cache
 def this_boot() -> str:
-    """Return what tells this computer from itself before it was started anew; empty but on Linux."""
+    """Return what distinguishes this computer from itself before its last start; empty but on Linux."""
     with suppress(OSError):
         return _BOOT_FILE.read_text(encoding="ascii").strip()
     return ""

@@ -24,8 +24,8 @@
 
     stopped, failed, interrupted ──> starting  (resumed, with a process of its own)
 
-What one process tells is an attempt. A terminal event is written once in an attempt and is its last; a run that is
-resumed begins another attempt behind it. How the run stands is told by the latest attempt alone.
+What one process writes is an attempt. A terminal event is written once in an attempt and is its last; a run that is
+resumed begins another attempt behind it. How the run stands is reported by the latest attempt alone.
 """
 
 import os
@@ -74,7 +74,7 @@ _LAST_STATES = {Finished: RunState.FINISHED, Stopped: RunState.STOPPED, Failed: 
 
 @dataclass(frozen=True)
 class Run:
-    """One training, as its folder tells it."""
+    """One training, as recorded in its folder."""
 
     folder: Path
 
@@ -127,11 +127,11 @@ class Run:
             raise RunError(f"Run {self.id!r} cannot be read: {str(path)!r} is missing or broken.") from error
 
     def keep(self, **settled: Any) -> None:
-        """Write into the job what it left open and is settled now: the same job then gives the same model.
+        """Write into the job what it left open and is fixed now: the same job then gives the same model.
 
         Parameters
         ----------
-        settled
+        **settled
             Of the job's fields; ``hyperparameters`` are added to those there are.
 
         Raises
@@ -145,7 +145,7 @@ class Run:
         job = job.replace(hyperparameters=job.hyperparameters | more, **settled)
         with explained(self.folder, RunError):
             write_text(path, job.model_dump_json(indent=2))
-            os.utime(path, ns=(begun.st_atime_ns, begun.st_mtime_ns))  # it tells when the run began
+            os.utime(path, ns=(begun.st_atime_ns, begun.st_mtime_ns))  # it shows when the run began
 
     def makes(self, model: str) -> bool:
         """Whether its job names this model; not so for a run whose job cannot be read."""
@@ -239,7 +239,7 @@ class Run:
         return read_process(self.folder)
 
     def is_alive(self) -> bool:
-        """Whether a process trains it, as far as can be told from here."""
+        """Whether a process trains it, as far as can be seen from here."""
         held, process = is_held(self.folder), self.process()
         if held or process is None:
             return bool(held)
@@ -301,7 +301,7 @@ class Run:
     def follow(self, poll: float = 0.2, offset: int = 0) -> Iterator[Event | None]:
         """Yield all events, then the new ones as they come, to the last; None at each `poll` (seconds) without news.
 
-        Ends when the latest attempt does, with a terminal event or because it is interrupted; `outcome` tells which.
+        Ends when the latest attempt does, with a terminal event or because it is interrupted; `outcome` returns which.
         Terminal events of earlier attempts may come before.
 
         Parameters
@@ -324,7 +324,7 @@ class Run:
 
 
 class OwnRun(Run):
-    """A run as the process that trains it has it: what it tells is kept in memory, and not read back.
+    """A run as the process that trains it has it: what it writes is kept in memory, and not read back.
 
     Progress is not: it comes many times an epoch.
     """

@@ -21,13 +21,13 @@ MOST_ROUNDS, FEWEST_ROUNDS = 20, 3
 DECIDING_ROUNDS = 10
 """With fewer, the best epoch would too often lie between two rounds."""
 _COST = 4.0
-"""What a pixel of a whole image costs, objects and scores included, against one that is learnt from."""
+"""What a pixel of a whole image costs, objects and scores included, against one that is learned from."""
 
 
 class Scoring:
-    """Settles after which epochs how many validation images are scored, and scores them.
+    """Decides after which epochs how many validation images are scored, and scores them.
 
-    What is settled follows from numbers of pixels, so that a training with the same seed is the same. Only where the
+    What is decided follows from numbers of pixels, so that a training with the same seed is the same. Only where the
     first round shows that this would take more than its share of the time, fewer rounds are made, or none.
 
     Parameters
@@ -35,7 +35,7 @@ class Scoring:
     images : sequence of PreparedImage
         Taken evenly among them.
     baseline : ScoredBaseline, optional
-        What has to be beaten.
+        The baseline.
     previews : PreviewWriter, optional
         Handed what is found in them.
     """
@@ -108,6 +108,13 @@ class Scoring:
         if self._previews is not None:
             self._previews.keep(epoch, prepared.name, found)
         return score_image(prepared.name, prepared.labels, found)
+
+    def baseline_on(self, scores: Scores) -> float | None:
+        """Return the baseline's AP at IoU 0.5 on the images of these scores; None where it was not scored on all."""
+        names = {image.image for image in scores.images}
+        known = () if self._baseline is None else self._baseline.scores.images
+        same = [image for image in known if image.image in names]
+        return Scores.of(same).pooled["ap50"] if same and len(same) == len(names) else None
 
     def judge(self, scores: Scores, run: Run, epoch: int) -> None:
         """Write a `Verdict` after an epoch with these scores, if there is anything to say that was not said before.

@@ -1,6 +1,6 @@
 """What a training starts from: which built-in model, where nobody chooses, and what a model finds to begin with.
 
-Run as a program, it reads a job from its standard input and tells in one line of JSON from what a training would start:
+Run as a program, it reads a job from its standard input and prints in a line of JSON what a training would start from:
 docks ask so, as they import no framework.
 """
 
@@ -81,7 +81,7 @@ def choose_start(job: TrainingJob, spec: EngineSpec, dataset: Dataset, engine: E
         As it is without a model to start from.
     engine : Engine
     progress : callable
-        Told the stage, how many looks are done, and how many there are.
+        Called with the stage, how many looks are done, and how many there are.
     """
     if any(job.hyperparameters.get(name) is not None for name in spec.architecture):
         return Start(None, "Starts from scratch, because the network architecture is set.")
@@ -105,7 +105,7 @@ def choose_start(job: TrainingJob, spec: EngineSpec, dataset: Dataset, engine: E
 def look_at_start(model: LibraryModel, job: TrainingJob, spec: EngineSpec, dataset: Dataset, engine: Engine) -> Start:
     """Return a model that was chosen to start from, with what it finds; the images are as it takes them.
 
-    Where there are more or fewer channels than it knows, nothing can be told.
+    Where there are more or fewer channels than it knows, nothing is known.
     """
     if len(model.card.channels) != len(dataset.channels):
         return Start(model, "")

@@ -1,4 +1,4 @@
-"""What the list of runs tells, read from the disk."""
+"""What the list of runs shows, read from the disk."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from napari_seg_trainer.engines.registry import engine_specs
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.runs.checkpoint import read_state
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState, list_runs
-from napari_seg_trainer.schema.events import Started, Stopped
+from napari_seg_trainer.schema.events import EpochEnded, Progress, Started, Stopped
 
 REFRESH_SECONDS = 2.0
 POLL_SECONDS = 0.2
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What the list tells of a run.
+    """What the list shows of a run.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class RunSummary:
 
 
 def summarize(run: Run, specs: Mapping[str, EngineSpec]) -> RunSummary:
-    """Read what the list tells of a run.
+    """Read what the list shows of a run.
 
     Parameters
     ----------
@@ -88,6 +88,44 @@ def how_stopped(event: Stopped) -> str:
 def active_run() -> Run | None:
     """Return the newest run that is starting or running."""
     return next((run for run in list_runs() if run.state() in ACTIVE_STATES), None)
+
+
+@dataclass(frozen=True)
+class ActiveTraining:
+    """The newest training that has not ended.
+
+    Attributes
+    ----------
+    summary : RunSummary
+    end : float, optional
+        When it is expected to end, in seconds since 1970; None where that is not known.
+    """
+
+    summary: RunSummary
+    end: float | None = None
+
+
+def watch_active(leave: threading.Event) -> Generator[ActiveTraining | None, None, None]:
+    """Yield the newest training that is active, or None, every now and then."""
+    summary, told, again = None, None, 0.0
+    for summaries in watch_runs(leave):
+        if summaries is not None:
+            summary = next((one for one in summaries if one.state in ACTIVE_STATES), None)
+        if summary is None:
+            told = None
+        elif summaries is not None or time.monotonic() >= again:
+            told, again = ActiveTraining(summary, _end_of(summary.run)), time.monotonic() + REFRESH_SECONDS
+        yield told
+
+
+def _end_of(run: Run) -> float | None:
+    try:
+        last = run.last_event()
+    except RunError:
+        return None
+    if isinstance(last, EpochEnded | Progress) and last.seconds_left is not None:
+        return last.time.timestamp() + last.seconds_left
+    return None
 
 
 def watch_runs(leave: threading.Event) -> Generator[list[RunSummary] | None, None, None]:

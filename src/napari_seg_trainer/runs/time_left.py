@@ -34,7 +34,7 @@ class TimeLeft:
         self._is_first = False
 
     def estimate(self, done: float, now: float) -> float | None:
-        """Return the seconds left; None while too little is known to tell.
+        """Return the seconds left; None while too little is known.
 
         Parameters
         ----------

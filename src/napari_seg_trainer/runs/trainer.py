@@ -99,6 +99,8 @@ class _Training:
         if wait_for_turn(self.run, early) and early.last_epoch == 0:
             return Stopped(reason="stopped while waiting for another training", model=None, best_epoch=None)
         plan = Plan(parse_parameters(self.spec, self.job.hyperparameters).length)
+        # frameworks take their time, also where all is well
+        early.progress(f"loading {self.spec.title}", 0, 1)
         engine = load_engine(self.spec)
         start, dataset = self._begin(engine, early)
         parent = start.model
@@ -119,6 +121,7 @@ class _Training:
         task = TrainingTask(len(dataset.channels), parameters, self.job.seed, parent.folder if parent else None)
         # a run that is to keep what it has, trains no further
         if not (context.obey() and context.last_epoch):
+            context.progress("building the network", 0, 1)
             engine.train(task, data, context)
         curve = None
         if self.job.learning_curve:
@@ -143,7 +146,7 @@ class _Training:
         parent = self._parent(context)
         dataset = open_dataset(self.job, parent.card if parent else None, context.progress, self._free_channels())
         self._check_channels(dataset)
-        # whoever goes on has settled what follows from it
+        # in a run that goes on, what follows from it is fixed
         if parent is None or not looks or context.last_epoch:
             return Start(parent, ""), dataset
         return look_at_start(parent, self.job, self.spec, dataset, engine), dataset
@@ -175,7 +178,7 @@ class _Training:
             raise JobError(f"{self.spec.title} is for {wanted}, and the images are {dataset.axes}.")
 
     def _check_split(self, dataset: Dataset) -> None:
-        """Refuse to go on with other images: some that taught might now validate."""
+        """Refuse to go on with other images: some training images might now validate."""
         if read_state(self.run) is None or self.run.split == dataset.split:
             return
         before, now = (len(split.training) + len(split.validation) for split in (self.run.split, dataset.split))

@@ -1,4 +1,4 @@
-"""What a run tells, one JSON object a line.
+"""What a run reports, one JSON object a line.
 
 A run's story is ``Started``, then ``Progress`` and ``EpochEnded`` in turn, ``Log`` and ``Evaluated`` between them, a
 ``Baseline`` before the first epoch and a ``Verdict`` after the last (others may come in the middle), and
@@ -103,6 +103,8 @@ class Evaluated(_Event):
         The epoch whose weights they are of, where that is in the middle of the training; none for the model.
     seconds : float, optional
         How long that took, in the middle of the training.
+    baseline : float, optional
+        AP at IoU 0.5 of what the model has to beat on the same images, in the middle of the training.
     """
 
     type: Literal["evaluated"] = "evaluated"
@@ -111,6 +113,7 @@ class Evaluated(_Event):
     scores: dict[str, float]
     epoch: int | None = None
     seconds: float | None = None
+    baseline: float | None = None
 
 
 class Baseline(_Event):
@@ -142,12 +145,15 @@ class Verdict(_Event):
         The epoch after which this was said, where that is in the middle of the training; none for the model.
     worst : tuple of str
         Names of the validation images on which the model does badly, the worst first.
+    is_simple_better : bool
+        Whether the model is clearly worse than the classical method, which needs no training.
     """
 
     type: Literal["verdict"] = "verdict"
     sentences: tuple[str, ...]
     worst: tuple[str, ...] = ()
     epoch: int | None = None
+    is_simple_better: bool = False
 
 
 class Log(_Event):

@@ -193,7 +193,7 @@ class Hyperparameters(FrozenModel):
 
     @property
     def patch_side(self) -> int:
-        """Side, in pixels, of what a network learns from at a time; an engine that lets the user choose tells it."""
+        """Side, in pixels, of what a network learns from at a time; overridden where the user can choose it."""
         return 256
 
     @property
@@ -244,7 +244,7 @@ class TrainingJob(FrozenModel):
         The model's inputs; empty means all channels of the first image.
     pixel_size : float, optional
         µm per pixel that all images are brought to; the data's median where not given, and no rescaling where the
-        data tells no pixel size.
+        data has no pixel size.
     validation_split : float
         Fraction of the images (whole fields of view) that validate.
     seed : int
@@ -254,8 +254,8 @@ class TrainingJob(FrozenModel):
         from scratch, and ``"auto"`` for the built-in model that finds most of the drawn objects, or none where it finds
         too few.
     learning_curve : bool
-        Whether to train anew on a half and a quarter of the images in the end, to tell whether more would help. Each
-        takes about as long as the training.
+        Whether to train anew on a half and a quarter of the images, to estimate whether more would help. Each takes
+        about as long as the training.
     hyperparameters : dict
         The engine's parameters; what is missing takes the engine's default.
     """

@@ -57,7 +57,7 @@ class ModelCard(FrozenModel):
     epochs, best_epoch : int, optional
         How many epochs were done, and which one's weights these are.
     training_images, validation_images : int
-        How many images taught it and chose the best epoch.
+        How many images it was trained on, and how many chose the best epoch.
     scores : dict of str to float
         On the validation images: ``ap50``, ``f1_50`` and so on, and the numbers of objects ``missed``, ``extra``,
         ``merged`` and ``split``.

@@ -80,8 +80,8 @@ def segment_files(
     service : SegmentationService, optional
         Segment in its process; in this one where not given.
     progress : callable
-        Told how many images are computed, parts of one included; first 0, before the first image is read. By then the
-        model is in memory, if it is to be in this process's.
+        Called with how many images are computed, parts of one included; first 0, before the first image is read. Then
+        the model is in memory, if it is to be in this process's.
 
     Yields
     ------
@@ -156,7 +156,7 @@ def open_image(path: Path, *, chosen: bool = False) -> ImageFile:
     ----------
     path : Path
     chosen : bool
-        Whether the user has chosen channels of it, so that planes of which it tells nothing are some.
+        Whether the user has chosen channels of it, so that planes of which it says nothing are some.
 
     Raises
     ------

@@ -47,7 +47,7 @@ def work_through(
     finish : callable
         From an item, what was read and what was found to the result; writes it, for example.
     progress : callable, optional
-        Told how many items are computed, parts of one included; first 0.
+        Called with how many items are computed, parts of one included; first 0.
 
     Yields
     ------
@@ -58,7 +58,7 @@ def work_through(
     ------
     SegTrainerError
         What `finish` raises, as a full disk will not take the next one either, and what `read` and `compute` raise
-        apart from a `DataError` and an `EngineError`. All items before are told first.
+        apart from a `DataError` and an `EngineError`. All items before are reported first.
     """
     progress(0)
     if not items:

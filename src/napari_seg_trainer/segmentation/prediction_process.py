@@ -104,7 +104,7 @@ class PredictionProcess(Service):  # type: ignore[misc]  # appose's types are no
         for line in self.error_lines():  # before it found its log
             _log.error("%s", line)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            with suppress(OSError):  # what it could not be told any more
+            with suppress(OSError):  # what it could no longer be sent
                 pipe.close()
         shutil.rmtree(self._temporary, ignore_errors=True)
         return _in_words(code)

@@ -46,9 +46,9 @@ class SegmentRequest:
     settings: Mapping[str, JsonValue] | None = None
 
     def of(self, channels: Sequence[str], pixel_size: float | None, name: str) -> Self:
-        """Return the same for one of many images, which tells its channels and perhaps its µm per pixel.
+        """Return the same for one of many images, which has its own channels and perhaps its µm per pixel.
 
-        A pixel size that was asked for counts for all images, whatever they tell.
+        A pixel size that was asked for counts for all images, whatever is in them.
         """
         size = pixel_size if self.pixel_size is None else self.pixel_size
         return replace(self, channels=channels, pixel_size=size, name=name)

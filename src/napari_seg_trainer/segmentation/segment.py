@@ -64,7 +64,7 @@ class Segmenter:
         request : SegmentRequest, optional
             Without one, the channels are the model's, and the image is taken as it is.
         on_tile : callable, optional
-            Told how many parts of the image are done, where the engine computes it in parts.
+            Called with how many parts of the image are done, where the engine computes it in parts.
 
         Returns
         -------

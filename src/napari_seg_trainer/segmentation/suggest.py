@@ -1,4 +1,4 @@
-"""Which images to annotate next: those that speak for most of what a model is unsure of.
+"""Which images to annotate next: those that represent most of what a model is unsure of.
 
 A model is asked for the objects of an image and of its mirror images, and, where its training has left the weights of
 another late epoch, these are asked, too. What is an object in one answer and none in another is one that the model is
@@ -55,7 +55,7 @@ class Suggestion:
     unsure : float
         How many objects are in one answer and not in another, in the mean over all pairs of answers.
     looks : tuple of float
-        What tells kinds of images apart: see `looks_of`.
+        What distinguishes kinds of images: see `looks_of`.
     problem : str
         Why the image could not be looked at.
     """
@@ -70,7 +70,7 @@ class Suggestion:
 def rank(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
     """Return the images in the order in which to annotate them.
 
-    An image speaks for those that look like it. The first is the one that speaks for the most images, each further one
+    An image represents those that look like it. The first is the one that represents the most images, each further one
     for the most of those for which none before it does (facility location, as Wei, Iyer and Bilmes 2015, ICML, choose
     data to label). An image counts up to twice, the more objects of it the model is unsure of. By doubt alone the first
     would be the oddest ones, from which a model that has seen few images learns less than from any others (Hacohen,
@@ -86,7 +86,7 @@ def rank(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
 
 
 def _by_what_they_add(images: Sequence[Suggestion]) -> list[int]:
-    """Return the images' places, each next the one that speaks for the most images for which none before it does."""
+    """Return the images' places, each next the one that represents the most images for which none before it does."""
     looks = np.array([one.looks for one in images], np.float32)
     looks = (looks - looks.mean(0)) / np.maximum(looks.std(0), 1e-6)
     spoken_for = spread(len(images), _SPOKEN_FOR)
@@ -196,7 +196,7 @@ def look_at_images(
     Raises
     ------
     EngineError, LibraryError
-        If the model cannot be used; an image that cannot be used is told of instead.
+        If the model cannot be used; an image that cannot be used is reported instead.
     """
     request = request or SegmentRequest()
     check_choices(model.card, request)

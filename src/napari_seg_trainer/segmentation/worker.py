@@ -51,7 +51,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the shell concerns the process that asks
     threading.Thread(target=_leave_after, args=(int(asking), temporary), daemon=True).start()
     yield_to_others()
-    Worker()  # tells appose that shared memory is not ours to remove
+    Worker()  # lets appose know that shared memory is not ours to remove
     models = Models()
     try:
         for line in requests:
@@ -140,7 +140,7 @@ def answer(models: "Models", inputs: dict[str, Any], on_tile: OnTile | None = No
             "error": DataError.__name__,
             "message": f"Out of memory. Segment a part of image {inputs['name']!r}, or close other programs.",
         }
-    except Exception as error:  # noqa: BLE001 - whatever an engine raises is told in one line, and its traceback kept
+    except Exception as error:  # noqa: BLE001 - whatever an engine raises is reported in one line, and its traceback kept
         _log.exception("A prediction broke off")
         return {"error": "", "message": f"{type(error).__name__}: {error}".splitlines()[0]}
     finally:

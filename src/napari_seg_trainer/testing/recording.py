@@ -1,4 +1,4 @@
-"""A `TrainingContext` that writes down what an engine tells it."""
+"""A `TrainingContext` that records what an engine reports."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RecordingContext:
-    """Keeps every epoch's checkpoint and everything that it is told.
+    """Keeps every epoch's checkpoint and everything that is reported to it.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class RecordingContext:
     steps_per_epoch : int
         As the engine announced it.
     steps : set of int
-        The same, as the engine told it with each step.
+        The same, as the engine reported it with each step.
     device : str
         As the engine named it.
     looks_at : NDArray of float32, axes CYX, optional
@@ -45,7 +45,7 @@ class RecordingContext:
     seen : dict of int to NDArray
         What was found in it, by the epoch.
     messages, stages : list of str
-        What it logged, and the stages that it told the progress of.
+        What it logged, and the stages that it reported the progress of.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class RecordingContext:
         self.parameters, self.steps_per_epoch, self.device = parameters, steps_per_epoch, device
 
     def epochs(self) -> Iterator[int]:
-        """Yield the epochs to come, to the last one that the parameters tell."""
+        """Yield the epochs to come, to the last one by the parameters."""
         yield from range(self.first_epoch, settled((self.parameters or Hyperparameters()).epochs) + 1)
 
     def learning_rate(self, epoch: int) -> float:

@@ -26,7 +26,7 @@ class Training:
     Attributes
     ----------
     context : RecordingContext
-        What it was told.
+        What was reported to it.
     data : TrainingData
     model : Path
         The model's folder, where one was exported.

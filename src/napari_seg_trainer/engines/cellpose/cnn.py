@@ -22,7 +22,7 @@ _MOMENTUM = 0.05
 class CellposeNet(nn.Module):  # type: ignore[misc]
     """Two channels in; flows along Y and X (times 5), and the logit of the object probability out.
 
-    Going down, each level halves the image; going up, each one is told what the level beside it saw and the style: the
+    Going down, each level halves the image; going up, each one gets what the level beside it saw, and the style: the
     mean of the deepest features, scaled to length 1.
 
     Parameters

@@ -62,7 +62,7 @@ def find_weights(model: Path) -> Path:
 
 
 def is_weights(path: Path) -> bool:
-    """Tell whether a file is one that PyTorch saved, whatever it holds."""
+    """Return whether a file is one that PyTorch saved, whatever it holds."""
     try:
         return any(name in _MARKS for name in _texts(path))
     except _UNREADABLE:

@@ -80,7 +80,7 @@ def with_flows(
     ----------
     images : sequence of PreparedImage
     progress : callable
-        Is told how many are done, and of how many.
+        Called with how many are done, and of how many.
     folder : Path, optional
         Where flows are kept; the user's cache if not given. The oldest are removed beyond 4 GiB.
     """

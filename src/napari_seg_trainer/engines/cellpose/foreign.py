@@ -25,7 +25,7 @@ class CellposeReader:
     celldetective_inputs = 2
 
     def claims(self, path: Path) -> bool:
-        """Whether it is a file that PyTorch saved, or a folder with one of a name that tells."""
+        """Whether it is a file that PyTorch saved, or a folder with one of a known name."""
         if path.is_file():
             return is_weights(path)
         return any((path / name).is_file() for name in (WEIGHTS_FILE, path.resolve().name))
@@ -35,7 +35,7 @@ class CellposeReader:
         return (folder / WEIGHTS_FILE).is_file()
 
     def read(self, path: Path) -> ForeignModel:
-        """Return what a file of weights, or a folder with one, tells, as `ForeignReader.read` says."""
+        """Return the description of a file of weights, or of a folder with one; see `ForeignReader.read`."""
         weights = find_weights(path)
         return ForeignModel(engine=network_of(weights), file=weights, normalization=NORMALIZATION)
 

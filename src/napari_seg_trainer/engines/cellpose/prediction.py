@@ -171,7 +171,7 @@ class CellposePredictor:
 
     @contextmanager
     def _counting(self, batches: int, look: tuple[int, int]) -> Iterator[None]:
-        """Tell how many batches of tiles the network has seen, where there are several."""
+        """Report how many batches of tiles the network has seen, where there are several."""
         on_tile, done, (place, looks) = self.on_tile, count(1), look
         if on_tile is not None and batches > 1:
             self._network.on_tile = lambda: on_tile(place * batches + min(next(done), batches), looks * batches)
@@ -187,7 +187,7 @@ class CellposePredictor:
 
 
 SAM_DIAMETER = 30.0
-"""Pixels across of the objects that Cellpose-SAM is shown where the user tells their diameter."""
+"""Pixels across of the objects that Cellpose-SAM is shown where the user gives their diameter."""
 
 
 def cheapest_block(shape: Sequence[float], blocks: Iterable[int]) -> int:

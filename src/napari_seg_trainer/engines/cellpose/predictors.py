@@ -58,7 +58,7 @@ def sam_predictor(network: nn.Module, computing: Computing, settings: CellposeSe
 
 
 def probe() -> nn.Module:
-    """Return a network of few, wide layers, whose time tells that of a transformer."""
+    """Return a network of few, wide layers, whose time stands for that of a transformer."""
     wide = 1024
     return nn.Sequential(
         nn.Conv2d(CHANNELS, wide, 8, stride=8), *(nn.Conv2d(wide, wide, 1) for _ in range(4)), _FirstOnly()

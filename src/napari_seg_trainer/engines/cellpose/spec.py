@@ -258,6 +258,8 @@ SPEC = EngineSpec(
     foreign=_FOREIGN,
     packages=_REQUIRES,
     citations=_CITATIONS,
+    suggestion="It can outline objects of any shape, also without a GPU.",
+    picture="package:napari_seg_trainer/engines/cellpose/found.png",
 )
 
 SAM_SPEC = EngineSpec(
@@ -277,4 +279,7 @@ SAM_SPEC = EngineSpec(
     foreign=_FOREIGN,
     packages=_REQUIRES,
     citations=_SAM_CITATIONS,
+    few_images=True,
+    needs_gpu=True,
+    suggestion="It was trained on many kinds of cells and adapts to yours from few images.",
 )

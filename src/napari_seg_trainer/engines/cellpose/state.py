@@ -73,7 +73,7 @@ def _refuse_programs(path: Path) -> None:
 
 
 def _is_plain(value: object) -> bool:
-    """Tell whether a value is an array of numbers in memory."""
+    """Return whether a value is an array of numbers in memory."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
@@ -114,7 +114,7 @@ def _count(shape: tuple[int, ...]) -> int:
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], model: Path) -> None:
-    """Put weights into a network; sizes that the file does not tell keep their defaults.
+    """Put weights into a network; sizes that the file does not give keep their defaults.
 
     Raises
     ------

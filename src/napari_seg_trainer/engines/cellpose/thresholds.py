@@ -40,7 +40,7 @@ def optimize_thresholds(
     pixels : int
         How many pixels of them are looked at, at most.
     progress : callable
-        Told how many stages are done, and of how many.
+        Called with how many stages are done, and of how many.
     """
     best = DEFAULTS
     chosen = within_budget(images, pixels)

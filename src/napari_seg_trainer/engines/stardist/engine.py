@@ -98,7 +98,7 @@ class StarDistEngine:
 
 
 def stardist_probe() -> StarDistNet:
-    """Return a network whose time tells that of others."""
+    """Return a network whose time stands for that of others."""
     return StarDistNet(Shape(grid=(2, 2), unet_batch_norm=True))
 
 
@@ -114,7 +114,7 @@ def _exact() -> Computing:
 
 
 def _wants_tensorflow(parameters: StarDistParameters, checkpoint: Path | None) -> bool:
-    """Tell whether TensorFlow is to compute: where it began a training that goes on, or is chosen.
+    """Return whether TensorFlow is to compute: where it began a training that goes on, or is chosen.
 
     Raises
     ------

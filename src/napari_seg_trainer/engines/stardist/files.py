@@ -58,11 +58,11 @@ class StarDistConfig(BaseModel):
     train_foreground_only: Annotated[float, Field(ge=0, le=1)] | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """Return what the file tells, as arguments of `stardist.models.Config2D`."""
+        """Return what the file says, as arguments of `stardist.models.Config2D`."""
         return self.model_dump(exclude_none=True)
 
     def shape(self) -> dict[str, Any]:
-        """Return what makes the network's shape, by StarDist's names; what is not told is as in its `Config2D`."""
+        """Return what makes the network's shape, by StarDist's names; what is not given is as in its `Config2D`."""
         told = self.arguments()
         return {name: told[name] for name in _SHAPE if name in told}
 
@@ -119,7 +119,7 @@ def read_config(folder: Path, weights: Path) -> StarDistConfig:
     Raises
     ------
     OSError, ValueError
-        If it cannot be read, holds something else, or tells of a far larger network than the weights are of.
+        If it cannot be read, holds something else, or describes a far larger network than the weights are of.
     """
     config = read_description(folder / CONFIG, StarDistConfig)
     if config.least_bytes() > 4 * weights.stat().st_size + _SPARE:

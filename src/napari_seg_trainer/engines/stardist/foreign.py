@@ -43,7 +43,7 @@ class StarDistReader:
         return {}
 
     def read(self, path: Path) -> ForeignModel:
-        """Return what a StarDist folder tells, as `ForeignReader.read` says."""
+        """Return the description of a StarDist folder; see `ForeignReader.read`."""
         dimensions = load_description(path / CONFIG, _Dimensions).n_dim
         if dimensions != 2:
             raise LibraryError(f"Model '{path}' is for {dimensions}D images; only 2D models can be used here.")

@@ -42,7 +42,7 @@ def write_network(model: Path, folder: Path) -> PortableNetwork:
     Raises
     ------
     EngineError
-        If the model tells classes of objects, or a package is missing that this needs.
+        If the model distinguishes classes of objects, or a package is missing that this needs.
     LibraryError
         If there is no such model.
     """

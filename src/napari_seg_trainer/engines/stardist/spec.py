@@ -210,4 +210,8 @@ SPEC = EngineSpec(
     packages=("stardist", "csbdeep", "torch", "tensorflow", "keras"),
     citations=_CITATIONS,
     inverts=True,
+    # objects are star-convex polygons (Schmidt et al. 2018)
+    any_shape=False,
+    suggestion="It is made for round objects, also where they touch, and trains fastest without a GPU.",
+    picture="package:napari_seg_trainer/engines/stardist/found.png",
 )

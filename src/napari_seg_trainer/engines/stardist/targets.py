@@ -52,7 +52,7 @@ def _targets(labels: NDArray[np.int32], rays: int, grid: int) -> tuple[NDArray[n
     distances = star_dist(labels, rays, grid=(grid, grid))
     on_grid = labels[::grid, ::grid]
     if on_grid.any() and on_grid.min() == on_grid.max():
-        # an object that fills the patch has no border in it, so no probability can be told
+        # an object that fills the patch has no border in it, so its probability is unknown
         probability = np.full(on_grid.shape, -1, np.float32)
     else:
         probability = edt_prob(on_grid).astype(np.float32)

@@ -41,7 +41,7 @@ def optimize_thresholds(
     images : sequence of PreparedImage
         Validation images; taken evenly among them.
     progress : callable
-        Told how many stages are done, and of how many.
+        Called with how many stages are done, and of how many.
 
     Returns
     -------

@@ -74,7 +74,7 @@ class StarDistNet(nn.Module):  # type: ignore[misc]
     features, class_features : Unit, optional
         What the answers are made of.
     probability, distances, classes : Conv2d
-        The answers; `classes` where the model tells classes of objects.
+        The answers; `classes` where the model distinguishes classes of objects.
     """
 
     def __init__(self, shape: Shape) -> None:

@@ -68,7 +68,7 @@ class Computing:
 
     @property
     def fused(self) -> bool | None:
-        """What an optimizer is to be told, to change all weights in one pass where it can: quicker, in less memory."""
+        """Options of an optimizer to change all weights in one pass where it can: quicker, in less memory."""
         return True if self.device.type in ("cpu", "cuda") else None
 
     def place(self, network: _Network) -> _Network:
@@ -110,7 +110,7 @@ def choose_device(wanted: str | None = None) -> torch.device:
 
 def _has_cuda() -> bool:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a driver that is no good is told where somebody wants it
+        warnings.simplefilter("ignore")  # a driver that is no good is reported where somebody wants it
         return bool(torch.cuda.is_available())
 
 

@@ -22,7 +22,7 @@ def save(state: Mapping[str, Any], path: Path) -> None:
         with path.open("wb") as file:
             torch.save(dict(state), file)
     except RuntimeError as error:
-        if isinstance(error.__context__, OSError):  # PyTorch tells that it wrote less than it wanted, but not why
+        if isinstance(error.__context__, OSError):  # PyTorch says that it wrote less than it wanted, but not why
             raise error.__context__ from error
         raise
 

@@ -70,7 +70,7 @@ class Trainer:
     optimizer : torch.optim.Optimizer
     computing : Computing
     context : TrainingContext
-        Is told when the memory is short.
+        Called when the memory is short.
     mean_decay : float
         How much of the mean is kept at each step, once enough steps are done; 0 for no mean.
     keep : float
@@ -232,7 +232,7 @@ class Setup:
 
 
 def run_epochs(trainer: Trainer, setup: Setup, task: TrainingTask, context: TrainingContext) -> None:
-    """Train epoch after epoch, from the checkpoint where there is one, until the last one or until told to stop."""
+    """Train epoch after epoch, from the checkpoint where there is one, until the last one or until it is to stop."""
     parameters, stream = task.parameters, setup.stream
     steps = stream.batches_per_epoch
     if context.checkpoint is not None:

@@ -1,4 +1,4 @@
-"""Which images a Labels layer was drawn on, as far as the viewer's layers tell."""
+"""Which images a Labels layer was drawn on, as far as the viewer's layers show."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

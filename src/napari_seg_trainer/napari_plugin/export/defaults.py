@@ -1,4 +1,4 @@
-"""What the export form proposes, as far as layers and folders tell it."""
+"""What the export form proposes, from layers and folders."""
 
 import os
 import re
@@ -118,8 +118,8 @@ def population_of(labels: Labels, last: str) -> str:
 def own_name(image: Layer, name: str, folder: Path, stem: Callable[[str], str]) -> str:
     """Return a name for an image's files: another one where `name` is that of another file's image in the folder.
 
-    `stem` tells what one of its files is called under a name. The folder of the image's own file comes before the name
-    then, else a number behind it.
+    `stem` returns the name of one of its files. The folder of the image's own file comes before the name then, else a
+    number behind it.
     """
     path = image.source.path
     if path is None or ORIGINS in image.metadata or _source_of(folder, stem(name)) in {"", path}:
@@ -128,7 +128,7 @@ def own_name(image: Layer, name: str, folder: Path, stem: Callable[[str], str]) 
 
 
 def free_name(image: Layer, name: str, folder: Path, stems: Callable[[str], Iterable[str]]) -> str:
-    """Return a name like `name` for an image, of whose files (`stems` tells) none is in the folder."""
+    """Return a name like `name` for an image, of whose files (`stems` returns them) none is in the folder."""
     return next(
         other
         for other in _other_stems(image, name)

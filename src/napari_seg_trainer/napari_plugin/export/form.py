@@ -35,7 +35,7 @@ from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, deepest, fram
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
 from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField
-from napari_seg_trainer.napari_plugin.parts.widgets import in_column
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, shorten
 
 LONGEST_POPULATION = 100
 _PIXEL_SIZE = (
@@ -106,9 +106,7 @@ class ExportForm(QWidget):
             mode=FileDialogMode.EXISTING_DIRECTORY,
             tooltip="The folder of your experiment. The annotation folder is created in it.",
         )
-        self.folder.choose_btn.text = "…"
-        self.folder.choose_btn.max_width = 30
-        self.folder.choose_btn.tooltip = "Choose the folder."
+        shorten(self.folder, "the folder")
         self.image_name = LineEdit(
             name="image_name",
             label="Image name",
@@ -253,7 +251,7 @@ class ExportForm(QWidget):
         self.form.show_reasons(reasons)
         parts = self.parts.check(self._deepest(labels))
         self.parts.sum_up(self._deepest(labels))
-        marked = "Fix the fields marked in red." if any(reasons.values()) else ""
+        marked = "Fix the marked fields." if any(reasons.values()) else ""
         self._problem = marked or parts
 
     def _chosen_layers(self) -> list[Image]:
@@ -280,12 +278,12 @@ def _folder(text: str) -> Path:
 
 
 def _population_reason(text: str) -> str:
-    name, way_out = text.strip(), "Use letters, digits, '-', '_'."
+    name, way_out = text.strip(), "Use letters, digits, spaces, '-', '_'."
     if not name:
         return f"Enter what is labelled, such as nuclei. {way_out}"
     if len(name) > LONGEST_POPULATION:
         return f"The name has {len(name)} characters; {LONGEST_POPULATION} is the limit."
-    bad = re.search(r"[^\w-]", name)
+    bad = re.search(r"[^\w -]", name)
     return f"Population {name!r} cannot be used: {bad[0]!r} is not allowed. {way_out}" if bad else ""
 
 

@@ -56,7 +56,7 @@ ExportStep = Written | Examined
 
 @dataclass(frozen=True, eq=False)
 class ExportPlan:
-    """All that the form tells.
+    """All that is set in the form.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What an export tells while it writes, and after."""
+"""What an export shows while it writes, and after."""
 
 import time
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class ExportResult(QWidget):
             "Train on this", "Open the training form with this annotation folder.", self._ask_for_training
         )
         self.train_again = push_button(
-            "",
+            "Train again",
             "Open the training form with this model's training data and this folder, to train further from it.",
             lambda: self.train_again_wanted.emit(self._model, self._folder),
         )

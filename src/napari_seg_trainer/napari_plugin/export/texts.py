@@ -8,7 +8,6 @@ from napari_seg_trainer.annotations.replaced import Replaced, There
 from napari_seg_trainer.napari_plugin.export.defaults import FolderContent
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan, Item
 
-EMPTY = "Open an image and add a Labels layer, or try File > Open Sample."
 _BREAK = "\u200b"  # where a long file name may be broken into lines
 
 
@@ -79,7 +78,7 @@ def undone(images: int, replaced: Replaced) -> str:
 
 
 def short(folder: Path) -> str:
-    """Return the end of a path, which tells more than its beginning."""
+    """Return the end of a path, which identifies it better than its beginning."""
     return str(folder) if len(folder.parts) <= 3 else f"…{os.sep}{os.path.join(*folder.parts[-2:])}"
 
 

@@ -18,9 +18,10 @@ from napari_seg_trainer.annotations.replaced import Replaced, There
 from napari_seg_trainer.napari_plugin.export.defaults import FolderContent, free_name
 from napari_seg_trainer.napari_plugin.export.form import ExportForm
 from napari_seg_trainer.napari_plugin.export.last_used import LastUsed
+from napari_seg_trainer.napari_plugin.export.no_labels import NoLabels
 from napari_seg_trainer.napari_plugin.export.plan import Examined, ExportPlan, ExportStep, Item
 from napari_seg_trainer.napari_plugin.export.result import ExportProgress, ExportResult
-from napari_seg_trainer.napari_plugin.export.texts import EMPTY, existing, outcome, preview, question, undone
+from napari_seg_trainer.napari_plugin.export.texts import existing, outcome, preview, question, undone
 from napari_seg_trainer.napari_plugin.layers.finding_list import show_finding
 from napari_seg_trainer.napari_plugin.layers.look_at import look_at
 from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, model_of
@@ -29,12 +30,13 @@ from napari_seg_trainer.napari_plugin.parts.docks import TRAIN, is_alive, open_d
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.widgets import ask_which, follow, push_button
+from napari_seg_trainer.napari_plugin.run.active import ActiveLine
 
 _AT_ONCE = {"scale", "translate", "rotate", "shear", "affine", "units"}
 _SOON = {"data"}
 """Events of layers that can change what is exported; data change with each movement of the mouse that draws shapes.
 
-That layers come, go or are renamed is told by napari.
+That layers come, go or are renamed is reported by napari.
 """
 
 PAUSE = 50
@@ -49,6 +51,8 @@ class ExportWidget(Panel):
     viewer : Viewer
     """
 
+    tab_title = "Export"
+
     def __init__(self, viewer: Viewer) -> None:
         super().__init__("Export", "Save the images and their labels in the annotation folder.")
         self._viewer = viewer
@@ -57,7 +61,7 @@ class ExportWidget(Panel):
         self._stop = Event()
         self.form = ExportForm(viewer)
         self._follow_soon = qthrottled(self.form.follow, PAUSE, leading=False)
-        self.hint, self.preview = wrap(QLabel(EMPTY)), wrap(QLabel())
+        self.no_labels, self.preview = NoLabels(viewer), wrap(QLabel())
         self.progress, self.result = ExportProgress(), ExportResult()
         self.stop_button = push_button(
             "Stop", "Stop after the current image. Images already written are kept.", self._stop_soon
@@ -67,7 +71,8 @@ class ExportWidget(Panel):
         self._describe()
 
     def _lay_out(self) -> None:
-        for part in (self.hint, self.form, self.result):
+        self.add_above(ActiveLine(lambda run: open_dock(self._viewer, TRAIN).open_run(run)))
+        for part in (self.no_labels, self.form, self.result):
             self.add(part)
         for line in (self.preview, self.progress):
             self.add_in_sight(line)
@@ -77,6 +82,7 @@ class ExportWidget(Panel):
     def _connect(self) -> None:
         self.button.clicked.connect(self._export_or_ask)
         self.form.changed.connect(self._describe)
+        self.no_labels.failed.connect(self._refuse)
         self.result.undo_wanted.connect(self._undo)
         self.result.train_wanted.connect(self._train)
         self.result.train_again_wanted.connect(self._train_again)
@@ -86,6 +92,7 @@ class ExportWidget(Panel):
             follow(self, turn, lambda _event: self.form.follow())
         follow(self, self._viewer.layers.events, self._layer_changed)
         follow(self, self._viewer.layers.selection.events.active, self._active_changed)
+        follow(self, self._viewer.layers.events.removed, self._layer_removed)
 
     def select_layers(self, layers: Sequence[Layer]) -> None:
         """Choose the labels layer and tick the image layers among `layers`."""
@@ -95,6 +102,7 @@ class ExportWidget(Panel):
         """Follow the viewer's layers; napari calls this."""
         if is_alive(self):
             self.form.reset_choices()
+            self.no_labels.follow()
 
     def _frame_moved(self, _event: object) -> None:
         self.form.follow_frame()
@@ -102,6 +110,13 @@ class ExportWidget(Panel):
     def _active_changed(self, _event: object) -> None:
         if self._export is None:
             self.form.follow_active()
+
+    def _layer_removed(self, event: Any) -> None:
+        # what is said of a layer goes with it; what was replaced can still be brought back
+        exported = self._exported
+        if exported is not None and event.value is exported.plan.labels and not self.result.undo.isVisibleTo(self):
+            self._exported = None
+            self.result.hide()
 
     def _layer_changed(self, event: Any) -> None:
         if event.type in _AT_ONCE:
@@ -112,7 +127,8 @@ class ExportWidget(Panel):
     def _describe(self) -> None:
         labels = self.form.has_labels
         ready = labels and not self.form.problem
-        self.hint.setVisible(not labels)
+        self.no_labels.setVisible(not labels)
+        self.no_labels.follow()
         self.form.setVisible(labels)
         self.preview.setVisible(ready and self._export is None)
         if not ready:
@@ -122,6 +138,9 @@ class ExportWidget(Panel):
         plan = self.form.plan()
         self.preview.setText(preview(plan.items(), plan.folder, self.form.content))
         self.preview.setToolTip(str(plan.folder))
+
+    def _refuse(self, problem: str) -> None:
+        self.refuse(problem, urgent=True)
 
     def _export_or_ask(self) -> None:
         self.form.follow()

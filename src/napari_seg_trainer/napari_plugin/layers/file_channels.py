@@ -1,4 +1,4 @@
-"""What a layer's file tells of its channels: their names, and whether napari has opened them as frames."""
+"""What a layer's file says of its channels: their names, and whether napari has opened them as frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class HiddenChannels:
     names : tuple of str
         As the file has them, else ``"channel 0"`` and so on.
     sure : bool
-        Whether the file tells that they are channels; else its axes are not told, and there are few planes.
+        Whether the file says that they are channels; else its axes are not given, and there are few planes.
     """
 
     axis: int
@@ -51,7 +51,7 @@ def names_in_file(layer: Layer) -> tuple[str, ...]:
 
 
 def hidden_channels(layer: Image) -> HiddenChannels | None:
-    """Return the channels that a layer shows as frames, as far as its file tells; None if there are none."""
+    """Return the channels that a layer shows as frames, as far as its file says; None if there are none."""
     if layer.rgb or layer.multiscale or layer.ndim < 3:
         return None
     header = _header(layer)

@@ -54,7 +54,7 @@ def show_finding(
     folder : Path, optional
         The annotation folder; that of the finding's file if not given.
     failed : callable
-        Told in one line why it cannot be shown.
+        Called with one line that says why it cannot be shown.
     """
     if finding.file is not None:
         window = viewer.window.main_menu.window()
@@ -88,6 +88,7 @@ class FindingList(QWidget):
         """Show these findings, in their order, in place of those before."""
         for row in self._rows:
             self._column.removeWidget(row)
+            row.hide()  # it is deleted a little later
             row.deleteLater()
         self._rows.clear()
         self._findings = tuple(findings)

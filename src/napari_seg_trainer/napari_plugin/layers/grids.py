@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from napari import Viewer
 from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
@@ -25,10 +26,22 @@ def shape_of(layer: Layer) -> tuple[int, ...]:
     return shape[:-1] if getattr(layer, "rgb", False) else shape
 
 
+def placement(layer: Layer) -> dict[str, Any]:
+    """Return where a layer's pixels are in the world, for another layer of the same axes."""
+    return {name: getattr(layer, name) for name in ("scale", "translate", "rotate", "shear", "affine", "units")}
+
+
 def plane_shape(layer: Layer) -> tuple[int, int]:
     """Return height and width of a layer's planes, in pixels of its finest level."""
     height, width = shape_of(layer)[-2:]
     return height, width
+
+
+def shown_index(viewer: Viewer, layer: Layer) -> tuple[int, ...]:
+    """Return which plane of a layer a viewer shows: its place on all axes but the last two."""
+    point = to_layer(viewer.dims.point, viewer.dims.units, layer)[:-2]
+    sizes = shape_of(layer)[:-2]
+    return tuple(int(np.clip(round(at), 0, size - 1)) for at, size in zip(point, sizes, strict=True))
 
 
 def to_layer(point: Sequence[float] | NDArray[Any], units: Sequence[Any] | None, layer: Layer) -> NDArray[np.float64]:

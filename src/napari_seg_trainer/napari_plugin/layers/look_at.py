@@ -6,10 +6,15 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.findings import Finding
-from napari_seg_trainer.napari_plugin.layers.grids import shape_of
+from napari_seg_trainer.napari_plugin.layers.grids import shape_of, shown_index
+from napari_seg_trainer.napari_plugin.layers.outline import bounds_of, show_outline
 
 CLOSE = 2.0
 """Screen pixels for one pixel of the image, at least, so that a small object is seen."""
+CLOSEST = 20.0
+"""Screen pixels for one pixel of the image, at most."""
+SHOWN_SIZE = 200.0
+"""Screen pixels that an object takes which is shown."""
 
 
 def look_at(
@@ -21,7 +26,7 @@ def look_at(
     frames: Layer | None = None,
     offset: tuple[int, int] = (0, 0),
 ) -> None:
-    """Move the viewer to what a finding is about, and make its object the one that is painted.
+    """Move the viewer to what a finding is about, outline its object, and make it the one that is painted.
 
     Parameters
     ----------
@@ -50,11 +55,20 @@ def look_at(
     for axis, value in enumerate(world):
         if axis + viewer.dims.ndim - len(world) not in displayed:
             viewer.dims.set_point(axis + viewer.dims.ndim - len(world), value)
-    if finding.position is not None:
-        camera = viewer.scene.camera
-        centre = np.concatenate([viewer.dims.point[: viewer.dims.ndim - len(world)], world])
-        camera.center = tuple(centre[list(displayed)])
+    if finding.position is None:
+        return
+    camera = viewer.scene.camera
+    centre = np.concatenate([viewer.dims.point[: viewer.dims.ndim - len(world)], world])
+    camera.center = tuple(centre[list(displayed)])
+    own = tuple(int(one) for one in index) if layer is counted else shown_index(viewer, layer)
+    found = None
+    if isinstance(layer, Labels) and finding.label is not None and list(displayed) == sorted(displayed):
+        found = bounds_of(layer, own, finding.label, (place[0], place[1]))
+    if found is None or not isinstance(layer, Labels):
         camera.zoom = max(camera.zoom, CLOSE / pixel)
+    else:
+        camera.zoom = min(CLOSEST, max(CLOSE, SHOWN_SIZE / found.size)) / pixel
+        show_outline(viewer, layer, own, found, 1 / (camera.zoom * pixel))
 
 
 def _world(viewer: Viewer, layer: Layer, point: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

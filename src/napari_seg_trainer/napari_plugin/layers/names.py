@@ -74,7 +74,7 @@ def origin_of(layer: Layer, frame: int, frames: int) -> Origin | None:
     ----------
     layer : Layer
     frame, frames : int
-        Which one of how many; a layer with another number of frames cannot tell.
+        Which one of how many; a layer with another number of frames is no help.
     """
     origins = layer.metadata.get(ORIGINS, ())
     return origins[frame] if len(origins) == frames and 0 <= frame < frames else None
@@ -93,7 +93,7 @@ def base_name(layer: Layer) -> str:
 
 
 def scene_of(layer: Layer) -> str:
-    """Return which scene of its file a layer shows, such as "Scene 2", where its name tells; empty if not."""
+    """Return which scene of its file a layer shows, such as "Scene 2", where its name contains it; empty if not."""
     path = layer.source.path
     if path is None:
         return ""

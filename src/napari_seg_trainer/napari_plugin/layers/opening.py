@@ -65,7 +65,7 @@ def read_mask(mask: Path) -> Found:
 
 
 def add_layers(viewer: ViewerModel, found: Found) -> list[Layer]:
-    """Add what was read to a viewer, show all of it where the viewer was empty, and tell what is not there."""
+    """Add what was read to a viewer, show all of it where the viewer was empty, and report what is not there."""
     was_empty = not viewer.layers
     layers = [viewer.add_layer(Layer.create(*layer)) for layer in found.layers]
     for line in found.warnings:

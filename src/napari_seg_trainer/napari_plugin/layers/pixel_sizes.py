@@ -1,4 +1,4 @@
-"""What layers tell of the pixel size."""
+"""What layers say of the pixel size."""
 
 from collections.abc import Iterable
 

@@ -119,7 +119,7 @@ def _read_items(pairs: Sequence[AnnotatedPair]) -> tuple[list[_Item], int, list[
 def _read_item(pair: AnnotatedPair) -> _Item:
     header, sidecar, labels = read_header(pair.image), read_sidecar(pair.sidecar), pair.read_labels()
     channels = sidecar.channels or header.metadata.names
-    if header.has_colours and not channels:  # three equal ones are one channel, which only the pixels tell
+    if header.has_colours and not channels:  # three equal ones are one channel, which only the pixels show
         channels = pair.read_image().channels
     pixel_size = sidecar.pixel_size or header.metadata.pixel_size
     kind = (labels.labels.shape, len(pair.more), header.shape, header.axes, header.kind, channels, pixel_size)
@@ -127,7 +127,7 @@ def _read_item(pair: AnnotatedPair) -> _Item:
 
 
 def _mark(items: Sequence[_Item]) -> str:
-    """Return what tells the layers of one kind from those of the commonest, whose names are the channels' alone."""
+    """Return what distinguishes layers of one kind from the commonest ones, whose names are the channels' alone."""
     return f" ({items[0].pair.stem if len(items) == 1 else size_text(items[0].labels.labels.shape)})"
 
 

@@ -107,7 +107,7 @@ class ComparisonTable(QWidget):
         self.hide()
 
     def shows(self, models: Sequence[ListedModel]) -> bool:
-        """Tell whether it shows just these models."""
+        """Return whether it shows just these models."""
         return not self.isHidden() and self._models == list(models)
 
     def leave(self) -> None:

@@ -23,17 +23,20 @@ from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
 from napari_seg_trainer.napari_plugin.parts.widgets import ask, in_row, push_button
+from napari_seg_trainer.napari_plugin.run.active import ActiveLine
 
 _EMPTY = "No models yet. Train one on your own images, or import one with 'Share'."
 
 
 class LibraryWidget(Panel):
-    """Lists all models, tells what is known of them, and leads to what can be done with them.
+    """Lists all models, shows what is known of them, and leads to what can be done with them.
 
     Parameters
     ----------
     viewer : napari.Viewer
     """
+
+    tab_title = "Library"
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__("Segment", "Open the Segment dock with the selected model.")
@@ -42,6 +45,7 @@ class LibraryWidget(Panel):
         self._broken: dict[str, str] = {}
         self._choose_next: tuple[str, ...] = ()
         self._make_pieces()
+        self.add_above(ActiveLine(lambda run: open_dock(self._viewer, TRAIN).open_run(run)))
         for piece in (self.no_model, self.table, self._row, self.status, self.details, self.comparison):
             self.add(piece)
         self.add_beside(self.train_button)
@@ -118,8 +122,10 @@ class LibraryWidget(Panel):
             self.details.show_broken(broken, self._broken.get(broken, ""))
         else:
             self.details.clear()
-        for button in (self.train_button, self.rename_button, self.button):
+        for button in (self.rename_button, self.button):
             button.setEnabled(single is not None)
+        trains = single is not None and (single.spec is None or single.spec.trains)
+        self.train_button.setEnabled(trains)
         self.report_button.setEnabled(single is not None and has_report(single.model))
         self.compare_button.setEnabled(len(names) == len(models) > 1)
         self.delete_button.setEnabled(bool(names))

@@ -1,4 +1,4 @@
-"""What has to be told before a model goes to the BioImage Model Zoo."""
+"""What has to be given before a model goes to the BioImage Model Zoo."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from qtpy.QtWidgets import QDialog, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_seg_trainer.library.bioimageio.process import LICENSES, export_bioimageio_in_process, user_name
 from napari_seg_trainer.napari_plugin.parts.form import Form, wrap
-from napari_seg_trainer.napari_plugin.parts.widgets import in_row
+from napari_seg_trainer.napari_plugin.parts.widgets import in_row, shorten
 
 _ABOUT = "The package works with the tools of bioimage.io and can be uploaded there. You choose the license."
 
 
 @dataclass(frozen=True)
 class ZooPackage:
-    """What is told with a model: its makers, what others may do with it, and an image that everybody may see."""
+    """What is given with a model: its makers, what others may do with it, and an image that everybody may see."""
 
     authors: tuple[str, ...]
     license: str
@@ -64,9 +64,7 @@ class ZooDialog(QDialog):
             label="Example",
             tooltip="An example image with the model's channels; its centre will be public. Synthetic if left empty.",
         )
-        self.image.choose_btn.text = "…"
-        self.image.choose_btn.native.setMaximumWidth(28)
-        self.image.choose_btn.tooltip = "Choose an image."
+        shorten(self.image, "an image")
         self.form = Form(self.authors, self.license, self.image)
         self.export_button, back = QPushButton("Choose the file…"), QPushButton("Go back")
         self.export_button.setToolTip("Choose where to save the package.")

@@ -13,14 +13,14 @@ from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, open_dock
 
 
 def is_model_folder(folder: Path) -> bool:
-    """Tell by the names of its files whether a folder holds a trained model, ours or another program's."""
+    """Return, by the names of its files, whether a folder holds a trained model, ours or another program's."""
     return (folder / CARD_FILE).is_file() or foreign.is_model_folder(folder)
 
 
 def open_model(path: Path, viewer: Viewer) -> None:
     """Add a trained model to the library in the background, then select it in the dock that segments.
 
-    A model that the library has already is not added again. What goes wrong is told in a notification.
+    A model that the library has already is not added again. What goes wrong is reported in a notification.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tells when a model comes, goes or changes, whoever did it."""
+"""Reports when a model comes, goes or changes, whoever did it."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 COALESCE_MS = 200
 """Changes within this many milliseconds are reported as one."""
 LOOK_MS = 5000
-"""A shared disk tells nothing of what another computer does, such as a cluster's: so the folder is looked at, too."""
+"""A shared disk does not report what another computer does, such as a cluster's: so the folder is looked at, too."""
 
 
 class LibraryWatcher(QObject):
@@ -71,7 +71,7 @@ def _to_watch(library: Path) -> set[str]:
         return {str(next(folder for folder in library.parents if os.path.isdir(folder)))}
     try:
         models = [entry.path for entry in os.scandir(library) if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError:  # what cannot be read is told by those who read it
+    except OSError:  # what cannot be read is reported by those who read it
         models = []
     return {str(library.parent), str(library), *models}
 

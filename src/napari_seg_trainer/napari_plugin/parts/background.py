@@ -1,4 +1,4 @@
-"""Work beside the viewer, in a thread, whose failures are told in one line."""
+"""Work beside the viewer, in a thread, whose failures are reported in one line."""
 
 import logging
 from collections.abc import Callable, Generator, Iterator
@@ -73,7 +73,7 @@ def step_by_step(
 
 
 class _Leaving:
-    """Ends in silence where the program has ended meanwhile, and with it those who would be told."""
+    """Ends in silence where the program has ended meanwhile, and with it the widgets."""
 
     signals: QObject
 

@@ -8,7 +8,8 @@ from magicgui.widgets.bases import ValueWidget, Widget
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
+from napari_seg_trainer.napari_plugin.parts.docks import docked_of
+from napari_seg_trainer.napari_plugin.parts.theme import coloured, coloured_html, colours, on_theme_change
 from napari_seg_trainer.napari_plugin.parts.widgets import required
 
 
@@ -30,7 +31,7 @@ class Form(Container[Widget]):
         self._lines: dict[str, Label] = {}
         for field in fields:
             self.add(field)
-        on_theme_change(self.native, self._paint)
+        on_theme_change(self.native, self.paint)
         self.native.installEventFilter(_Aligner(self))
 
     def add(self, field: Widget, *, after: str = "", first: bool = False) -> None:
@@ -55,9 +56,12 @@ class Form(Container[Widget]):
         return dict(self._reasons)
 
     def show_reasons(self, reasons: Mapping[str, str]) -> None:
-        """Show under each field what is wrong with it; fields that are not named are right."""
+        """Show under each field what is wrong with it; fields that are not named are right.
+
+        In red once the user has begun to use the dock: until then it is what is left to do.
+        """
         self._reasons = {name: text for name, text in reasons.items() if name in self._lines and text}
-        self._paint()
+        self.paint()
 
     def field(self, name: str) -> ValueWidget[Any]:
         """Return the field of this name."""
@@ -75,24 +79,60 @@ class Form(Container[Widget]):
         items = [required(layout.itemAt(place)).widget() for place in range(layout.count())]
         return [item for item in items if item is not None]  # napari adds a stretch to a form that is a dock by itself
 
-    def _paint(self) -> None:
+    def paint(self) -> None:
+        """Show the reasons in the colours of the theme."""
+        dock = docked_of(self.native)
+        colour = colours().error if dock is None or dock.is_touched else colours().text
         for name, line in self._lines.items():
             reason = self._reasons.get(name, "")
-            line.value = coloured(reason, colours().error) if reason else ""
+            line.value = coloured(reason, colour) if reason else ""
             line.visible = bool(reason)
 
 
 class _Aligner(QObject):
-    """Has a form align its labels as soon as napari's style has told their font."""
+    """Has a form align its labels as soon as napari's style has set their font, and follow the dock that it is in."""
 
     def __init__(self, form: Form) -> None:
         super().__init__(form.native)
         self._form = form
+        self._dock: QWidget | None = None
 
     def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
         if event is not None and event.type() in {QEvent.Type.Show, QEvent.Type.StyleChange}:
             self._form.align_labels()
+            self._follow_dock()
         return False
+
+    def _follow_dock(self) -> None:
+        dock = docked_of(self._form.native)
+        if dock is not None and dock is not self._dock:
+            self._dock = dock
+            dock.touched.connect(self._paint)
+            self._paint()
+
+    def _paint(self) -> None:
+        self._form.paint()
+
+
+class _PageLink(QLabel):
+    def __init__(self, text: str, address: str) -> None:
+        super().__init__()
+        self._text, self._address = text, address
+        self.setOpenExternalLinks(True)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard
+        )
+        self.setToolTip(f"Opens {address} in the browser.")
+        on_theme_change(self, self._paint)
+        self._paint()
+
+    def _paint(self) -> None:
+        self.setText(coloured_html(f'<a href="{self._address}">{self._text}</a>', colours().text))
+
+
+def page_link(text: str, address: str) -> QLabel:
+    """Return a line that opens a page of the documentation."""
+    return _PageLink(text, address)
 
 
 def wrap(label: QLabel) -> QLabel:

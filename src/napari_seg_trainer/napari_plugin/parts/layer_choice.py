@@ -6,6 +6,8 @@ from magicgui.widgets import ComboBox
 from napari import Viewer
 from napari.layers import Layer
 
+from napari_seg_trainer.napari_plugin.parts.widgets import narrow
+
 
 class LayerChoice(ComboBox):
     """The layers of one kind; a choice stays while its layer is there, whatever its name.
@@ -28,6 +30,7 @@ class LayerChoice(ComboBox):
             return [layer for layer in viewer.layers if isinstance(layer, kind)]
 
         super().__init__(choices=present, nullable=bool(none), **options)
+        narrow(self.native)  # the names of layers may be long
 
     def reset_choices(self, *_: Any) -> None:
         """Offer the layers that are there now."""

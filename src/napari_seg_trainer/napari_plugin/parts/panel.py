@@ -10,8 +10,9 @@ from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
 from napari_seg_trainer.napari_plugin.parts.widgets import in_row, push_button, required, tab_last
 
-NARROWEST = 320
-"""Width in pixels at which every dock can still be used."""
+NARROWEST = 280
+"""Width in pixels at which all that is inside a dock can still be read and used, beside a scroll bar."""
+_SCROLL_BAR = 20
 
 
 class Panel(Docked):
@@ -32,24 +33,30 @@ class Panel(Docked):
 
     def __init__(self, verb: str, tooltip: str) -> None:
         super().__init__()
-        self.setMinimumWidth(NARROWEST - 20)
-        self._reason = ""
+        self.setMinimumWidth(NARROWEST + _SCROLL_BAR)
+        self._reason, self._is_urgent = "", False
         self.button = push_button(verb, tooltip)
         self._reason_line = wrap(QLabel())
         self._column = QVBoxLayout()
         self._column.setContentsMargins(4, 4, 4, 4)
         self._column.addStretch(1)
-        self._in_sight = QVBoxLayout()
+        self._above, self._in_sight = QVBoxLayout(), QVBoxLayout()
+        self._above.setContentsMargins(4, 0, 4, 0)
         self._in_sight.setContentsMargins(4, 0, 4, 0)
         self._buttons = in_row(None, self.button)
         self._arrange()
         self._scroll_soon = qdebounced(lambda widget: self._area.ensureWidgetVisible(widget, 0, 0), 0, parent=self)
         self.allow()
         on_theme_change(self, self._paint)
+        self.touched.connect(self._paint)
 
     def add(self, widget: QWidget) -> None:
         """Append a widget to the column that scrolls."""
         self._column.insertWidget(self._column.count() - 1, widget)
+
+    def add_above(self, widget: QWidget) -> None:
+        """Append a low widget above the column, where it is always in sight."""
+        self._above.addWidget(widget)
 
     def add_in_sight(self, widget: QWidget) -> None:
         """Append a low widget between the column and the main button, where it is always in sight."""
@@ -65,13 +72,13 @@ class Panel(Docked):
 
     def allow(self) -> None:
         """Enable the main button."""
-        self._reason = ""
+        self._reason, self._is_urgent = "", False
         self.button.setEnabled(True)
         self._paint()
 
-    def refuse(self, reason: str) -> None:
-        """Disable the main button and say why."""
-        self._reason = reason
+    def refuse(self, reason: str, *, urgent: bool = False) -> None:
+        """Disable the main button and say why: in red once the user has begun, or where it is `urgent`."""
+        self._reason, self._is_urgent = reason, urgent
         self.button.setEnabled(False)
         self._paint()
 
@@ -98,11 +105,13 @@ class Panel(Docked):
         area.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 4)
+        layout.addLayout(self._above)
         layout.addWidget(area)
         layout.addLayout(self._in_sight)
         layout.addWidget(self._reason_line)
         layout.addLayout(self._buttons)
 
     def _paint(self) -> None:
-        self._reason_line.setText(coloured(self._reason, colours().error) if self._reason else "")
+        colour = colours().error if self.is_touched or self._is_urgent else colours().text
+        self._reason_line.setText(coloured(self._reason, colour) if self._reason else "")
         self._reason_line.setVisible(bool(self._reason))

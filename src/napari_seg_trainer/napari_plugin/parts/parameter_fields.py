@@ -13,6 +13,8 @@ from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.widgets import narrow
 from napari_seg_trainer.schema.parameters import Parameter
 
+_NARROWEST = 60
+"""Of a field to type in, pixels."""
 _TEXTS = ("whole", "number", "text", "other")
 
 
@@ -43,7 +45,7 @@ class ParameterFields:
             self.form.field(name).changed.connect(partial(self._take, name))
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether there is a field of this name."""
+        """Return whether there is a field of this name."""
         return name in self._parameters
 
     def value(self, name: str) -> JsonValue:
@@ -112,6 +114,7 @@ def _field(parameter: Parameter) -> ValueWidget[Any]:
         )
     line = LineEdit(value=parameter.text(parameter.default), label=parameter.title, **common)
     line.native.setPlaceholderText(parameter.empty if parameter.optional else "")
+    line.native.setMinimumWidth(_NARROWEST)
     return line
 
 

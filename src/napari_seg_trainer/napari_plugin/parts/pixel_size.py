@@ -1,4 +1,4 @@
-"""The pixel size of images: told by them, typed, or left open."""
+"""The pixel size of images: from the images, typed, or left open."""
 
 import math
 from collections.abc import Hashable
@@ -11,7 +11,7 @@ _EXAMPLE = "Enter a number of µm above 0, such as 0.325"
 
 
 class KnownPixelSize(NamedTuple):
-    """A pixel size that images tell: in µm, what tells it ("layer"), and which one that is (a sentence)."""
+    """A pixel size that is known from images: in µm, from what ("layer"), and which one that is (a sentence)."""
 
     size: float
     by: str
@@ -19,7 +19,7 @@ class KnownPixelSize(NamedTuple):
 
 
 class PixelSizeField(Container[Widget]):
-    """A number that follows what images tell, unless the user types another: that counts for these images.
+    """A number that follows the images, unless the user types another: that counts for these images.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class PixelSizeField(Container[Widget]):
         self._has_box, self._tooltip = bool(box), tooltip
         self.number = LineEdit(name="number", tooltip=tooltip)
         self.number.native.setPlaceholderText("give it" if box else "not known")
-        self.number.min_width = 60
+        self.number.min_width = 40
         self.unit = Label(name="unit", value="µm")
         self.unknown = CheckBox(name="unknown", text="not known", tooltip=box, visible=False)
         super().__init__(
@@ -48,12 +48,13 @@ class PixelSizeField(Container[Widget]):
             tooltip=tooltip,
         )
         self.margins = (0, 0, 0, 0)
+        self.native.layout().setSpacing(4)
         self.number.changed.connect(self._edited)
 
     def follow(self, told: KnownPixelSize | None, images: Hashable, problem: str = "") -> None:
-        """Take note of what images tell, None if they do not or there is a `problem`, and of which images these are.
+        """Take note of the images' pixel size, None if unknown or there is a `problem`, and of which images these are.
 
-        Where nothing is told, what was typed last for others is proposed.
+        Where it is unknown, what was typed last for others is proposed.
         """
         self._said = problem
         self._remember()  # a form may ask before this field has heard of it

@@ -20,7 +20,7 @@ class Colours:
     error, warning : str
         For reasons why something cannot be, and for what deserves a look.
     training, validation, best : str
-        For curves and their marks; told apart by colour-blind people (Okabe and Ito 2008).
+        For curves and their marks; distinguishable for colour-blind people (Okabe and Ito 2008).
     others : tuple of str
         For further curves.
     """

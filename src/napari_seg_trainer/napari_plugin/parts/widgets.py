@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import (
     QMessageBox,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -20,6 +22,25 @@ _T = TypeVar("_T")
 _Box = TypeVar("_Box", QVBoxLayout, QHBoxLayout)
 Part = QWidget | QLayout | int | tuple[QWidget, Qt.AlignmentFlag | int]
 """What is laid out: a widget, by itself or with its alignment or stretch; a layout; or as much stretch."""
+
+
+def small_button(sign: str, name: str, tooltip: str, clicked: Callable[[], object] | None = None) -> QToolButton:
+    """Return a button that shows a sign, and whose `name` screen readers say."""
+    button = QToolButton()
+    button.setText(sign)
+    button.setAccessibleName(name)
+    button.setToolTip(tooltip)
+    if clicked is not None:
+        button.clicked.connect(clicked)
+    return button
+
+
+def shorten(edit: Any, what: str) -> None:
+    """Have the button of magicgui's `FileEdit` be narrow, and say `what` it chooses, such as "a folder"."""
+    edit.choose_btn.text = "…"
+    edit.choose_btn.native.setMaximumWidth(28)
+    edit.choose_btn.native.setAccessibleName(f"Choose {what}")
+    edit.choose_btn.tooltip = f"Choose {what}."
 
 
 def push_button(text: str, tooltip: str, clicked: Callable[[], object] | None = None) -> QPushButton:
@@ -173,9 +194,11 @@ class Section(QCollapsible):
     """
 
     def __init__(self, title: str, content: QWidget) -> None:
-        super().__init__(title)
+        super().__init__(title, expandedIcon=QIcon(), collapsedIcon=QIcon())
         self.setDuration(0)
-        self._title = title
+        required(self.layout()).setContentsMargins(2, 2, 2, 2)
+        self._title, self._summary = title, ""
+        self.toggleButton().setAccessibleName(title)
         # napari's style makes a button lower than the text in it where the layout has no room
         self.toggleButton().setMinimumHeight(self.fontMetrics().height() + 10)
         self.toggleButton().setToolTip("Click to expand or collapse.")
@@ -185,6 +208,7 @@ class Section(QCollapsible):
         in_column(inside, content)
         inside.installEventFilter(self)
         self.setContent(inside)
+        self.toggled.connect(self._turn)
         self.collapse(animate=False)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -195,4 +219,18 @@ class Section(QCollapsible):
 
     def summarize(self, text: str) -> None:
         """Show in the title, in brackets, what is set inside."""
-        self.setText(f"{self._title} ({text})" if text else self._title)
+        self._summary = text
+        self._entitle()
+
+    def text(self) -> str:
+        """Return the title, with the summary, without the sign for what a click does."""
+        return f"{self._title} ({self._summary})" if self._summary else self._title
+
+    def _turn(self, unfolded: bool) -> None:
+        # else the Tab key would go through what nobody sees
+        self.content().setVisible(unfolded)
+        self._entitle()
+
+    def _entitle(self) -> None:
+        # superqt draws icons in a colour of its own, which dark themes do not show
+        self.setText(f"{'▾' if self.isExpanded() else '▸'} {self.text()}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
+from napari_seg_trainer.annotations.findings import counted
 from napari_seg_trainer.napari_plugin.parts.theme import Colours, coloured, colours, on_theme_change
 from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column
 from napari_seg_trainer.napari_plugin.run.canvas import Canvas
@@ -41,13 +42,14 @@ _SCORES = {"ap50": _Look("AP", "training"), "f1_50": _Look("F1", "validation", b
 
 
 class Curves(QWidget):
-    """Losses and scores over the epochs; the numbers where the mouse is are told in the line above a plot."""
+    """Losses and scores over the epochs; the numbers where the mouse is are shown in the line above a plot."""
 
     def __init__(self) -> None:
         super().__init__()
         self._values: dict[str, dict[int, float]] = {}
         self._best: int | None = None
         self._baseline: Baseline | None = None
+        self._scored: Evaluated | None = None
         self.logarithmic = QCheckBox("log")
         self.logarithmic.setToolTip("Logarithmic axis: shows small differences late in the training.")
         self._losses = _Plot("Loss", _LOSSES, self.logarithmic)
@@ -69,7 +71,7 @@ class Curves(QWidget):
         self.logarithmic.toggled.connect(self._losses.canvas.set_logarithmic)
 
     def add(self, events: Iterable[Event]) -> None:
-        """Draw what these events tell, in addition to what is drawn."""
+        """Draw what these events say, in addition to what is drawn."""
         for event in events:
             if isinstance(event, EpochEnded):
                 self._best = event.epoch if event.is_best else self._best
@@ -82,8 +84,10 @@ class Curves(QWidget):
 
     def _add_scores(self, event: Evaluated) -> None:
         if event.epoch is not None:
+            self._scored = event
             self._add(event.epoch, _drawn(event.scores))
         elif self._best is not None and _SCORES.keys().isdisjoint(self._values):
+            self._scored = event
             self._add(self._best, _drawn(event.scores))  # the best epoch's weights become the model
 
     def warm_up(self) -> None:
@@ -94,7 +98,7 @@ class Curves(QWidget):
 
     def clear(self) -> None:
         """Draw nothing any more."""
-        self._values, self._best, self._baseline = {}, None, None
+        self._values, self._best, self._baseline, self._scored = {}, None, None, None
         self._draw()
 
     def points(self) -> dict[str, list[tuple[int, float]]]:
@@ -115,12 +119,13 @@ class Curves(QWidget):
         self._scores.setVisible(scored)
         if scored:
             self._scores.draw(self._values, self._best)
-            self._scores.draw_level(*_level(self._baseline))
+            self._scores.entitle(_title(self._scored))
+            self._scores.draw_level(*_level(self._baseline, self._scored))
             self._scores.setToolTip(_SCORES_TIP + (f" Baseline: {self._baseline.name}." if self._baseline else ""))
 
 
 class _Plot(QWidget):
-    """A plot below a line that names its curves, or tells their values where the mouse is."""
+    """A plot below a line that names its curves, or shows their values where the mouse is."""
 
     def __init__(self, title: str, looks: Mapping[str, _Look], corner: QWidget | None = None) -> None:
         super().__init__()
@@ -169,6 +174,11 @@ class _Plot(QWidget):
         bold = [name for name, look in self._looks.items() if look.bold]
         return bold[0] if len(bold) == 1 else None
 
+    def entitle(self, title: str) -> None:
+        """Name the plot."""
+        self._title = title
+        self._tell()
+
     def draw_level(self, value: float | None, name: str) -> None:
         """Draw a dashed line at a value, and name it; none without a value."""
         self._level_name = "" if value is None else name
@@ -191,7 +201,7 @@ class _Plot(QWidget):
         self._tell()
 
     def _tell(self) -> None:
-        """Name the curves, or tell their values at the epoch below the mouse."""
+        """Name the curves, or show their values at the epoch below the mouse."""
         colour, at = colours(), self._hovered
         self._cursor.setVisible(at is not None)
         self._cursor.setPos(at or 0)
@@ -223,7 +233,8 @@ class _Plot(QWidget):
         self._tell()
 
     def _arrange(self, corner: QWidget | None) -> None:
-        self.head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.head.setWordWrap(True)
+        self.head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         foot = QHBoxLayout()
         foot.addWidget(QLabel("epoch"), stretch=1, alignment=Qt.AlignmentFlag.AlignHCenter)
         if corner is not None:
@@ -248,11 +259,20 @@ def _looks(names: Set[str]) -> dict[str, _Look]:
     return {name: look for name, look in looks.items() if name in names}
 
 
-def _level(baseline: Baseline | None) -> tuple[float | None, str]:
-    """Return where the line to beat is, and what it is called."""
+def _title(scored: Evaluated | None) -> str:
+    """Return what the scores are of: a verdict on more images may say something else."""
+    return "IoU 0.5" if scored is None else f"IoU 0.5, {counted(scored.images, 'image')}"
+
+
+def _level(baseline: Baseline | None, scored: Evaluated | None) -> tuple[float | None, str]:
+    """Return where the line to beat is, on the images of the curves where that is known, and what it is called."""
     if baseline is None or "ap50" not in baseline.scores:
         return None, ""
-    return baseline.scores["ap50"], "baseline"
+    if scored is None or scored.images == baseline.images:
+        return baseline.scores["ap50"], "baseline"
+    if scored.baseline is not None:
+        return scored.baseline, "baseline"
+    return baseline.scores["ap50"], f"baseline ({counted(baseline.images, 'image')})"
 
 
 def _arrays(values: Mapping[int, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -68,7 +68,7 @@ class RunMonitor(QObject):
         step_by_step(self._owner, lambda: _batches(run, leave), step, done, failed)
 
     def stop(self) -> None:
-        """Follow no longer: nothing is told any more, and the thread ends within a moment."""
+        """Follow no longer: nothing is reported any more, and the thread ends within a moment."""
         self._leave.set()
 
 

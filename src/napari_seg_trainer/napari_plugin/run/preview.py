@@ -124,7 +124,7 @@ class RunPreview(QWidget):
         self.box.setChecked(False)
 
     def add(self, events: Iterable[Event]) -> None:
-        """Look for what is new, where these events tell that something is."""
+        """Look for what is new, where these events say that something is."""
         is_news = False
         for event in events:
             self._is_over = isinstance(event, TERMINAL_EVENTS) or (self._is_over and not isinstance(event, Started))
@@ -252,6 +252,6 @@ def _read(run: Run, wish: _Wish) -> _Read | None:
 
 
 def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the images' names without their folder's, where that tells them apart."""
+    """Return the images' names without their folder's, where that distinguishes them."""
     short = tuple(name.rpartition("/")[2] for name in names)
     return short if len(set(short)) == len(short) else names

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TRUTH, PREDICTION = "truth", "prediction"
 TRUTH_COLOUR, PREDICTION_COLOUR = "#56b4e9", "#e69f00"
-"""Told apart by colour-blind people (Okabe and Ito 2008)."""
+"""Distinguishable for colour-blind people (Okabe and Ito 2008)."""
 CONTOUR = 2
 """In pixels of the image."""
 _LIMITS = (0.5, 99.8)

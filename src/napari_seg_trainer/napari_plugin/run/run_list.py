@@ -35,7 +35,6 @@ class RunList(QWidget):
         super().__init__()
         self._summaries: Sequence[RunSummary] = ()
         self._leave = threading.Event()
-        self._is_unfolded = True
         self.list = QListWidget()
         self.list.setFixedHeight(HEIGHT)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -65,18 +64,11 @@ class RunList(QWidget):
         self._stop_looking()
         super().hideEvent(event)
 
-    def set_unfolded(self, yes: bool) -> None:
-        """Say whether what the list is in is unfolded: a folded list is still visible for Qt."""
-        self._is_unfolded = yes
-        self._watch()
-
     def _stop_looking(self) -> None:
         self._leave.set()
 
     def _watch(self) -> None:
         self._stop_looking()
-        if not (self._is_unfolded and self.isVisible()):
-            return
         leave = self._leave = threading.Event()
         step_by_step(self, lambda: _watch(leave), self._show, failed=self._tell)
 

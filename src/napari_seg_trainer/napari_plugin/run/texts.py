@@ -6,7 +6,7 @@ from napari_seg_trainer.runs.summaries import how_stopped
 from napari_seg_trainer.schema.events import Evaluated, Finished, Progress, Stopped
 
 MANY = 10_000
-"""Items, such as bytes, that are told in percent."""
+"""Items, such as bytes, that are shown in percent."""
 
 
 def stage_text(event: Progress) -> str:
@@ -40,11 +40,13 @@ def interrupted_text(last_epoch: int) -> str:
     )
 
 
-def scores_text(event: Evaluated, verdict: Sequence[str] = (), interim: Sequence[str] = ()) -> str:
-    """Return scores in plain words, or a verdict on them and the numbers; then what was said in the middle."""
+def scores_text(
+    event: Evaluated, verdict: Sequence[str] = (), interim: Sequence[str] = (), *, is_final: bool = False
+) -> str:
+    """Return scores in plain words, or the rest of a verdict and the numbers; then what was said in the middle."""
     scores = event.scores
     parts = [f"Epoch {event.epoch}:"] if event.epoch is not None else []
-    if verdict:
+    if is_final:
         parts += verdict
     elif scores.get("recall50") == 0:
         parts.append("Finds none of the objects.")
@@ -57,4 +59,4 @@ def scores_text(event: Evaluated, verdict: Sequence[str] = (), interim: Sequence
     if named:
         images = "1 validation image" if event.images == 1 else f"{event.images} validation images"
         parts.append(f"{', '.join(named)} at IoU 0.5, on {images}.")
-    return ("\n" if verdict else " ").join([*parts, *interim])
+    return ("\n" if is_final else " ").join([*parts, *interim])

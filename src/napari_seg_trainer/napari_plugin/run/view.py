@@ -1,6 +1,7 @@
 """One run: how far it is, its curves, what it says, how it ended."""
 
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.reports import report_of
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, open_dock, opened
-from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.form import page_link, wrap
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.widgets import Section, ask, push_button
 from napari_seg_trainer.napari_plugin.run.closing import stop_at_closing, stops_at_closing
@@ -23,6 +24,9 @@ from napari_seg_trainer.napari_plugin.run.outcome import RunOutcome
 from napari_seg_trainer.napari_plugin.run.preview import RunPreview
 from napari_seg_trainer.napari_plugin.run.progress import RunProgress
 from napari_seg_trainer.napari_plugin.run.texts import interrupted_text, scores_text, success_text
+from napari_seg_trainer.napari_plugin.run.worst import WorstImages
+from napari_seg_trainer.pages import VERDICT
+from napari_seg_trainer.runs.baseline import keep_simple_method
 from napari_seg_trainer.runs.control import cancel, keep, resume
 from napari_seg_trainer.runs.run import ACTIVE_STATES, Run, RunState
 from napari_seg_trainer.schema.events import (
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
     import napari
 
 DRAWN_MILLISECONDS = 60
+_HEADLINES = 2
+"""Sentences of a verdict that are shown in large: how good the model is, and how it compares."""
 
 
 class RunView(Panel):
@@ -73,11 +79,14 @@ class RunView(Panel):
         self._model = ""
         self._evaluated: Evaluated | None = None
         self._interim: tuple[str, ...] = ()
-        self._is_live, self._worst = False, ""
+        self._is_live, self._worst, self._is_simple_better = False, "", False
+        self._headlines: tuple[str, ...] = ()
         self._make_widgets()
-        for widget in (self._title, self.progress, self.outcome, self.curves, self.best, self.preview, self.scores):
+        # a run that has ended begins with what it came to, and what to do next
+        above = (self._title, self.progress, self.verdict, self.meaning, self.outcome, self.curves, self.best)
+        below = (self.scores, self.worst_images, self.preview, self.keep)
+        for widget in (*above, *below):
             self.add(widget)
-        self.add(self.keep)
         self.add(self.log_section)
         self.add_beside(self.cancel_button)
         self._connect()
@@ -88,6 +97,8 @@ class RunView(Panel):
         font = self._title.font()
         font.setBold(True)
         self._title.setFont(font)
+        self.verdict, self.worst_images = wrap(QLabel()), WorstImages()
+        self.meaning = page_link("What this means, and what to do", VERDICT)
         self.progress, self.curves, self.outcome = RunProgress(), Curves(), RunOutcome()
         self.preview = RunPreview(self._viewer)
         self.keep = QCheckBox("Keep training when napari closes")
@@ -106,8 +117,10 @@ class RunView(Panel):
         self.keep.toggled.connect(self._keep_or_not)
         self.button.clicked.connect(self._stop)
         self.outcome.segment.clicked.connect(self._segment)
+        self.outcome.simple.clicked.connect(self._segment_simply)
         self.outcome.report.clicked.connect(self._open_report)
-        self.outcome.correct.clicked.connect(self._correct)
+        self.outcome.correct.clicked.connect(lambda: self._correct(self._worst))
+        self.worst_images.chosen.connect(self._correct)
         self.outcome.train_again.clicked.connect(lambda: self.train_again.emit(self._model))
         self.outcome.resume.clicked.connect(self._resume)
         self.outcome.keep.clicked.connect(self._keep_best)
@@ -118,6 +131,11 @@ class RunView(Panel):
     def shown(self) -> Run | None:
         """The run that is shown."""
         return self._run
+
+    @property
+    def headline(self) -> str:
+        """What is shown in large of the verdict; empty before the end."""
+        return "\n".join(self._headlines)
 
     @property
     def title(self) -> str:
@@ -144,11 +162,14 @@ class RunView(Panel):
         """Show this run, and no other any more."""
         self.leave()
         self._run, self._job, self._last, self._model, self._worst = run, None, None, "", ""
-        self._evaluated, self._interim = None, ()
+        self._evaluated, self._interim, self._is_simple_better, self._headlines = None, (), False, ()
         self._title.setText(f"Run: {run.id}")
-        for part in (self.progress, self.curves, self.outcome, self.best, self.scores):
+        for part in (self.progress, self.curves, self.outcome, self.best, self.scores, self.verdict):
             part.clear()
+        self.worst_images.clear()
         self.scores.hide()
+        self.verdict.hide()
+        self.meaning.hide()
         self.log.show_run(run)
         self.preview.show_run(run)
         self._show_controls(False)
@@ -182,14 +203,26 @@ class RunView(Panel):
                 self.scores.setText(scores_text(event, interim=() if event.epoch is None else self._interim))
                 self.scores.show()
             elif isinstance(event, Verdict) and self._evaluated is not None:
-                final = () if event.epoch is not None else event.sentences
-                self._interim = () if final else event.sentences
-                self._worst = next(iter(event.worst), "")
-                self.scores.setText(scores_text(self._evaluated, final, self._interim))
+                self._tell_verdict(event, self._evaluated)
             elif isinstance(event, EpochEnded) and event.is_best:
                 self.best.setText(f"Best epoch: {event.epoch} (validation loss {event.metrics['val_loss']:.3g}).")
-        # once this is drawn: napari's bar takes its time, too, and the event loop shall not stall for both at once
+        # once this is drawn: napari's bar takes its time, too, and the event loop should not stall for both at once
         QTimer.singleShot(DRAWN_MILLISECONDS, self._show_activity)
+
+    def _tell_verdict(self, event: Verdict, evaluated: Evaluated) -> None:
+        """Show what is said in the middle below the curves; of the model, what matters most above them, in large."""
+        final = event.sentences if event.epoch is None else ()
+        self._interim = () if final else event.sentences
+        self._worst, self._is_simple_better = next(iter(event.worst), ""), event.is_simple_better
+        self._headlines = final[:_HEADLINES]
+        # napari's style overrides the font of a widget, but not that of a text
+        large = "<br>".join(map(escape, self._headlines))
+        self.verdict.setText(f'<span style="font-size:large">{large}</span>')
+        self.verdict.setVisible(bool(final))
+        self.meaning.setVisible(bool(final))
+        self.scores.setText(scores_text(evaluated, final[_HEADLINES:], self._interim, is_final=bool(final)))
+        if final and self._run is not None:
+            self.worst_images.show_images(self._run, event.worst)
 
     def _show_activity(self) -> None:
         if self._is_live and self._job is not None and self.progress.epochs:
@@ -209,6 +242,7 @@ class RunView(Panel):
             self._model = last.model or ""
             self.outcome.tell(success_text(last), has_model=bool(last.model), can_keep=can_keep)
             self.outcome.name_worst(self._worst if last.model else "")
+            self.outcome.offer_simple(bool(last.model) and self._is_simple_better)
         if self._run is not None:
             stop_at_closing(self, self._run, False)
         segment = opened(self._viewer, SEGMENT) if was_live and self._model else None
@@ -234,7 +268,7 @@ class RunView(Panel):
         in_background(self, function, finish, self._tell_problem)
 
     def _tell_problem(self, problem: str) -> None:
-        self.refuse(problem)
+        self.refuse(problem, urgent=True)
         self.button.setEnabled(True)
         self.cancel_button.setEnabled(True)
 
@@ -273,8 +307,17 @@ class RunView(Panel):
     def _segment(self) -> None:
         open_dock(self._viewer, SEGMENT).select_model(self._model)
 
-    def _correct(self) -> None:
-        open_dock(self._viewer, SEGMENT).correct(self._model, self._worst)
+    def _segment_simply(self) -> None:
+        run = self._run
+        if run is not None:
+            self._do(
+                lambda: keep_simple_method(run),
+                lambda model: open_dock(self._viewer, SEGMENT).select_model(model.name),
+            )
+
+    def _correct(self, image: str) -> None:
+        if self._model:
+            open_dock(self._viewer, SEGMENT).correct(self._model, image)
 
     def _open_report(self) -> None:
         model = self._model

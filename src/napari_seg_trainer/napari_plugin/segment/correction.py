@@ -115,7 +115,7 @@ class Correction:
 def read_correction(model: str, image: Path) -> Correction:
     """Read what is needed to correct an image that has no labels yet.
 
-    The first annotation folder that taught the model takes the correction.
+    The first annotation folder that the model was trained on takes the correction.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from superqt.utils import qdebounced
 from napari_seg_trainer.annotations.layouts import list_images
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.parts.background import in_background
+from napari_seg_trainer.napari_plugin.parts.widgets import shorten
 
 COALESCE_MS = 500
 """A folder in which much happens is looked at again so long after the last of it."""
@@ -73,8 +74,8 @@ class FolderFields(QObject):
         self._look_soon = qdebounced(self._look, COALESCE_MS)
         self._system.directoryChanged.connect(lambda _folder: self._look_soon())
         self.content = FolderContent()
-        self.images = _folder_edit("folder", "Image folder", "The folder with the images to segment.")
-        self.output = _folder_edit("output", "Label folder", "Output folder for the labels; created if needed.")
+        self.images = _folder_edit("folder", "Images", "The folder with the images to segment.")
+        self.output = _folder_edit("output", "Output", "The folder for the labels; created if needed.")
         self.images.line_edit.changed.connect(self._folder_changed)
         self.output.line_edit.changed.connect(self._output_changed)
 
@@ -134,7 +135,5 @@ def _folder_edit(name: str, label: str, tooltip: str) -> FileEdit:
     edit = FileEdit(
         mode=FileDialogMode.EXISTING_DIRECTORY, nullable=True, name=name, label=label, tooltip=tooltip, visible=False
     )
-    edit.choose_btn.text = "…"
-    edit.choose_btn.native.setMaximumWidth(28)
-    edit.choose_btn.tooltip = "Choose a folder."
+    shorten(edit, "a folder")
     return edit

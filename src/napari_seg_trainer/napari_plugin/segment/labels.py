@@ -11,7 +11,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_seg_trainer.errors import DataError
-from napari_seg_trainer.napari_plugin.layers.grids import shape_of
+from napari_seg_trainer.napari_plugin.layers.grids import placement, shape_of
 from napari_seg_trainer.napari_plugin.layers.names import ORIGINS
 from napari_seg_trainer.napari_plugin.layers.planes import PROVENANCE
 from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
@@ -37,14 +37,9 @@ def new_labels(task: LayerTask) -> Labels:
     return Labels(
         pixels,
         name=f"{task.inputs[0].layer.name} · {task.model.name}",
-        scale=image.scale,
-        translate=image.translate,
-        rotate=image.rotate,
-        shear=image.shear,
-        affine=image.affine,
-        units=image.units,
         axis_labels=image.axis_labels,
         metadata=origins | {PROVENANCE: provenance(task)},
+        **placement(image),
     )
 
 

@@ -16,7 +16,7 @@ from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, ItemDone,
 PARTS = 1000
 """Of the bar, for each step."""
 PAUSE = 250
-"""Milliseconds after which the bar is drawn again: what computes tells it from another thread."""
+"""Milliseconds after which the bar is drawn again: the computation reports from another thread."""
 _RECENT = 9
 
 
@@ -30,7 +30,7 @@ class Tally:
     loading : bool
         Whether the first step also loads the model.
     began : float
-        When, as `time.monotonic` tells it.
+        When, by `time.monotonic`.
     steps : list of ItemDone
         What is done.
     stopped : bool

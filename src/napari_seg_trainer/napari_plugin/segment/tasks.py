@@ -144,7 +144,7 @@ def segment_layers(warm: WarmService, task: LayerTask, stop: threading.Event, te
     Raises
     ------
     SegTrainerError
-        If a plane or the model cannot be used; the planes before were told.
+        If a plane or the model cannot be used; the planes before were reported.
     """
     from napari_seg_trainer.segmentation.files import count_objects
     from napari_seg_trainer.segmentation.service import CancelledError

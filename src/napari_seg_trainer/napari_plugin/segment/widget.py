@@ -7,7 +7,7 @@ from threading import Event
 from typing import Any
 
 from napari import Viewer
-from napari.layers import Labels, Layer
+from napari.layers import Image, Labels, Layer
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
@@ -16,10 +16,11 @@ from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatch
 from napari_seg_trainer.napari_plugin.models.no_model import NoModel
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
-from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, at_the_end, is_alive, open_dock
+from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, PLUGIN, TRAIN, at_the_end, is_alive, open_dock
 from napari_seg_trainer.napari_plugin.parts.install_hint import InstallHint
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.widgets import ask_which, follow, push_button
+from napari_seg_trainer.napari_plugin.run.active import ActiveLine
 from napari_seg_trainer.napari_plugin.segment.correction import Correction, read_correction, read_validated
 from napari_seg_trainer.napari_plugin.segment.form import SegmentForm
 from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
@@ -38,8 +39,10 @@ from napari_seg_trainer.napari_plugin.segment.tasks import (
 )
 
 _EMPTY = "No model yet: train one on your own images, or open one with File > IO Utilities > Open a trained model."
+_TRY = "Opens a sample image of nuclei and segments it with a model that is included."
+_SAMPLE = "one_image_of_nuclei"
 _OF_INTEREST = {"scale", "units", "data"}
-"""Events of layers that change what is shown; that layers come, go or are renamed is told by napari."""
+"""Events of layers that change what is shown; that layers come, go or are renamed is reported by napari."""
 
 
 class SegmentWidget(Panel):
@@ -52,6 +55,8 @@ class SegmentWidget(Panel):
     viewer : Viewer
     """
 
+    tab_title = "Segment"
+
     def __init__(self, viewer: Viewer) -> None:
         super().__init__("Segment", "Segment with the selected model and show the result in a new Labels layer.")
         self._viewer = viewer
@@ -59,19 +64,23 @@ class SegmentWidget(Panel):
         self._used: set[object] = set()
         self._tally: Tally | None = None
         self._labels: Labels | None = None
+        self._result: Labels | None = None
         self._wanted = ""
         self._wanted_layers: list[Layer] = []
+        self._starter, self._is_trying = "", False
         self._correction: Correction | None = None
         self.no_model, self.install = NoModel(viewer, _EMPTY), InstallHint()
         self.form, self.progress = SegmentForm(viewer), SegmentProgress()
         self.stop_button = push_button("Stop", "Stop. Results so far are kept.", self._stop)
+        self.try_button = push_button("Try the built-in model", _TRY, self._try)
         self.suggestions = SuggestionList()
         self.suggest_button = push_button(
             "Suggest next",
             "Lists the images that would improve the model most. Annotate the first ones.",
             self._suggest,
         )
-        for piece in (self.no_model, self.form, self.install, self.suggestions):
+        self.add_above(ActiveLine(lambda run: open_dock(self._viewer, TRAIN).open_run(run)))
+        for piece in (self.no_model, self.form, self.try_button, self.install, self.suggestions):
             self.add(piece)
         self.add_in_sight(self.progress)
         self.add_beside(self.suggest_button)
@@ -87,6 +96,7 @@ class SegmentWidget(Panel):
         self.form.changed.connect(self._describe)
         LibraryWatcher(self).changed.connect(self.refresh)
         follow(self, self._viewer.layers.events, self._layer_changed)
+        follow(self, self._viewer.layers.events.removed, self._layer_removed)
         at_the_end(self, self._warm.close)
 
     @property
@@ -117,9 +127,15 @@ class SegmentWidget(Panel):
 
     def refresh(self) -> None:
         """Read the library again, in the background."""
-        in_background(self, lambda: [*list_models(ModelLibrary()), *list_starters()], self._show_models, self.refuse)
+        in_background(self, _listed, self._show_models, self._refuse)
 
-    def _show_models(self, models: list[ListedModel]) -> None:
+    def _refuse(self, problem: str) -> None:
+        self.refuse(problem, urgent=True)
+
+    def _show_models(self, found: tuple[list[ListedModel], list[ListedModel]]) -> None:
+        own, starters = found
+        models = [*own, *starters]
+        self._starter = next((listed.name for listed in starters), "")
         self.form.show_models(models, self._wanted)
         if any(listed.name == self._wanted for listed in models):
             self._wanted = ""
@@ -128,10 +144,19 @@ class SegmentWidget(Panel):
         self.no_model.setVisible(not models)
         self.form.setVisible(bool(models))
         self._describe()
+        if self._is_trying:
+            self._is_trying = False
+            self.button.click()
 
     def _layer_changed(self, event: Any) -> None:
         if event.type in _OF_INTEREST:
             self.form.follow()
+
+    def _layer_removed(self, event: Any) -> None:
+        # what is said of a layer goes with it
+        if self._tally is None and event.value is self._result:
+            self._result = None
+            self.progress.hide()
 
     def _describe(self) -> None:
         listed = self.form.chosen
@@ -149,6 +174,8 @@ class SegmentWidget(Panel):
         by_folder = self.form.frames.value() == FOLDER
         self.suggest_button.setVisible(by_folder and self._tally is None)
         self.suggest_button.setEnabled(self.button.isEnabled())
+        has_image = any(isinstance(layer, Image) for layer in self._viewer.layers)
+        self.try_button.setVisible(bool(self._starter) and not has_image and not by_folder)
 
     def correct(self, model: str, image: Path | str) -> None:
         """Open an image with what a model finds in it, to be corrected and exported for the next training.
@@ -175,6 +202,11 @@ class SegmentWidget(Panel):
         self._correction = correction
         self._start(task)
 
+    def _try(self) -> None:
+        self._viewer.open_sample(PLUGIN, _SAMPLE)
+        self._is_trying = True
+        self.select_model(self._starter)
+
     def _suggest(self) -> None:
         task = self.form.task()
         assert isinstance(task, FolderTask), "else there is no button"
@@ -191,7 +223,7 @@ class SegmentWidget(Panel):
         if not isinstance(task, FolderTask):
             self._start(task)
             return
-        in_background(self, task.taken, partial(self._start_folder, task), self.refuse)
+        in_background(self, task.taken, partial(self._start_folder, task), self._refuse)
 
     def _start_folder(self, task: FolderTask, taken: Sequence[int]) -> None:
         if not taken:
@@ -250,6 +282,7 @@ class SegmentWidget(Panel):
     def _end(self, problem: str) -> None:
         tally, self._tally, labels, self._labels = self._tally, None, self._labels, None
         correction, self._correction = self._correction, None
+        self._result = labels
         self.stop_button.hide()
         if tally is not None:
             self.progress.show_outcome(tally, problem)
@@ -260,6 +293,11 @@ class SegmentWidget(Panel):
                 self.progress.advise(correction.advice)
                 open_dock(self._viewer, EXPORT).select_layers(correction.finish(self._viewer, labels, tally.task))
         self._describe()
+
+
+def _listed() -> tuple[list[ListedModel], list[ListedModel]]:
+    """Return the models of the library, and those that come along."""
+    return list_models(ModelLibrary()), list_starters()
 
 
 def _read(model: str, image: Path | str) -> Correction:

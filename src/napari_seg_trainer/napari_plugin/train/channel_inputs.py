@@ -11,7 +11,7 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.widgets import in_column, tab_through
 from napari_seg_trainer.napari_plugin.train.channel_row import NONE, ChannelRow, Key
-from napari_seg_trainer.schema.job import ChannelInput
+from napari_seg_trainer.schema.job import ChannelInput, Normalization
 from napari_seg_trainer.schema.model_card import ModelCard
 
 _LONGEST_SUMMARY = 14
@@ -83,6 +83,14 @@ class ChannelInputs(QWidget):
         if adopt:
             self._named = False
         self._follow()
+
+    def normalization_of(self, layer: str) -> Normalization | None:
+        """Return how the channel of a layer's name is scaled, else the first one; None where that is impossible."""
+        used = self._used()
+        row = next((row for row in used if layer in row.names), next(iter(used), None))
+        if row is None:
+            return Normalization()
+        return None if row.reason() else row.normalization()
 
     def summary(self) -> str:
         """Return the names of the channels, or how many they are where that is shorter."""

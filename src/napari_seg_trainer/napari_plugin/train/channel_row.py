@@ -94,8 +94,11 @@ class ChannelRow:
         if reason:
             raise JobError(reason)
         name, index = self.key
-        scaling = Normalization.model_validate(self._scaling())
-        return ChannelInput(name=name, other_names=self.names[1:], index=index, normalization=scaling)
+        return ChannelInput(name=name, other_names=self.names[1:], index=index, normalization=self.normalization())
+
+    def normalization(self) -> Normalization:
+        """Return the scaling, where there is no `reason` against it."""
+        return Normalization.model_validate(self._scaling())
 
     @property
     def names(self) -> tuple[str, ...]:

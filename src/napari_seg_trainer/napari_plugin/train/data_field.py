@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari import Viewer
-from qtpy.QtCore import QFileSystemWatcher, Signal
+from qtpy.QtCore import QFileSystemWatcher, Qt, Signal
 from qtpy.QtWidgets import QLabel, QWidget
 from superqt.utils import qdebounced
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PAUSE = 300
 """Milliseconds without a change after which the images are looked at."""
 
-_SIGNS = {Severity.ERROR: "✖", Severity.WARNING: "⚠", Severity.INFO: "•"}
+_SEVERITIES = Severity.ERROR, Severity.WARNING, Severity.INFO
 _TOOLTIP = "A folder of images with their masks, as written by the dock “Export annotations”."
 
 
@@ -59,8 +59,11 @@ class DataField(QWidget):
         self._validation: tuple[Path, ...] = ()
         self.survey: Survey | None = None
         self.list = FolderList("folder of annotated images", _TOOLTIP, builtin_names())
+        self.sample_button = push_button(
+            "Use the sample images", "Adds the built-in images of nuclei, to try a training.", self._use_sample
+        )
         self.status = wrap(QLabel())
-        self.summary = QLabel()
+        self.summary = wrap(QLabel())
         self.look_button = push_button("Look", "Show the results of the data check. Click a finding to see it.")
         self.look_button.setCheckable(True)
         self.findings = FindingList()
@@ -127,8 +130,9 @@ class DataField(QWidget):
         return [finding for finding in findings if finding.code != allowed]
 
     def _arrange(self) -> None:
-        line = in_row(None, self.summary, self.look_button, 1)
-        in_column(self, self.list, self.status, line, self.findings)
+        line = in_row(None, (self.summary, 1), self.look_button)
+        left = Qt.AlignmentFlag.AlignLeft
+        in_column(self, self.list, (self.sample_button, left), self.status, line, self.findings)
 
     def _connect(self) -> None:
         self.list.changed.connect(self._edited)
@@ -136,6 +140,9 @@ class DataField(QWidget):
         self.findings.chosen.connect(self._open)
         self._watcher.directoryChanged.connect(self.look_again)
         on_theme_change(self, self._show)
+
+    def _use_sample(self) -> None:
+        self.list.add_builtin(builtin_names()[0])
 
     def _edited(self) -> None:
         self.look_again()
@@ -183,16 +190,14 @@ class DataField(QWidget):
         self.findings.set_findings(found)
         self.look_button.setVisible(bool(found))
         self.summary.setVisible(bool(found))
-        worst = max((finding.severity for finding in found), default=Severity.INFO)
-        theme = colours()
-        hues = {Severity.ERROR: theme.error, Severity.WARNING: theme.warning, Severity.INFO: theme.text}
-        self.summary.setText(coloured(f"{_SIGNS[worst]} {counted(len(found), 'finding')}", hues[worst]))
+        self.summary.setText(_summary(found))
         self._unfold()
         if self.survey is not None:
             self.status.setText(self.survey.understood)
         elif self._places():
             self.status.setText("Checking the images…")
         self.status.setVisible(bool(self._places()))
+        self.sample_button.setVisible(self.is_empty())
 
     def _unfold(self) -> None:
         self.findings.setVisible(self.look_button.isChecked() and bool(self.findings.findings))
@@ -201,6 +206,20 @@ class DataField(QWidget):
         folders = [folder for folder in self._places() if finding.file is not None and folder in finding.file.parents]
         if folders:
             show_finding(self._viewer, finding, folders[0])
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    """Return how many findings deserve a look, in colour, and how many are notes."""
+    theme = colours()
+    errors, warnings, notes = (sum(one.severity == each for one in findings) for each in _SEVERITIES)
+    parts = []
+    if errors:
+        parts.append(coloured(f"✖ {counted(errors, 'error')}", theme.error))
+    if warnings:
+        parts.append(coloured(f"⚠ {warnings} to look at", theme.warning))
+    if notes:
+        parts.append(coloured(counted(notes, "note"), theme.text))
+    return " · ".join(parts)
 
 
 def look_through(places: Sequence[Path]) -> "Generator[tuple[int, int], None, Survey]":

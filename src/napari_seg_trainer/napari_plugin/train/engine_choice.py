@@ -6,7 +6,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QApplication,
     QButtonGroup,
-    QLabel,
     QPushButton,
     QRadioButton,
     QSizePolicy,
@@ -17,8 +16,8 @@ from qtpy.QtWidgets import (
 from napari_seg_trainer.engines.protocol import EngineSpec
 from napari_seg_trainer.engines.registry import check_installed, missing
 from napari_seg_trainer.errors import EngineError
-from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.widgets import in_row, push_button
+from napari_seg_trainer.napari_plugin.train.which_engine import WhichEngine
 
 
 class EngineChoice(QWidget):
@@ -38,18 +37,19 @@ class EngineChoice(QWidget):
         super().__init__()
         self._specs = list(specs.values())
         self.buttons = {spec.id: QRadioButton(spec.title) for spec in self._specs}
-        self._sentences = {spec.id: wrap(QLabel(spec.good_for)) for spec in self._specs}
+        self.which = WhichEngine(specs)
         self.which_button = QPushButton("Which?")
         self.which_button.setCheckable(True)
-        self.which_button.setToolTip("Compare what each engine is good for.")
+        self.which_button.setToolTip("Compare what each engine is good for, and get a suggestion.")
         self.copy_button = push_button("Copy the command", "Copy the command, to paste it into a terminal.", self._copy)
         self._group = QButtonGroup(self)
         self._arrange()
         ready = next((spec for spec in self._specs if not missing(spec)), self._specs[0])
         self.buttons[ready.id].setChecked(True)
         self._group.buttonClicked.connect(self._chosen)
-        self.which_button.toggled.connect(self._explain)
-        self._explain(False)
+        self.which_button.toggled.connect(self.which.setVisible)
+        self.which.chosen.connect(self._take)
+        self.which.hide()
         self._show_install()
 
     def spec(self) -> EngineSpec:
@@ -80,17 +80,18 @@ class EngineChoice(QWidget):
             if place == 0:
                 line.addWidget(self.which_button)
             layout.addLayout(line)
-            layout.addWidget(self._sentences[spec.id])
         self.copy_button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        layout.addWidget(self.which)
         layout.addWidget(self.copy_button)
 
     def _chosen(self) -> None:
         self._show_install()
         self.changed.emit()
 
-    def _explain(self, unfolded: bool) -> None:
-        for sentence in self._sentences.values():
-            sentence.setVisible(unfolded)
+    def _take(self, engine: str) -> None:
+        self.set_value(engine)
+        self.which_button.setChecked(False)
+        self.changed.emit()
 
     def _show_install(self) -> None:
         spec = self.spec()

@@ -7,9 +7,17 @@ from pathlib import Path
 from magicgui.types import FileDialogMode
 from magicgui.widgets import FileEdit
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
-from napari_seg_trainer.napari_plugin.parts.widgets import in_row, narrow, push_button, tab_through
+from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.widgets import (
+    in_row,
+    narrow,
+    push_button,
+    shorten,
+    small_button,
+    tab_through,
+)
 
 _OFFER = "Built-in images"
 
@@ -83,11 +91,16 @@ class FolderList(QWidget):
         self._arrange()
         self._rows[place].setFocus()
 
+    def add_builtin(self, name: str) -> None:
+        """Add a built-in dataset, unless it is there."""
+        if name not in self.builtin():
+            self._set(self.folders(), [*self.builtin(), name])
+
     def _add_builtin(self, place: int) -> None:
         name = self.builtin_box.itemText(place)
         self.builtin_box.setCurrentIndex(0)
-        if place and name not in self.builtin():
-            self._set(self.folders(), [*self.builtin(), name])
+        if place:
+            self.add_builtin(name)
 
     def _remove(self, row: "_Row") -> None:
         self._rows.remove(row)
@@ -120,10 +133,9 @@ class _Row(QWidget):
 
     def __init__(self, content: QWidget, removed: "Callable[[_Row], None]") -> None:
         super().__init__()
-        self.remove_button = QToolButton()
-        self.remove_button.setText("✕")
-        self.remove_button.setToolTip("Remove it from the training. Its files are not deleted.")
-        self.remove_button.clicked.connect(lambda: removed(self))
+        self.remove_button = small_button(
+            "✕", "Remove", "Remove it from the training. Its files are not deleted.", lambda: removed(self)
+        )
         in_row(self, (content, 1), self.remove_button, spacing=2)
 
     def stops(self) -> list[QWidget]:
@@ -145,9 +157,7 @@ class _FolderRow(_Row):
     ) -> None:
         hint, self._tooltip = texts
         self.edit = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, nullable=True)
-        self.edit.choose_btn.text = "…"
-        self.edit.choose_btn.native.setMaximumWidth(28)
-        self.edit.choose_btn.tooltip = "Choose a folder."
+        shorten(self.edit, "a folder")
         self.line = self.edit.line_edit.native
         self.line.setPlaceholderText(hint)
         super().__init__(self.edit.native, removed)
@@ -171,6 +181,6 @@ class _FolderRow(_Row):
 class _BuiltinRow(_Row):
     def __init__(self, dataset: str, removed: Callable[[_Row], None]) -> None:
         self.dataset = dataset
-        label = QLabel(f"{dataset} (built in)")
+        label = wrap(QLabel(f"{dataset} (built in)"))
         label.setToolTip("Images that are included with this plugin.")
         super().__init__(label, removed)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari import Viewer
 from pydantic import JsonValue
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QWidget
@@ -14,6 +15,7 @@ from napari_seg_trainer.napari_plugin.parts.parameter_fields import ParameterFie
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
 from napari_seg_trainer.napari_plugin.parts.widgets import in_column
 from napari_seg_trainer.napari_plugin.train.channel_inputs import ChannelInputs
+from napari_seg_trainer.napari_plugin.train.normalization_preview import NormalizationPreview
 from napari_seg_trainer.schema.job import TrainingJob
 from napari_seg_trainer.schema.model_card import ModelCard
 from napari_seg_trainer.schema.parameters import parameters_of, plain, problems
@@ -33,23 +35,27 @@ class InputFields(QWidget):
 
     Parameters
     ----------
+    viewer : Viewer
+        Where the scaling of intensities is shown.
     spec : EngineSpec
         Says how many channels there may be.
     """
 
     changed = Signal()
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, viewer: Viewer, spec: EngineSpec) -> None:
         super().__init__()
         self._survey: Survey | None = None
         self._card: ModelCard | None = None
         self.channels = ChannelInputs(spec)
+        self.preview = NormalizationPreview(viewer, self.channels.normalization_of)
         self.channels.changed.connect(self.changed)
+        self.channels.changed.connect(self.preview.follow)
         self._reason = wrap(QLabel())
         known = parameters_of(TrainingJob)["pixel_size"]
         parameter = replace(known, title="Pixel size (µm)", description=_PIXEL_SIZE)
         self._pixel_size = ParameterFields([parameter], self.changed.emit)
-        in_column(self, self.channels, self._reason, self._pixel_size.form.native)
+        in_column(self, self.channels, self._reason, self.preview, self._pixel_size.form.native)
         self.show_reasons({})
 
     def job_fields(self) -> dict[str, JsonValue]:
@@ -72,7 +78,7 @@ class InputFields(QWidget):
         self.channels.set_engine(spec)
 
     def start_from(self, card: ModelCard | None, *, adopt: bool) -> None:
-        """Lock what a pretrained model settles; if `adopt`, take it over, or without a model go back to the data's."""
+        """Lock what a pretrained model fixes; if `adopt`, take it over, or without a model go back to the data's."""
         self._card = card
         if adopt:
             self._pixel_size.load({})

@@ -56,12 +56,12 @@ class JobForm(QWidget):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
-        self.engine = EngineChoice(engine_specs())
+        self.engine = EngineChoice({name: spec for name, spec in engine_specs().items() if spec.trains})
         spec = self.engine.spec()
         self.data = DataField(viewer)
         self.name = LineEdit(name="name", label="Name", tooltip=_NAME)
         self.pretrained = PretrainedField(spec)
-        self.inputs = InputFields(spec)
+        self.inputs = InputFields(viewer, spec)
         self.training = TrainingFields(spec)
         self._look = StartLook(self)
         self._named = self._loading = False
@@ -85,7 +85,7 @@ class JobForm(QWidget):
         fields: dict[str, Any] = self.inputs.job_fields() | self.training.job_fields()
         try:
             return TrainingJob(
-                name=self.name.value,
+                name=self.name.value.strip(),
                 engine=self.engine.spec().id,
                 data=self.data.folders(),
                 builtin=self.data.builtin(),
@@ -132,9 +132,11 @@ class JobForm(QWidget):
             If there is no such model.
         EngineError
             If its engine is not installed.
+        JobError
+            If its engine cannot be trained.
         """
         engine = ModelLibrary().get(model_name).card.engine
-        engine_spec(engine)
+        parse_parameters(engine_spec(engine), {})
         self._choose_engine(engine)
         self.pretrained.set_value(model_name, by_user=True)
         self._refresh()
@@ -157,7 +159,7 @@ class JobForm(QWidget):
         """Return what keeps the job from being trained, as far as is known, by the field's name."""
         found = {
             "data": self.data.reason(),
-            "name": name_problem(self.name.value),
+            "name": name_problem(self.name.value.strip()),
             "engine": self.engine.reason(),
             "pretrained": self.pretrained.reason(),
             **self.inputs.reasons(),
@@ -216,7 +218,7 @@ class JobForm(QWidget):
         self._refresh()
 
     def _library_changed(self) -> None:
-        if name_problem(self.name.value):
+        if name_problem(self.name.value.strip()):
             self._propose_name()
         self._refresh()
 

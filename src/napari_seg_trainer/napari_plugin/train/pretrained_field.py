@@ -16,7 +16,7 @@ from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.library.pretrained import builtin_models, resolve_pretrained
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.form import wrap
-from napari_seg_trainer.napari_plugin.parts.widgets import in_column, narrow
+from napari_seg_trainer.napari_plugin.parts.widgets import in_column, narrow, shorten
 from napari_seg_trainer.napari_plugin.train.start_look import Proposal
 from napari_seg_trainer.schema.job import AUTOMATIC
 from napari_seg_trainer.schema.model_card import ModelCard
@@ -95,7 +95,7 @@ class PretrainedField(QWidget):
 
     @property
     def is_looked_at(self) -> bool:
-        """Whether a look at some images tells more of what is started from."""
+        """Whether a look at some images shows more about the start model."""
         return self.is_automatic or (self.card is not None and self._default() == AUTOMATICALLY)
 
     @property
@@ -166,7 +166,6 @@ class PretrainedField(QWidget):
         return "Reading the pretrained model." if self._is_reading else self._problem
 
     def _arrange(self) -> None:
-        self.folder.choose_btn.native.setMaximumWidth(28)
         in_column(self, self.box, self.folder.native, self._note)
 
     def _connect(self) -> None:
@@ -214,8 +213,7 @@ class PretrainedField(QWidget):
         """Show the line for a path where there is to be one."""
         is_file = self.box.currentData() == FILE
         self.folder.mode = FileDialogMode.EXISTING_FILE if is_file else FileDialogMode.EXISTING_DIRECTORY
-        self.folder.choose_btn.text = "…"  # a change of mode names the button anew
-        self.folder.choose_btn.tooltip = f"Choose a {self._what()}."
+        shorten(self.folder, f"a {self._what()}")  # a change of mode names the button anew
         line = self.folder.line_edit.native
         line.setPlaceholderText("file of weights" if is_file else "folder of a model")
         line.setToolTip(_FILE_TOOLTIP if is_file else _FOLDER_TOOLTIP)

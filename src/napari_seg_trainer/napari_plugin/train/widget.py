@@ -17,7 +17,8 @@ from napari_seg_trainer.library.model_folder import job_of
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docks import Docked
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
-from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column, push_button
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column, push_button, small_button
+from napari_seg_trainer.napari_plugin.run.active import ActiveLine
 from napari_seg_trainer.napari_plugin.run.run_list import RunList
 from napari_seg_trainer.napari_plugin.train.job_form import JobForm
 from napari_seg_trainer.runs.run import Run
@@ -50,6 +51,8 @@ class TrainWidget(Docked):
         There a moment after the dock has opened.
     """
 
+    tab_title = "Train"
+
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
@@ -59,8 +62,11 @@ class TrainWidget(Docked):
         self.job_form = JobForm(viewer)
         self.run_list = RunList()
         self.form_page = Panel("Train", "Starts the training in the background; you can keep using napari.")
-        self.copy_button = push_button(
-            _COPY, "Copies the equivalent terminal command, for example to run it on another computer.", self._copy
+        self.copy_button = small_button(
+            _COPY,
+            _COPY,
+            "Copies the equivalent terminal command, for example to run it on another computer.",
+            self._copy,
         )
         self.back_button = push_button("New training", "Shows the form; the training continues.")
         self._offer_copy = qdebounced(partial(self.copy_button.setText, _COPY), COPIED_MILLISECONDS, parent=self)
@@ -75,11 +81,9 @@ class TrainWidget(Docked):
         qdebounced(partial(in_background, self, _load_view, self._make_view), PRELOAD_MILLISECONDS, parent=self)()
 
     def _arrange(self) -> None:
+        self.form_page.add_above(ActiveLine(self.open_run))
         self.form_page.add(self.job_form)
-        section = Section("Previous trainings", self.run_list)
-        section.toggled.connect(self.run_list.set_unfolded)
-        self.run_list.set_unfolded(False)
-        self.form_page.add(section)
+        self.form_page.add(Section("Previous trainings", self.run_list))
         self.form_page.add_beside(self.copy_button)
         self.run_page = QWidget()
         self._run_layout = in_column(self.run_page, (self.back_button, Qt.AlignmentFlag.AlignLeft))
@@ -117,7 +121,7 @@ class TrainWidget(Docked):
         self._fill(lambda: self.job_form.start_from(model))
 
     def train_again(self, model: str, folder: Path) -> None:
-        """Fill the form for a training that goes on from a model, with all that taught it and an annotation folder."""
+        """Fill the form for a training from a model, with all its training data and an annotation folder."""
         self.show_form()
 
         def fill(job: TrainingJob | None) -> None:
@@ -208,8 +212,8 @@ class TrainWidget(Docked):
 
     def _tell_problem(self, problem: str) -> None:
         self._told = problem, self._as_it_stands()
-        # the button stays usable: a full disk, say, is mended elsewhere
-        self.form_page.refuse(problem)
+        # the button stays usable: a full disk, say, is solved elsewhere
+        self.form_page.refuse(problem, urgent=True)
         self.form_page.button.setEnabled(True)
 
 
