@@ -24,6 +24,7 @@ from qtpy.QtWidgets import QApplication
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.api import make_job
 from napari_seg_trainer.napari_plugin.parts import docks
+from napari_seg_trainer.napari_plugin.parts.canvas import canvas_of
 from napari_seg_trainer.napari_plugin.segment.frames import FOLDER
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -126,7 +127,9 @@ def suggest(dock: Any) -> None:
 
 def empty(viewer: napari.Viewer) -> None:
     """Remove all layers, with a drawing in between: napari may crash where several are gone at once."""
+    make_current = canvas_of(viewer.window.main_menu)
     while viewer.layers:
+        make_current()
         viewer.layers.pop()
         wait(0.2)
 

@@ -14,12 +14,13 @@ if [ $# -gt 0 ]; then
     exec "$bin/python" -m tox run "$@"
 fi
 
-# The large environment of the tests is made while style and types are checked; the tests are run if these are right.
+# The large environment of the tests is made while style, types and pages are checked; the tests are run if these are
+# right.
 made=$(mktemp)
 trap 'rm -f "$made"' EXIT
 "$bin/python" -m tox run -e py --notest >"$made" 2>&1 &
 making=$!
-if ! "$bin/python" -m tox run -e lint,types; then
+if ! "$bin/python" -m tox run -e lint,types,docs; then
     wait "$making" || true
     exit 1
 fi

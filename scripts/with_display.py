@@ -36,7 +36,7 @@ def main(command: list[str]) -> int:
     if sys.platform == "linux":
         provide()
         if shutil.which("xvfb-run"):
-            command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", *command]
+            command = ["xvfb-run", "-a", "-s", "-screen 0 1920x1080x24", *command]
         elif not os.environ.get("DISPLAY"):
             print("There is no display and no xvfb-run. Install the package xvfb.", file=sys.stderr)
             return 1
