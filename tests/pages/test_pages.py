@@ -81,7 +81,7 @@ def place_to_work(tmp_path_factory):
     write_images(folder / "annotations_tissue", channels=("red", "green", "blue"))
     for name in ("new_images", "frames", "cells"):
         channels = ("actin", "dapi") if name == "cells" else ("dapi",)
-        write_images(folder / name, channels=channels, prefix="new")
+        write_images(folder / name, channels=channels)
         for mask in (folder / name).glob("*_labelled.tif"):
             mask.unlink()
     colour_images(folder / "tissue")

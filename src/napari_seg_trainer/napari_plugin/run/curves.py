@@ -212,9 +212,9 @@ class _Plot(QWidget):
                 text = f"{sign} {look.name}" if at is None else f"{look.name} {_number(self._values[name].get(at))}"
                 parts.append("<br>" * look.begins_line + coloured(text, look.paint(colour)))
         if at is None and self._best is not None and self._main() is not None:
-            parts.append(coloured(f"● best {self._best}", colour.best))
+            parts.append(coloured(f"●\u00a0best\u00a0{self._best}", colour.best))
         if at is None and self._level_name:
-            parts.append(coloured(f"┄ {self._level_name}", colour.text))
+            parts.append(coloured(f"┄\u00a0{self._level_name}", colour.text))
         self.head.setText("&nbsp; ".join(parts))
 
     def _paint(self) -> None:
