@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -565,3 +566,21 @@ def test_suggest_names_images_without_labels(cli, toy_model, annotation_folder, 
     assert cli("suggest", "bright", broken).status == 1
     assert "no image" in cli("suggest", "bright", tmp_path / "missing").error
     assert cli("suggest", "bright", annotated, "--most", "0").status == 2
+
+
+def test_a_name_with_spaces_is_quoted_where_a_command_is_proposed(
+    toy, annotation_folder, cli, home, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = cli("train", "--data", annotation_folder(), "--name", "my cells 2", "--engine", "toy", "--epochs", "1")
+    assert done.status == 0
+    quoted = shlex.join(["my cells 2"]) if os.name != "nt" else subprocess.list2cmdline(["my cells 2"])
+    assert f"Use it: napari-seg-trainer segment {quoted} IMAGE.tif --output segmented" in done.out.replace("\n", " ")
+    assert cli("models").out.split("\n")[1].startswith("my cells 2 ")
+    assert cli("export-model", "my cells 2").status == 0
+
+
+def test_an_impossible_name_is_said_in_one_sentence(annotation_folder, cli, home):
+    done = cli("train", "--data", annotation_folder(), "--name", " lead", "--epochs", "1")
+    assert done.status == 1
+    assert done.err.strip().endswith("or ends with '.' or a space.")

@@ -1,14 +1,12 @@
 """The command that starts the same training, for a terminal or a cluster."""
 
 import json
-import os
-import shlex
-import subprocess
 from collections.abc import Iterator
 
 from pydantic import JsonValue
 
 from napari_seg_trainer.annotations.channels import unnamed
+from napari_seg_trainer.cli.console import in_shell
 from napari_seg_trainer.cli.options import join_names, parse_value
 from napari_seg_trainer.engines.registry import DEFAULT_ENGINE
 from napari_seg_trainer.schema.job import SCRATCH, ChannelInput, Normalization, TrainingJob
@@ -39,8 +37,7 @@ def command_line(job: TrainingJob) -> str:
     str
         ``napari-seg-trainer train --name ...``, with absolute folders, so that it holds in any folder.
     """
-    words = ["napari-seg-trainer", "train", *_words(job)]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return in_shell("napari-seg-trainer", "train", *_words(job))
 
 
 def _words(job: TrainingJob) -> Iterator[str]:

@@ -1,6 +1,9 @@
 """What the commands share: where text goes, JSON, errors, tables."""
 
 import json
+import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, NoReturn
@@ -37,6 +40,12 @@ err = _Clean(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def in_shell(*words: object) -> str:
+    """Return the words of a command as this system's shell takes them: names may have spaces."""
+    texts = [str(word) for word in words]
+    return subprocess.list2cmdline(texts) if os.name == "nt" else shlex.join(texts)
 
 
 def say(text: str) -> None:

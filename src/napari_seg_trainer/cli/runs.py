@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_seg_trainer.cli.console import AsJson, Yes, confirm, err, print_json, print_table, say
+from napari_seg_trainer.cli.console import AsJson, Yes, confirm, err, in_shell, print_json, print_table, say
 from napari_seg_trainer.cli.watch import watch
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.runs import control
@@ -61,7 +61,7 @@ def cancel(run: RunName, json: AsJson = False) -> None:
     if json:
         print_json({"run": found.id, "state": found.state(), "model": None if isinstance(last, Failed) else last.model})
     elif isinstance(last, Stopped) and last.model is None:
-        say(f"Run {found.id} is cancelled. 'napari-seg-trainer resume {found.id}' continues it.")
+        say(f"Run {found.id} is cancelled. 'napari-seg-trainer resume {in_shell(found.id)}' continues it.")
     else:
         say(f"Run {found.id} had {found.state()} already.")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_seg_trainer.api import make_job, read_job
-from napari_seg_trainer.cli.console import AsJson, print_json, say
+from napari_seg_trainer.cli.console import AsJson, in_shell, print_json, say
 from napari_seg_trainer.cli.options import parse_settings, read_channels
 from napari_seg_trainer.cli.runs import Detach
 from napari_seg_trainer.cli.watch import watch
@@ -162,4 +162,4 @@ def _write_job(job: TrainingJob, json: bool) -> None:
     if json:
         print_json({"job": path})
     else:
-        say(f"Job written to {path}. Train it with: napari-seg-trainer train {path}")
+        say(f"Job written to {path}. Train it with: {in_shell('napari-seg-trainer', 'train', path)}")

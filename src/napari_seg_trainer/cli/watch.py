@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from rich.progress import BarColumn, Progress, TaskID
 
-from napari_seg_trainer.cli.console import Words, duration, err, out, say, show_error
+from napari_seg_trainer.cli.console import Words, duration, err, in_shell, out, say, show_error
 from napari_seg_trainer.pages import VERDICT
 from napari_seg_trainer.runs.run import Run
 from napari_seg_trainer.runs.summaries import how_stopped
@@ -34,7 +34,8 @@ def watch(run: Run, json: bool = False, offset: int = 0) -> int:
         else:
             _print_lines(happenings)
     except KeyboardInterrupt:
-        err.print(f"The training continues. 'napari-seg-trainer follow {run.id}' shows it, 'stop {run.id}' ends it.")
+        name = in_shell(run.id)
+        err.print(f"The training continues. 'napari-seg-trainer follow {name}' shows it, 'stop {name}' ends it.")
         return 130
     return _conclude(run, json)
 
@@ -143,10 +144,10 @@ def _conclude(run: Run, json: bool) -> int:
         if isinstance(last, events.Stopped):
             say(how_stopped(last))
         if last.model is None:
-            say(f"No model was created. 'napari-seg-trainer resume {run.id}' continues the training.")
+            say(f"No model was created. 'napari-seg-trainer resume {in_shell(run.id)}' continues the training.")
         else:
             say(f"Model {last.model!r} is in the library (best epoch: {last.best_epoch}).")
-            say(f"Use it: napari-seg-trainer segment {last.model} IMAGE.tif --output segmented")
+            say(f"Use it: napari-seg-trainer segment {in_shell(last.model)} IMAGE.tif --output segmented")
     return 0
 
 
@@ -158,5 +159,5 @@ def _problem(run: Run, last: Event | None) -> str | None:
     log = run.folder / "log.txt"
     return (
         f"Run {run.id!r} was interrupted: its process ended. '{log}' may show why. "
-        f"'napari-seg-trainer resume {run.id}' continues it, 'keep' makes a model from its best epoch."
+        f"'napari-seg-trainer resume {in_shell(run.id)}' continues it, 'keep' makes a model from its best epoch."
     )

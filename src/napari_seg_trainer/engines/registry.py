@@ -132,7 +132,7 @@ def describe(error: ValidationError) -> str:
     parts = []
     for item in error.errors():
         where = ".".join(str(place) for place in item["loc"] if not str(place).startswith("function-"))
-        what = item["msg"].removeprefix("Value error, ")
+        what = item["msg"].removeprefix("Value error, ").removesuffix(".")
         value = item["input"]
         tell = where and isinstance(value, str | int | float) and item["type"] != "extra_forbidden"
         shown = f", not {value!r}" if tell else ""
