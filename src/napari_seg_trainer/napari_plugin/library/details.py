@@ -25,9 +25,10 @@ from napari_seg_trainer.library.listed import (
     validation_note,
 )
 from napari_seg_trainer.napari_plugin.library.scoring import FolderScores
-from napari_seg_trainer.napari_plugin.parts.form import wrap
+from napari_seg_trainer.napari_plugin.parts.form import page_link, wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours, on_theme_change
 from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column, required
+from napari_seg_trainer.pages import VERDICT
 
 _MOST_HEIGHT, _SCROLL_BAR = 420, 20
 _DIFFERENT = "≠ "
@@ -41,8 +42,9 @@ class ModelDetails(QWidget):
         self._problem = ""
         self.title, self.problem, self.verdict, self.card = (wrap(QLabel()) for _ in range(4))
         self._training = wrap(QLabel())
+        self.meaning = page_link("What this means, and what to do", VERDICT)
         self._section = Section("Hyperparameters", self._training)
-        in_column(self, self.title, self.problem, self.verdict, self.card, self._section)
+        in_column(self, self.title, self.problem, self.verdict, self.meaning, self.card, self._section)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.clear()
         on_theme_change(self, self._paint)
@@ -58,6 +60,7 @@ class ModelDetails(QWidget):
         told = facts(listed)
         self.verdict.setText("<br>".join(map(escape, told.pop(PLAIN_WORDS, "").splitlines())))
         self.verdict.setVisible(bool(self.verdict.text()))
+        self.meaning.setVisible(bool(self.verdict.text()))
         self.card.setText(_as_table(told))
         self.card.show()
         self._training.setText(_as_table(training))
@@ -66,7 +69,7 @@ class ModelDetails(QWidget):
     def show_broken(self, name: str, problem: str) -> None:
         """Show why a model cannot be used."""
         self._show(name, problem)
-        for widget in (self.verdict, self.card, self._section):
+        for widget in (self.verdict, self.meaning, self.card, self._section):
             widget.hide()
 
     def _show(self, title: str, problem: str) -> None:

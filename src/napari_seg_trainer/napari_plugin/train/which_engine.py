@@ -18,7 +18,7 @@ QUESTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 """What is asked: a name in the form, and the answers; the first is that of most users."""
 WIDE, FEW, GPU = QUESTIONS["shape"][1][1], QUESTIONS["images"][1][0], QUESTIONS["gpu"][1][1]
-_PICTURE_WIDTH = 240
+_PICTURE_WIDTH = 200
 
 
 def propose(specs: Iterable[EngineSpec], shape: str, images: str, gpu: str) -> EngineSpec | None:
@@ -96,7 +96,11 @@ def _picture(spec: EngineSpec) -> QLabel | None:
     pixmap = QPixmap()
     pixmap.loadFromData(file.read_bytes())
     label = QLabel()
-    label.setPixmap(pixmap.scaled(QSize(_PICTURE_WIDTH, 400), Qt.AspectRatioMode.KeepAspectRatio))
+    label.setPixmap(
+        pixmap.scaled(
+            QSize(_PICTURE_WIDTH, 400), Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+        )
+    )
     what = f"What {spec.title} found in one of the sample images, outlined, after training on others of them."
     label.setToolTip(what)
     label.setAccessibleName(what)
