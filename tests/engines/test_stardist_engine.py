@@ -136,6 +136,10 @@ class TestStarDistWithTensorFlow(TestStarDist):
         assert len(context.metrics) == 1
 
 
+WAYS = ["pytorch", pytest.param("tensorflow", marks=pytest.mark.slow)]
+"""TensorFlow takes ten seconds each time, and its own suite is above."""
+
+
 @pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
 def test_a_training_goes_on_with_the_network_that_it_began_with(way, tmp_path, monkeypatch):
     """Other versions have networks of other kinds."""
@@ -155,7 +159,7 @@ def pretrained(tmp_path_factory):
     return untrained(tmp_path_factory.mktemp("pretrained"))
 
 
-@pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
+@pytest.mark.parametrize("way", WAYS)
 def test_of_a_pretrained_model_as_much_stays_as_is_wanted(way, pretrained, tmp_path):
     def weights(network):
         return [value for value in network.state_dict().values() if value.ndim]
@@ -170,7 +174,7 @@ def test_of_a_pretrained_model_as_much_stays_as_is_wanted(way, pretrained, tmp_p
         np.testing.assert_allclose(mixed, 0.75 * trained + 0.25 * before, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_training_that_keeps_some_of_its_start_goes_on_alike(way, pretrained, tmp_path):
     data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))
     given = task(pretrained, computes_with=way, keep=0.5, epochs=2)
@@ -179,7 +183,7 @@ def test_a_training_that_keeps_some_of_its_start_goes_on_alike(way, pretrained, 
     assert gone_on.losses(2) == pytest.approx(whole.losses(2), rel=1e-3)
 
 
-@pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_training_from_the_negative_of_a_model_begins_where_that_ends(way, tmp_path):
     """With the negatives of the same images, all that differs is what the network sees beyond the border."""
     starter = fetch(SPEC.pretrained[0], SPEC, tmp_path / "starters")

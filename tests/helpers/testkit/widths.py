@@ -1,6 +1,7 @@
 """What of a dock has less room than it needs."""
 
 import re
+from collections.abc import Sequence
 
 from napari.settings import get_settings
 from qtpy.QtCore import QPoint, Qt
@@ -34,12 +35,13 @@ def narrow(widget: QWidget) -> None:
         QApplication.processEvents()
 
 
-def misfits(widget: QWidget) -> list[str]:
-    """Return what is cut off in a dock that is as narrow as it can be, in both themes."""
+def misfits(widget: QWidget, themes: Sequence[str] = ("dark",)) -> list[str]:
+    """Return what is cut off in a dock that is as narrow as it can be, in these themes."""
     found = []
-    for theme in ("light", "dark"):
-        get_settings().appearance.theme = theme
-        QApplication.processEvents()
+    for theme in themes:
+        if get_settings().appearance.theme != theme:
+            get_settings().appearance.theme = theme
+            QApplication.processEvents()
         found += [f"{theme}: {text}" for text in _misfits(widget)]
     return found
 
