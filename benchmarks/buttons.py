@@ -42,7 +42,7 @@ class Presses:
         timer.setTimerType(Qt.TimerType.PreciseTimer)
         timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
         timer.start(TICK)
-        wait(0.1)
+        wait(max(0.1, seconds / 3))  # what the click before has begun is over
         ticks.clear()
         began = time.perf_counter()
         button.click()
