@@ -14,13 +14,13 @@ if [ $# -gt 0 ]; then
     exec "$bin/python" -m tox run "$@"
 fi
 
-# The large environment of the tests is made while style, types and pages are checked; the tests are run if these are
-# right.
-made=$(mktemp)
-trap 'rm -f "$made"' EXIT
+# The large environment of the tests is made while style and types are checked; the tests are run if these are right,
+# and the pages beside them.
+made=$(mktemp) pages=$(mktemp)
+trap 'rm -f "$made" "$pages"' EXIT
 "$bin/python" -m tox run -e py --notest >"$made" 2>&1 &
 making=$!
-if ! "$bin/python" -m tox run -e lint,types,docs; then
+if ! "$bin/python" -m tox run -e lint,types; then
     wait "$making" || true
     exit 1
 fi
@@ -28,4 +28,12 @@ wait "$making" || {
     cat "$made"
     exit 1
 }
-"$bin/python" -m tox run -e py --skip-pkg-install
+"$bin/python" -m tox run -e docs >"$pages" 2>&1 &
+checking=$!
+status=0
+"$bin/python" -m tox run -e py --skip-pkg-install || status=$?
+wait "$checking" || {
+    cat "$pages"
+    exit 1
+}
+exit "$status"

@@ -140,7 +140,7 @@ WAYS = ["pytorch", pytest.param("tensorflow", marks=pytest.mark.slow)]
 """TensorFlow takes ten seconds each time, and its own suite is above."""
 
 
-@pytest.mark.parametrize("way", ["pytorch", "tensorflow"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_training_goes_on_with_the_network_that_it_began_with(way, tmp_path, monkeypatch):
     """Other versions have networks of other kinds."""
     data = TrainingData(*[[disc_image((64, 64), 1, 1)]] * 2, np.array([12.0]), np.array([12.0]))

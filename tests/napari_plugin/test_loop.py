@@ -84,6 +84,7 @@ def loop(viewer, qtbot, tmp_path, toy):
     return Loop(viewer, qtbot, tmp_path / "experiment")
 
 
+@pytest.mark.slow
 def test_grey_pictures_two_of_which_are_open_at_once(viewer, loop):
     layers = [loop.open_png(f"{name}.png", seed) for seed, name in enumerate("ab")]
     for seed, layer in enumerate(layers):
@@ -106,6 +107,7 @@ def test_grey_pictures_two_of_which_are_open_at_once(viewer, loop):
     assert ModelLibrary().get("second").card.parent == "first"
 
 
+@pytest.mark.slow
 def test_two_positions_of_one_name(viewer, loop):
     for seed, position in enumerate(("pos 1", "pos 2")):
         viewer.layers.clear()
