@@ -51,8 +51,10 @@ def on_page_markdown(markdown: str, page: Any, **_kwargs: Any) -> str:
     """Append the commands to their page; leave out of others what only the repository has."""
     if page.file.src_uri == COMMANDS:
         return markdown + commands_page()
-    # links out of the documentation's folder, as those of pages that are read in the repository, too
-    return re.sub(r"\]\(\.\./([\w./-]+)\)", rf"]({page.url and ''}{_REPOSITORY}/\1)", markdown)
+    if "/" in page.file.src_uri:
+        return markdown
+    # of pages that are read in the repository, too, these links lead out of the documentation's folder
+    return re.sub(r"\]\(\.\./([\w./-]+)\)", rf"]({_REPOSITORY}/\1)", markdown)
 
 
 _REPOSITORY = "https://github.com/napari-seg-trainer/napari-seg-trainer/blob/main"

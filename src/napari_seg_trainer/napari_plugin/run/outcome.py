@@ -74,6 +74,7 @@ class RunOutcome(QWidget):
     def offer_simple(self, yes: bool) -> None:
         """Offer the classical method, or not."""
         self.simple.setVisible(yes)
+        self.simple.setEnabled(yes)
 
     def name_worst(self, image: str) -> None:
         """Offer to correct this image, or none if there is none that is bad."""

@@ -9,7 +9,7 @@ from qtpy.QtCore import QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QLabel
 
-from napari_seg_trainer.library.library import ModelLibrary
+from napari_seg_trainer.library.library import LibraryModel, ModelLibrary
 from napari_seg_trainer.library.reports import report_of
 from napari_seg_trainer.napari_plugin.parts.background import in_background
 from napari_seg_trainer.napari_plugin.parts.docks import SEGMENT, open_dock, opened
@@ -270,6 +270,7 @@ class RunView(Panel):
     def _tell_problem(self, problem: str) -> None:
         self.refuse(problem, urgent=True)
         self.button.setEnabled(True)
+        self.outcome.simple.setEnabled(True)
         self.cancel_button.setEnabled(True)
 
     def _keep_or_not(self, keep: bool) -> None:
@@ -310,10 +311,12 @@ class RunView(Panel):
     def _segment_simply(self) -> None:
         run = self._run
         if run is not None:
-            self._do(
-                lambda: keep_simple_method(run),
-                lambda model: open_dock(self._viewer, SEGMENT).select_model(model.name),
-            )
+            self.outcome.simple.setEnabled(False)  # two clicks would make two models
+            self._do(lambda: keep_simple_method(run), self._select_simple)
+
+    def _select_simple(self, model: LibraryModel) -> None:
+        self.outcome.simple.setEnabled(True)
+        open_dock(self._viewer, SEGMENT).select_model(model.name)
 
     def _correct(self, image: str) -> None:
         if self._model:

@@ -130,6 +130,7 @@ class SegmentWidget(Panel):
         in_background(self, _listed, self._show_models, self._refuse)
 
     def _refuse(self, problem: str) -> None:
+        self._is_trying = False
         self.refuse(problem, urgent=True)
 
     def _show_models(self, found: tuple[list[ListedModel], list[ListedModel]]) -> None:
