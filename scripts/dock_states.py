@@ -217,7 +217,9 @@ def library(viewer: napari.Viewer, pictures: Pictures, work: Path) -> None:
     dock.compare_button.click()
     until(dock.comparison.isVisible)
     pictures.take("library-compared")
-    (ModelLibrary().folder / "from another lab" / "model_card.json").write_text("{")
+    card_file = ModelLibrary().folder / "from another lab" / "model_card.json"
+    card_file.unlink()  # a change within a file is not noticed
+    card_file.write_text("{")
     until(lambda: any(dock.table.item(row, 1).text() == "broken" for row in range(dock.table.rowCount())))
     dock.table.selectRow(next(row for row in range(2) if dock.table.item(row, 1).text() == "broken"))
     pictures.take("library-broken")
