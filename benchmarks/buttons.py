@@ -1,12 +1,14 @@
 """How long each button of the docks blocks the viewer: the longest gap of a 5 ms timer after a click.
 
 Every button that is shown and enabled in each state of the docks is pressed, with the sample images and a StarDist
-training of two epochs; those that open a dialog of the system are left out, and listed. `viewer.py` asks this.
+training of two epochs; those that open a dialog of the system are left out, and listed. What napari takes by itself to
+add the layers of a sample, without a dock, is measured in the same way. `viewer.py` asks this.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,6 +18,7 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QAbstractButton, QApplication, QMenu, QMessageBox, QWidget
 
 from napari_seg_trainer.api import make_job
+from napari_seg_trainer.napari_plugin.layers.samples import sample_layers
 from napari_seg_trainer.napari_plugin.parts import docks
 from napari_seg_trainer.napari_plugin.parts.widgets import Section
 
@@ -37,6 +40,10 @@ class Presses:
 
     def press(self, state: str, button: QAbstractButton, seconds: float = WATCHED) -> None:
         """Click, and look at the gaps for a while."""
+        self.watch(f"{state}: {name_of(button)}", button.click, seconds)
+
+    def watch(self, name: str, action: Callable[[], object], seconds: float = WATCHED) -> None:
+        """Do something, and look at the gaps for a while."""
         ticks: list[float] = []
         timer = QTimer()
         timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -45,12 +52,11 @@ class Presses:
         wait(max(0.1, seconds / 3))  # what the click before has begun is over
         ticks.clear()
         began = time.perf_counter()
-        button.click()
+        action()
         clicked = time.perf_counter() - began
         wait(seconds)
         timer.stop()
         gaps = [after - before for before, after in zip([began, *ticks], ticks, strict=False)]
-        name = f"{state}: {name_of(button)}"
         self.gaps[name] = max(self.gaps.get(name, 0.0), 1000 * max([clicked, *gaps]))
 
     def press_all(self, state: str, widget: QWidget, skip: set[str] | None = None) -> None:
@@ -110,6 +116,19 @@ def measure() -> Presses:
     train(presses, viewer)
     segment(presses, viewer)
     library(presses, viewer)
+    viewer.close()
+    return presses
+
+
+def measure_napari() -> Presses:
+    """Add the layers of a sample to a viewer without docks, twice, one by one."""
+    presses = Presses()
+    viewer = napari.Viewer(show_welcome_screen=False)
+    viewer.window.resize(1366, 768)
+    wait(1)
+    for turn in ("first", "second"):
+        for layer in sample_layers():
+            presses.watch(f"{type(layer).__name__.lower()} layer, {turn}", partial(viewer.add_layer, layer))
     viewer.close()
     return presses
 

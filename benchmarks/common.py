@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,14 @@ def _words_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
         return tuple(word for word in known if word in given)
 
     return words
+
+
+def missing(options: argparse.Namespace, results: Results) -> Iterator[tuple[str, str, int]]:
+    """Yield case, side and seed of each result that is wanted and not there yet; none where a table alone is wanted."""
+    for seed in range(0 if options.table else options.seeds):
+        for case, side in product(options.cases, options.sides):
+            if results.find(case, side, seed) is None:
+                yield case, side, seed
 
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -4,6 +4,7 @@
 
     python benchmarks/defaults.py DATA
     python benchmarks/defaults.py DATA --cases nuclei-3,nuclei-6 --sides stardist,plain-stardist
+    python benchmarks/defaults.py DATA --keep MODELS
     python benchmarks/defaults.py --table
 
 This project trains first, on the images that the seed chooses (more images include those of fewer), with nothing else
@@ -21,7 +22,8 @@ as many seconds of training, from the first step to the last epoch's end:
 
 The test images are scored once, at the end, and choose nothing. Each result is kept in a file, a line of JSON each;
 what is there already is not computed again, so that a benchmark that was ended goes on. ``builtin-24`` is this project
-alone, StarDist with the images that it brings.
+alone, StarDist with the images that it brings. ``--keep`` exports this project's models to a folder, each as
+``CASE-ENGINE.segmodel``, from which ``scripts/results.py`` makes the README's pictures.
 """
 
 import argparse
@@ -51,6 +53,7 @@ from common import (
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.folder import AnnotationFolder
+from napari_seg_trainer.library.archive import export_model
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.schema.events import Started
 from napari_seg_trainer.schema.job import AUTOMATIC, SCRATCH
@@ -89,6 +92,7 @@ def main() -> None:
     parser.set_defaults(sides=SIDES)
     parser.add_argument("--seed", type=int, default=0, help="chooses the images, and the peers' first weights")
     parser.add_argument("--scratch", action="store_true", help="start from scratch; takes a file of results of its own")
+    parser.add_argument("--keep", type=Path, metavar="MODELS", help="folder that gets this project's models")
     parser.add_argument("--cellpose3", type=Path, help="Python of an environment with cellpose 3; made if not given")
     options = parsed(parser)
     results = Results(options.results)
@@ -137,6 +141,9 @@ def ours(home: Path, case: str, engine: str, options: argparse.Namespace) -> dic
     run, times = train_ours(home, NAME, engine, **job_of(case, home, options))
     model = ModelLibrary().get(NAME)
     card = model.card
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        export_model(model, options.keep / f"{case}-{engine}.segmodel", overwrite=True)
     return {
         "training": [Path(name).name for name in run.split.training],
         "validation": [Path(name).name for name in run.split.validation],

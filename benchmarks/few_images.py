@@ -34,6 +34,7 @@ from common import (
     Results,
     copy_images,
     draw_images,
+    missing,
     parsed,
     parts_parser,
     scores_of_model,
@@ -71,12 +72,9 @@ def main() -> None:
         parser.add_argument(f"--{kind}-starter", default=name, metavar="NAME_OR_FOLDER", help=f"in place of {name}")
     options = parsed(parser)
     results = Results(options.results)
-    if not options.table:
-        for seed in range(options.seeds):
-            for case in options.cases:
-                for side in options.sides:
-                    if (side != "starter" or seed == ONCE) and results.find(case, side, seed) is None:
-                        add(case, side, seed, options, results)
+    for case, side, seed in missing(options, results):
+        if side != "starter" or seed == ONCE:
+            add(case, side, seed, options, results)
     show(options, results)
 
 

@@ -48,6 +48,7 @@ def main() -> None:
         "export_seconds": statistics.median(each["seconds"] for each in exported),
         "training": ask("training"),
         "buttons": ask("buttons"),
+        "layers": ask("layers"),
     }
     sys.stdout.write((json.dumps(result) if options.json else told(result)) + "\n")
 
@@ -66,6 +67,8 @@ def told(result: dict[str, Any]) -> str:
     buttons = result["buttons"]
     lines.append("longest gap after a click on each button:")
     lines += [f"{gap:6.0f} ms  {name}" for name, gap in sorted(buttons["gaps"].items(), key=lambda one: -one[1])]
+    lines.append("longest gap while napari adds a sample's layers by itself, without a dock:")
+    lines += [f"{gap:6.0f} ms  {name}" for name, gap in result["layers"]["gaps"].items()]
     lines.append(f"left out, as they open a dialog of the system: {', '.join(buttons['left_out'])}")
     return "\n".join(lines)
 
@@ -209,10 +212,18 @@ def press_buttons() -> dict[str, Any]:
     return {"gaps": presses.gaps, "left_out": sorted(presses.left_out)}
 
 
+def add_layers() -> dict[str, Any]:
+    """Add layers without a dock, and measure the gaps of a timer."""
+    from buttons import measure_napari
+
+    return {"gaps": measure_napari().gaps}
+
+
 QUESTIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "buttons": press_buttons,
     "open": open_docks,
     "export": export_large,
+    "layers": add_layers,
     "training": train_and_watch,
 }
 

@@ -1,10 +1,11 @@
-"""Train on three kinds of images, and one that is made up, and make the README's pictures and table of results.
+"""Make the README's pictures and table of results: three kinds of images, and one that is made up.
 
-DATA is a folder that holds ``dsb2018`` and ``bacteria`` with their annotation folders. Each training has the form's
-defaults and the minutes given; the test images are scored once, and the picture is of the one in the middle. It takes
-about an hour without a GPU::
+DATA is a folder that holds ``dsb2018`` and ``bacteria`` with their annotation folders, MODELS what the benchmark of the
+defaults has trained. The model for cells is trained here, for the minutes given, as the images are made up here, too.
+The test images are scored once, and the picture is of the one in the middle::
 
-    python scripts/results.py DATA --minutes 10
+    python benchmarks/defaults.py DATA --cases nuclei-24,histology-24,bacteria-3 --sides stardist,cellpose --keep MODELS
+    python scripts/results.py DATA MODELS
 """
 
 import argparse
@@ -12,7 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import numpy as np
 from cellpose_two_channels import write_cells
+from defaults import CASES
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from napari_seg_trainer import evaluate, segment, train
 from napari_seg_trainer.annotations.folder import AnnotationFolder
+from napari_seg_trainer.library.archive import SUFFIX, import_model
+from napari_seg_trainer.library.library import ModelLibrary
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIDE, SHOWN = 200, 400
@@ -36,32 +40,28 @@ DRAWN, FOUND = (86, 180, 233), (230, 159, 0)
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of images: what it is called, the engine, and where its folders are."""
+    """A kind of images: what it is called, the engine, and the benchmark's case, or what makes its images."""
 
     title: str
     engine: str
-    folder: str
-    channels: tuple[dict[str, Any], ...] = ()
-    make: Callable[[Path, str], Path] | None = field(default=None)
+    case: str = ""
+    make: Callable[[Path, str], Path] | None = None
 
 
+ENGINES = {"stardist": "StarDist", "cellpose": "Cellpose"}
+CHANNELS = ({"name": "cytoplasm"}, {"name": "nuclei"})
 KINDS = {
-    "nuclei": Kind("Fluorescent nuclei", "stardist", "dsb2018/annotations_nuclei"),
-    "histology": Kind("Nuclei in stained tissue, in colour", "stardist", "dsb2018/annotations_histology"),
-    "bacteria": Kind("Bacteria, phase contrast", "cellpose", "bacteria/annotations_bacteria"),
-    "cells": Kind(
-        "Cells with a nuclear channel (cytoplasm made up around real nuclei)",
-        "cellpose",
-        "annotations_cells",
-        ({"name": "cytoplasm"}, {"name": "nuclei"}),
-        write_cells,
-    ),
+    "nuclei": Kind("Fluorescent nuclei", "stardist", "nuclei-24"),
+    "histology": Kind("Nuclei in stained tissue, in colour", "stardist", "histology-24"),
+    "bacteria": Kind("Bacteria, phase contrast", "cellpose", "bacteria-3"),
+    "cells": Kind("Cells with a channel of nuclei (simulated around real nuclei)", "cellpose", make=write_cells),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
+    parser.add_argument("models", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--kinds", default=",".join(KINDS))
     options = parser.parse_args()
@@ -74,20 +74,21 @@ def main() -> None:
 
 
 def result(name: str, kind: Kind, options: argparse.Namespace) -> str:
-    """Train, score, make the picture, and return the row of the table."""
-    folders = {}
-    for part in ("train", "test"):
-        folder = (Path(HOME.name) if kind.make else options.data) / f"{kind.folder}_{part}"
-        folders[part] = kind.make(folder, part) if kind.make else folder
-    channels = {"channels": kind.channels} if kind.channels else {}
-    train(folders["train"], name=name, engine=kind.engine, minutes=options.minutes, **channels)
-    scores = evaluate(name, folders["test"])
+    """Train or import the model, score it, make the picture, and return the row of the table."""
+    if kind.make:
+        made = {part: kind.make(Path(HOME.name) / f"annotations_{name}_{part}", part) for part in ("train", "test")}
+        train(made["train"], name=name, engine=kind.engine, minutes=options.minutes, channels=CHANNELS)
+        images, test = len(AnnotationFolder.open(made["train"]).pairs), made["test"]
+    else:
+        import_model(options.models / f"{kind.case}-{kind.engine}{SUFFIX}", ModelLibrary(), name=name)
+        images, test = CASES[kind.case].images, options.data / f"{CASES[kind.case].folder}_test"
+    scores = evaluate(name, test)
     ranked = sorted(scores.images, key=lambda image: image.half.ap)
     middle = ranked[len(ranked) // 2].image.rpartition("/")[2]
-    pair = next(pair for pair in AnnotationFolder.open(folders["test"]) if pair.stem == middle)
+    pair = next(pair for pair in AnnotationFolder.open(test) if pair.stem == middle)
     picture(pair.read(), name).save(IMAGES / f"result-{name}.png", optimize=True)
-    images = len(AnnotationFolder.open(folders["train"]).pairs)
-    return f"| {kind.title} | {kind.engine} | {images} | {scores.pooled['ap50']:.2f} | {scores.pooled['ap70']:.2f} |"
+    aps = " | ".join(f"{scores.pooled[key]:.2f}" for key in ("ap50", "ap70"))
+    return f"| {kind.title} | {ENGINES[kind.engine]} | {images} | {aps} |"
 
 
 def picture(annotated: Any, model: str) -> Image.Image:

@@ -180,7 +180,7 @@ def test_parts_must_fit(changes, words):
 
 def test_negative_labels_are_not_written(tmp_path, make):
     with pytest.raises(DataError, match="negative"):
-        make(labels=np.full((8, 8), -1, np.int32)).write(tmp_path)
+        make(labels=np.full((8, 8), -2, np.int32)).write(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,7 @@ def test_labels_in_a_palette_png_are_its_indices(tmp_path):
         ("a.tif", tiff(np.full((8, 8), 0.5, np.float32)), "not whole"),
         ("a.tif", tiff(np.full((8, 8), np.nan, np.float32)), "not whole"),
         ("a.tif", tiff(np.full((8, 8), -2, np.int16)), "negative labels"),
-        ("a.tif", tiff(np.full((8, 8), -1, np.float32)), "negative labels"),
+        ("a.tif", tiff(np.full((8, 8), -3, np.float32)), "negative labels"),
         ("a.tif", tiff(np.full((8, 8), 2**31, np.uint32)), "limit"),
         ("a.tif", tiff(np.full((8, 8), 1e30, np.float64)), "limit"),
         ("a.tif", tiff(np.zeros((8, 8, 3), np.uint8)), "colour picture"),

@@ -185,6 +185,7 @@ def test_every_file_has_its_hash(described, unpacked):
         assert hashlib.sha256((unpacked / entry["source"]).read_bytes()).hexdigest() == entry["sha256"]
 
 
+@pytest.mark.slow
 def test_the_package_is_imported_as_the_same_model(home, model, package):
     again = import_model(package)
     again.verify()

@@ -53,6 +53,20 @@ def test_an_augmented_sample_differs_in_brightness_alone(disc):
     assert changed.image.dtype == np.float32
 
 
+@pytest.mark.parametrize("foreground", [0.0, 0.9])
+def test_samples_are_where_the_image_is_annotated(annotated, foreground):
+    labels = np.full((900, 900), -1, int)
+    labels[100:200, 700:800] = 0
+    labels[140:152, 740:752] = 1
+    one, plan = annotated(labels=labels), replace(PLAN, foreground=foreground)
+    assert (one.objects, one.places.min(axis=0).tolist()) == (1, [140, 740])
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        sample = draw_sample(one, plan, rng)
+        assert sample.target[3].any()
+        assert not sample.target[:3, sample.target[3] == 0].any()
+
+
 def test_a_mirror_exchanges_the_sides(annotated):
     labels = np.zeros((64, 64), int)
     labels[10:20, 5:15] = 1
@@ -136,7 +150,7 @@ def test_only_the_needed_part_of_an_image_is_read():
 
     prepared = PreparedImage("large", labels[np.newaxis].astype(np.float32), labels.view(Counting))
     flows = np.zeros((2, *labels.shape), np.float16)
-    one = Annotated([prepared], 0, labels.shape, flows, 11.0, 1, np.array([[1505, 1505]]))
+    one = Annotated([prepared], 0, labels.shape, flows, 11.0, 1, np.array([[1505, 1505]]), np.zeros((0, 2), np.int64))
     cut(one, PLAN, np.array([1505.0, 1505.0]), 1.0, _orthogonal(0.5, mirrored=False))
     assert max(read) < 150**2
 

@@ -51,6 +51,31 @@ def test_what_suits_best_is_found(suits):
     assert told == [(i, 11) for i in range(12)]
 
 
+def partly(fill):
+    """Images of which the lower half shows as many objects again, of which none is drawn."""
+    return [
+        PreparedImage(
+            one.name,
+            np.concatenate([one.image, np.where(one.image > 0, one.image + 60, 0)], axis=1),
+            np.concatenate([one.labels, np.full_like(one.labels, fill)]),
+        )
+        for one in images(4)
+    ]
+
+
+class Eager(Predictor):
+    """Finds all there is with a lower threshold, and else two of three drawn objects."""
+
+    def masks(self, image, _factor, settings):
+        labels = image[0].astype(np.int32)
+        return labels if settings.cellprob_threshold < 0 else labels * ((labels < 60) & (labels % 3 > 0))
+
+
+def test_what_is_found_where_nobody_has_drawn_does_not_count():
+    assert optimize_thresholds(Eager(), partly(0), 1 << 20, lambda *_: None) == OWN  # it would be false
+    assert optimize_thresholds(Eager(), partly(-1), 1 << 20, lambda *_: None).cellprob_threshold == -1.0
+
+
 def test_few_objects_tell_nothing():
     predictor = Predictor(cellprob_threshold=-1.0)
     assert optimize_thresholds(predictor, images(1, 12), 1 << 20, lambda *_: None) == OWN

@@ -127,6 +127,24 @@ class TestStarDistWithTensorFlow(TestStarDist):
 
     parameters = SMALL | {"computes_with": "tensorflow"}
 
+    # each of these begins a training of its own, which takes seconds in which TensorFlow prepares itself
+
+    @pytest.mark.slow
+    def test_it_stops_after_the_epoch_when_told_to(self, halted):
+        super().test_it_stops_after_the_epoch_when_told_to(halted)
+
+    @pytest.mark.slow
+    def test_it_stops_at_once_when_told_to(self, tmp_path):
+        super().test_it_stops_at_once_when_told_to(tmp_path)
+
+    @pytest.mark.slow
+    def test_it_goes_on_from_a_checkpoint(self, learned, halted, tmp_path):
+        super().test_it_goes_on_from_a_checkpoint(learned, halted, tmp_path)
+
+    @pytest.mark.slow
+    def test_it_takes_one_channel_more(self, tmp_path):
+        super().test_it_takes_one_channel_more(tmp_path)
+
     def test_what_tensorflow_began_goes_on_with_it(self, learned, tmp_path):
         """Jobs of before do not say with what they are computed; the epochs' folders do."""
         checkpoint = learned.context.epoch_folder(2)

@@ -124,6 +124,17 @@ def test_touching_objects_are_outlined_apart():
     assert outlines(labels, np.array([1, 2]), size=40)[20, [19, 20], 3].tolist() == [1, 1]
 
 
+def test_what_is_found_where_nobody_has_drawn_is_no_mistake():
+    truth, found = np.zeros((40, 40), int), np.zeros((40, 40), int)
+    truth[5:15, 5:15] = found[5:15, 5:15] = 1
+    truth[:, 20:], found[5:15, 25:35] = -1, 2
+    drawn, predicted = plot_examples([Example("a", np.eye(40), truth, found)]).axes[1:3]
+    assert drawn.get_title() == "truth: 1 object"
+    assert predicted.get_title() == "prediction: 1 object, AP at IoU 0.5: 1.00"
+    for axes in (drawn, predicted):
+        assert not axes.images[1].get_array()[:, axes.images[1].get_array().shape[1] // 2 + 4 :, 3].any()
+
+
 @pytest.mark.parametrize(
     "image",
     [

@@ -148,3 +148,42 @@ def test_the_verdict_leads_to_the_worst_image(viewer, qtbot, trained):
     assert ([item.stem for item in plan.items()], plan.folder) == (["cell_02"], trained)
     view.outcome.name_worst("")
     assert view.outcome.correct.isHidden()
+
+
+def test_a_region_of_a_large_image_is_opened_corrected_and_exported_as_a_crop(viewer, qtbot, trained, tmp_path):
+    place = tmp_path / "large"
+    place.mkdir()
+    image = np.full((1, 400, 400), 100, np.uint16)
+    for y in range(4, 380, 20):
+        for x in range(4, 380, 20):
+            image[0, y : y + 10, x : x + 10] = 700 if y < 90 and x > 300 else 1000
+    tifffile.imwrite(place / "slide.tif", image, metadata={"axes": "CYX"})
+    (place / "slide.json").write_text(json.dumps({"channels": ["dapi"], "spatial_calibration": 0.5}))
+    widget = open_dock(viewer, SEGMENT)
+    qtbot.waitUntil(lambda: widget.model_name == "nuclei")
+    widget.form.frames.choose(FOLDER)
+    widget.form.folders.images.line_edit.value = str(place)
+    qtbot.waitUntil(widget.suggest_button.isEnabled)
+    qtbot.mouseClick(widget.suggest_button, LEFT)
+    qtbot.waitUntil(widget.suggestions.isVisible)
+    first = widget.suggestions.list.findings[0]
+    assert "slide.tif, rows 0 to 100, columns 300 to 400" in first.message
+    widget.suggestions.list.chosen.emit(first)
+    qtbot.waitUntil(lambda: opened(viewer, EXPORT) is not None)
+    frame = viewer.layers["region to annotate"]
+    found = viewer.layers["slide · nuclei"]
+    assert viewer.layers.selection.active is found
+    assert "in the frame" in widget.progress.line.text()
+    export = opened(viewer, EXPORT)
+    assert export.form.parts.shapes.value is frame
+    (crop,) = export.form.plan().crops
+    assert (crop.y0, crop.y1, crop.x0, crop.x1) == (0, 100, 300, 400)
+    assert viewer.scene.camera.center[-2:] == pytest.approx((25, 175), abs=1)
+    qtbot.mouseClick(export.button, LEFT)
+    qtbot.waitUntil(export.result.train_again.isVisible)
+    assert tifffile.imread(trained / "slide_roi_300_400_0_100.tif").shape == (1, 100, 100)
+    # the next one is another region
+    again = open_dock(viewer, SEGMENT)
+    qtbot.mouseClick(again.suggest_button, LEFT)
+    qtbot.waitUntil(lambda: not again.stop_button.isVisible() and again.suggestions.isVisible())
+    assert "rows 0 to 100, columns 300 to 400" not in " ".join(one.message for one in again.suggestions.list.findings)

@@ -455,7 +455,8 @@ def test_selected_layers_are_chosen(viewer, widget, dapi):
 
 def test_an_image_that_was_opened_is_corrected_in_place(viewer, widget, annotation_folder, qtbot, export):
     folder = annotation_folder("exp/annotations_nuclei")
-    add_layers(viewer, read_folder(folder))
+    layers = add_layers(viewer, read_folder(folder))
+    qtbot.waitUntil(lambda: len(viewer.layers) == len(layers))
     assert widget.form.plan().folder == folder
     viewer.dims.set_point(0, 1)
     labels = widget.form.labels.value
@@ -467,10 +468,12 @@ def test_an_image_that_was_opened_is_corrected_in_place(viewer, widget, annotati
     assert 2 not in written(folder)["cell_01"].labels
 
 
-def test_of_a_folder_that_is_open_twice_the_labels_own_images_count(viewer, widget, annotation_folder):
+def test_of_a_folder_that_is_open_twice_the_labels_own_images_count(viewer, widget, annotation_folder, qtbot):
     folder = annotation_folder("exp/annotations_nuclei", channels=("dapi", "gfp"))
     first = add_layers(viewer, read_folder(folder))
+    qtbot.waitUntil(lambda: len(viewer.layers) == len(first))
     second = add_layers(viewer, read_folder(folder))
+    qtbot.waitUntil(lambda: len(viewer.layers) == len(first + second))
     for layers in (first, second):
         viewer.layers.selection.active = layers[-1]
         plan = widget.form.plan()

@@ -118,8 +118,8 @@ def test_a_finding_opens_its_image_at_the_object(viewer, annotation_folder, qtbo
 
 def test_an_image_in_an_open_stack_is_found_there(viewer, annotation_folder, qtbot):
     folder = annotation_folder()
-    add_layers(viewer, read_folder(folder))
-    count = len(viewer.layers)
+    count = len(add_layers(viewer, read_folder(folder)))
+    qtbot.waitUntil(lambda: len(viewer.layers) == count)
     show_finding(viewer, finding(file=folder / "cell_03.tif", label=2, position=(40.0, 60.0)), folder)
     qtbot.waitUntil(lambda: viewer.dims.current_step[0] == 3)
     assert len(without_outline(viewer)) == count

@@ -124,6 +124,7 @@ def test_two_positions_of_one_name(viewer, loop):
     loop.train(result.train_again, "second")
 
 
+@pytest.mark.slow
 def test_a_movie_with_crops(viewer, loop):
     frames = np.stack([cells(seed)[0] for seed in range(9)])
     viewer.add_image(frames, name="movie")

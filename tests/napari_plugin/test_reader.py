@@ -106,6 +106,7 @@ def test_images_of_several_sizes_are_stacks_of_which_the_largest_is_visible(view
     annotation_folder("mixed", 1, shape=(40, 60), prefix="odd")
     folder = annotation_folder("mixed", 3, shape=(96, 80))
     layers = open_folder(viewer, folder)
+    qtbot.waitUntil(lambda: len(viewer.layers) == len(layers))
     shapes = {layer.name: (layer.data.shape, layer.visible) for layer in layers}
     assert shapes == {
         "dapi (odd_00)": ((40, 60), False),

@@ -30,6 +30,8 @@ def test_what_is_missed_and_what_is_false_is_coloured():
     missed, false = near(picture, MISSED), near(picture, FALSE)
     assert missed[21:29, 41:49].all() and false[21:29, 61:69].all()
     assert not (missed | false)[:, :35].any()
+    truth[:, 55:] = -1  # nobody has drawn there
+    assert not near(draw(np.zeros((2, 40, 80), np.float32), truth, found, side=80), FALSE).any()
     assert draw(np.full((1, 3, 500), np.nan, np.float32), *np.zeros((2, 3, 500), np.int32)).shape == (1, SIDE, 3)
 
 

@@ -58,6 +58,22 @@ def test_a_channel_is_found_by_name_wherever_it_is(two, tmp_path):
     assert np.corrcoef(image[0].ravel(), stored[1].ravel())[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("high", [7, 2_000_000])
+def test_what_is_not_annotated_stays_so(annotation_folder, tmp_path, high):
+    folder = annotation_folder("partial", 3)
+    mask = tifffile.imread(folder / "cell_00_labelled.tif").astype(np.int32)
+    mask[:, 50:] = -1
+    mask[mask == mask.max()] = high
+    tifffile.imwrite(folder / "cell_00_labelled.tif", mask)
+    for size in (None, 2.0):
+        dataset = opened(folder, pixel_size=size)
+        labels = prepared(dataset, tmp_path / str(size), "partial/cell_00").labels
+        assert (labels[:, : labels.shape[1] // 2] >= 0).all()
+        assert (labels[:, -labels.shape[1] // 3 :] == -1).all()
+        assert labels.max() == len(np.unique(mask)) - 2
+    assert dataset.object_sizes()[0].size > 0
+
+
 def test_an_index_is_a_place_in_every_image_and_its_name_is_learnt(two, tmp_path):
     dataset = opened(two, channels=[{"name": "channel 1", "index": 1, "normalization": {"low": 5}}])
     assert dataset.channels == (ModelChannel(name="gfp", normalization=Normalization(low=5)),)

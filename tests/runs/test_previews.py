@@ -67,6 +67,13 @@ def test_images_truth_and_predictions_are_kept(make_run):
     assert numbers == [5, 10, 100_000, 1000]
 
 
+@pytest.mark.parametrize("highest", [1, 200, 70_000])
+def test_what_is_not_annotated_is_kept(make_run, highest):
+    run, truth = make_run(), np.array([[-1, 0], [highest, -1]], np.int32)
+    write(run, [PreparedImage("d/cell", np.zeros((2, 2, 2), np.float32), truth)], 1)
+    assert Previews(run).image("d/cell")[1].tolist() == truth.tolist()
+
+
 def test_of_many_images_a_few_are_kept(make_run, monkeypatch):
     run = make_run()
     write(run, prepared(50), 1)

@@ -148,6 +148,7 @@ def trained(home, undrawn, tmp_path):
     return work
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_it_and_says_so(trained):
     run = trained()
     assert run.job.pretrained == ModelLibrary().get("new").card.parent == "nuclei_fluorescence"
@@ -160,6 +161,7 @@ def test_a_training_begins_with_it_and_says_so(trained):
     assert NAME in sentences[2]
 
 
+@pytest.mark.slow
 def test_a_start_from_scratch_can_be_asked_for(trained):
     run = trained(pretrained=SCRATCH)
     assert run.job.pretrained is None

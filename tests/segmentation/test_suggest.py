@@ -8,16 +8,12 @@ import tifffile
 
 from napari_seg_trainer import suggest
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.segmentation.looks import looks_of
+from napari_seg_trainer.segmentation.ranking import Suggestion, Window, in_regions, rank
+from napari_seg_trainer.segmentation.regions import ACROSS, Covered, covered_by, regions_of, windows_of
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.service import SegmentationService
-from napari_seg_trainer.segmentation.suggest import (
-    Suggestion,
-    disagreement,
-    look_at_images,
-    looks_of,
-    rank,
-    unannotated,
-)
+from napari_seg_trainer.segmentation.suggest import disagreement, look_at_images, unannotated
 
 
 def squares(*places, size=10, shape=(64, 64)):
@@ -186,7 +182,7 @@ def test_the_order_is_that_of_what_each_adds(tmp_path):
 
 
 def test_of_very_many_images_some_stand_for_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_seg_trainer.segmentation.suggest._SPOKEN_FOR", 10)
+    monkeypatch.setattr("napari_seg_trainer.segmentation.ranking._SPOKEN_FOR", 10)
     told = [Suggestion(tmp_path / f"{i:02}", 5, 1.0, (float(i % 3),)) for i in range(50)]
     assert sorted(one.image.name for one in rank(told)) == [f"{i:02}" for i in range(50)]
     assert {one.looks[0] for one in rank(told)[:3]} == {0.0, 1.0, 2.0}
@@ -204,3 +200,86 @@ def test_how_far_it_is_counts_each_look_at_an_image(toy_model, annotation_folder
     far = []
     list(look_at_images(toy_model(), sorted(folder.glob("cell_0?.tif")), progress=far.append))
     assert far == pytest.approx([0, 1 / 3, 2 / 3, 1, 1, 4 / 3, 5 / 3, 2, 2])
+
+
+# regions
+
+
+def field(side=480, step=24, size=12):
+    """Labels of many squares."""
+    return squares(
+        *((y, x) for y in range(6, side - size, step) for x in range(6, side - size, step)),
+        size=size,
+        shape=(side, side),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "side", "count"),
+    [((100, 140), 96, 1), ((480, 480), 96, 25), ((500, 96), 96, 5), ((96, 145), 96, 2), ((1000, 40), 100, 10)],
+)
+def test_regions_make_up_an_image(shape, side, count):
+    windows = windows_of(shape, side)
+    covered = np.zeros(shape, int)
+    for window in windows:
+        covered[window.slices] += 1
+    assert len(windows) == count
+    assert (covered == 1).all()
+
+
+def test_doubt_is_where_the_answers_differ(tmp_path):
+    first = field()
+    second = np.where((np.indices(first.shape) < 90).all(0), 0, first)
+    image = np.random.default_rng(0).random((1, 480, 480))
+    regions = regions_of(tmp_path / "a.tif", image, [first, second], Covered())
+    assert {one.window.area for one in regions} == {120**2}  # of 8 times 13.5 pixels, made to fit
+    assert ACROSS == 8
+    assert sum(one.unsure for one in regions) == disagreement([first, second]) == 16
+    worst = max(regions, key=lambda one: one.unsure)
+    assert (worst.window.y0, worst.window.x0) == (0, 0)
+    assert sum(one.unsure for one in regions if one is not worst) == 0
+    assert regions_of(tmp_path / "a.tif", image[:, :100, :100], [first[:100, :100]] * 2, Covered()) == ()
+
+
+def test_what_is_annotated_already_is_not_suggested_again(tmp_path):
+    first, image = field(), np.random.default_rng(0).random((1, 480, 480))
+    every = regions_of(tmp_path / "a.tif", image, [first, first], Covered())
+    taken = {"a": [every[0].window, Window(0, 5, 470, 480)], "b": [every[1].window]}
+    left = regions_of(tmp_path / "a.tif", image, [first, first], Covered(windows=taken))
+    assert [one.window for one in left] == [one.window for one in every[1:]]
+
+
+def test_a_kind_that_is_annotated_comes_behind_others(tmp_path):
+    told = [
+        Suggestion(tmp_path / name, 10, 5.0, looks)
+        for name, looks in (("usual_1", (1.0,)), ("usual_2", (1.1,)), ("usual_3", (0.9,)), ("odd", (3.0,)))
+    ]
+    assert rank(told)[0].image.name.startswith("usual")
+    assert rank(told, [(1.0,)])[0].image.name == "odd"
+    assert sorted(one.image.name for one in rank(told, [(1.0,)])) == sorted(one.image.name for one in told)
+
+
+def test_annotated_crops_are_known_by_their_names(annotation_folder, tmp_path):
+    folder = annotation_folder("annotations_nuclei", 2)
+    for path in list(folder.iterdir()):
+        path.rename(path.with_name(path.name.replace("cell_01", "my_roi_day_2_roi_10_106_20_116")))
+    covered = covered_by([folder, tmp_path / "gone"])
+    assert covered.windows == {"my_roi_day_2": [Window(20, 116, 10, 106)]}
+    assert len(covered.looks) == 2
+    (folder / "cell_00.tif").write_bytes(b"II*")
+    assert len(covered_by([folder]).looks) == 1
+
+
+def test_large_images_are_suggested_in_regions(toy_model, tmp_path):
+    place = tmp_path / "large"
+    place.mkdir()
+    labels = field()
+    tifffile.imwrite(place / "a.tif", np.where(labels > 0, 1000, 100).astype(np.uint16))
+    model = toy_model(channels=("channel 0",))
+    found = suggest(model, place)
+    assert len(found) > 10
+    assert all(one.window is not None for one in found)
+    assert [one.window for one in suggest(model, place, regions=False)] == [None]
+    (whole,) = look_at_images(model, [place / "a.tif"], covered=Covered())
+    assert in_regions([whole]) == list(whole.regions)
+    assert in_regions([Suggestion(place / "b.tif", problem="broken", regions=whole.regions)])[0].problem

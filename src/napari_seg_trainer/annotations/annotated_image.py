@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pathvalidate import ErrorReason, ValidationError, validate_filename
 
+from napari_seg_trainer.annotations.region import IGNORED, region_of
 from napari_seg_trainer.annotations.sidecar import NO_UNIT
 from napari_seg_trainer.annotations.together import finish_interrupted, together
 from napari_seg_trainer.errors import DataError
@@ -20,6 +22,7 @@ from napari_seg_trainer.files import flush
 
 ROI_MARK = "_roi_"
 LABELS_SUFFIX = "_labelled"
+NUMBERS = "Use 0 for background, 1 and up for objects, -1 for what is not annotated."
 _FORBIDDEN = set('<>:"/\\|?*')
 _MOST = 2.0**31
 """TIFF keeps a fraction as two numbers of 32 bits."""
@@ -36,7 +39,7 @@ class AnnotatedImage:
     image : NDArray, axes CYX
         Intensities as stored: integers or floats.
     labels : NDArray of int32, axes YX
-        0 is background, each object has a number of its own.
+        0 is background, each object has a number of its own, -1 is not annotated.
     channels : tuple of str
         A name for each channel.
     stem : str
@@ -81,7 +84,8 @@ class AnnotatedImage:
     def write(self, folder: Path, *, overwrite: bool = False) -> tuple[Path, Path, Path]:
         """Write ``STEM.tif`` (CYX), ``STEM_labelled.tif`` (YX) and ``STEM.json``.
 
-        All three appear or none, also where the process is killed in between.
+        Other programs read the mask, too, so that what is not annotated is 0 there; which part that is stands in the
+        sidecar. All three appear or none, also where the process is killed in between.
 
         Parameters
         ----------
@@ -101,10 +105,8 @@ class AnnotatedImage:
             If a file is there already, the stem cannot be a file name, labels are negative, or the disk refuses.
         """
         check_stem(self.stem)
-        if self.labels.size and self.labels.min() < 0:
-            raise DataError(
-                f"Labels of {self.stem!r} hold negative numbers. Use 0 for background, 1 and up for objects."
-            )
+        if self.labels.min(initial=0) < IGNORED:
+            raise DataError(f"Labels of {self.stem!r} hold negative numbers. {NUMBERS}")
         image, labels, sidecar = _targets(folder, self.stem)
         taken = [path.name for path in (image, labels, sidecar) if os.path.lexists(path)]
         if taken and not overwrite:
@@ -144,6 +146,7 @@ class AnnotatedImage:
         tifffile.imwrite(path, np.ascontiguousarray(data), metadata={"axes": "CYX"}, **scale, **_DEFLATE)
 
     def _sidecar_text(self) -> str:
+        region = region_of(self.labels)
         known = {
             "channels": list(self.channels),
             # Celldetective's loader fails without one
@@ -153,9 +156,12 @@ class AnnotatedImage:
             "field_of_view": self.field_of_view,
             "sources": list(self.sources) or None,
             "source_file": self.source_file,
+            "annotated_region": None if region is None else region.model_dump(mode="json"),
         }
         kept = {key: value for key, value in known.items() if value is not None}
-        return json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(kept, indent=2, ensure_ascii=False)
+        # thousands of run lengths, each on a line of its own, are hard to look at
+        return re.sub(r"(?<=\d,)\n\s*(?=\d)", " ", text) + "\n"
 
 
 def group_of_stem(stem: str) -> str:
@@ -251,4 +257,6 @@ def _targets(folder: Path, stem: str) -> tuple[Path, Path, Path]:
 
 def _smallest(labels: NDArray[Any]) -> NDArray[Any]:
     highest = int(labels.max(initial=0))
-    return np.ascontiguousarray(labels, dtype=np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32)
+    return np.ascontiguousarray(
+        np.maximum(labels, 0), dtype=np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32
+    )

@@ -94,7 +94,7 @@ def _wrapped(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
 
 
 def _turned(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
-    if len(objects.labels) < 3:
+    if len(objects.labels) < 3 or objects.ignored is not None:  # objects without a label would fit as well
         return
     pixels, mask = samples(image)
     own = fit(pixels, mask)

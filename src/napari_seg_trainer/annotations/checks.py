@@ -5,15 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
+from napari_seg_trainer.annotations.annotated_image import NUMBERS, AnnotatedImage
 from napari_seg_trainer.annotations.causes import cause_of
 from napari_seg_trainer.annotations.findings import Finding, Severity, capped
 from napari_seg_trainer.annotations.forgotten import bright_spots
 from napari_seg_trainer.annotations.objects import Objects, Point, find_holes, find_objects, rim
+from napari_seg_trainer.annotations.region import IGNORED, annotated_part
 
 TINY_FRACTION = 0.05
 TINY_PIXELS = 10
 """Objects below this many pixels, or below that fraction of the median object, are called tiny."""
+
+LEAST_AROUND = 0.1
+"""Of what surrounds objects, this part is to be background."""
+UNKNOWN_AROUND = "unknown-surroundings"
+"""Code of the finding that it is not: a mistake, where the numbers are a file's own."""
 
 FEW_LABELS = 3
 PIECES_PER_LABEL = 5
@@ -42,7 +48,7 @@ def examine_image(image: AnnotatedImage, file: Path | None = None) -> list[Findi
 
 def findings_of(image: AnnotatedImage, objects: Objects) -> list[Finding]:
     """Look at an annotated image whose objects were found; the worst finding comes first."""
-    checks: tuple[Check, ...] = (_values, _negative)
+    checks: tuple[Check, ...] = (_values, _unannotated)
     if not len(objects.labels):
         checks = (*checks, _empty)
     elif (cause := cause_of(image, objects)) is not None:
@@ -74,10 +80,40 @@ def _values(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
             yield _warning("constant-channel", message)
 
 
-def _negative(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
-    if image.labels.min() < 0:
-        message = f"The mask holds negative labels ({image.labels.min()}). Use 0 for background, 1 and up for objects."
+def _unannotated(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
+    if objects.ignored is None:
+        return
+    lowest = int(image.labels.min())
+    if lowest < IGNORED:
+        message = f"The mask holds negative labels ({lowest}). {NUMBERS}"
         yield Finding(severity=Severity.ERROR, code="negative-labels", message=message)
+    elif objects.ignored.all():
+        message = "No part of this image is annotated: all of its mask is -1. Annotate a part, or remove the image."
+        yield Finding(severity=Severity.ERROR, code="nothing-annotated", message=message)
+    elif len(objects.labels) and _background_around(objects) < LEAST_AROUND:
+        message = (
+            "What surrounds the objects is not annotated (-1), so a model cannot learn where they end. Use 0 for "
+            "background and -1 only for parts that nobody has looked at."
+        )
+        yield _warning(UNKNOWN_AROUND, message)
+    else:
+        message = (
+            f"Only {annotated_part(image.labels):.0%} of this image is annotated. The rest is left out of training and "
+            "of scores."
+        )
+        yield Finding(severity=Severity.INFO, code="partly-annotated", message=message)
+
+
+def _background_around(objects: Objects) -> float:
+    """Return which part of what touches objects, and is none, is background."""
+    inside, background = objects.image > 0, objects.background
+    around = known = 0
+    for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        for one, other in ((here, there), (there, here)):
+            border = inside[one] & ~inside[other]
+            around += int(np.count_nonzero(border))
+            known += int(np.count_nonzero(border & background[other]))
+    return known / around if around else 1.0
 
 
 def _empty(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:

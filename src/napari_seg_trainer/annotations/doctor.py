@@ -182,7 +182,11 @@ class _Summary:
         """Find masks that fit another image than their own; the first finding represents all."""
         alike: dict[tuple[int, ...], list[tuple[Path, ImageFacts]]] = defaultdict(list)
         for path, facts in self.images:
-            if len(facts.areas) and not any(one.severity == Severity.ERROR for one in facts.findings):
+            if (
+                len(facts.areas)
+                and facts.annotated == 1
+                and not any(one.severity == Severity.ERROR for one in facts.findings)
+            ):
                 alike[facts.shape].append((path, facts))
         found: list[tuple[Path, Path]] = []
         for group in alike.values():

@@ -14,11 +14,12 @@ from scipy import ndimage
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, combined_hash, group_of_stem, pixel_hash
 from napari_seg_trainer.annotations.causes import SAMPLES, samples
-from napari_seg_trainer.annotations.checks import findings_of
+from napari_seg_trainer.annotations.checks import UNKNOWN_AROUND, findings_of
 from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair
 from napari_seg_trainer.annotations.image_file import UntoldPlanes
 from napari_seg_trainer.annotations.objects import find_objects
+from napari_seg_trainer.annotations.region import IGNORED, annotated_part
 from napari_seg_trainer.annotations.sidecar import read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.schema._base import FrozenModel
@@ -69,6 +70,8 @@ class ImageFacts(FrozenModel):
         Type of the labels in their file.
     numbered : bool
         Whether the labels are 1, 2, 3 and so on, without gaps.
+    annotated : float
+        Which part of the pixels is annotated; 1 where all are.
     areas, extents : NDArray of int32
         Of each object: pixels, and longer side of the bounding box.
     findings : tuple of Finding
@@ -94,6 +97,7 @@ class ImageFacts(FrozenModel):
     areas: Integers
     extents: Integers
     findings: tuple[Finding, ...]
+    annotated: float = 1.0
     older_masks: tuple[str, ...] = ()
     sampled: str = ""
 
@@ -136,7 +140,8 @@ class ImageFacts(FrozenModel):
             image_hash=pixel_hash(annotated.image),
             labels_hash=pixel_hash(annotated.labels),
             labels_dtype=stored.name,
-            numbered=highest == count and int(annotated.labels.min(initial=0)) == 0,
+            numbered=highest == count and int(annotated.labels.min(initial=0)) >= IGNORED,
+            annotated=annotated_part(annotated.labels),
             areas=_integers(objects.areas),
             extents=_integers([max(side.stop - side.start for side in box) for box in boxes]),
             findings=tuple(findings_of(annotated, objects)),
@@ -213,7 +218,17 @@ def look(pair: AnnotatedPair) -> Looked:
         code = "untold-planes" if isinstance(error, UntoldPlanes) else code
         return Looked(pair, stamps, None, _finding(Severity.ERROR, code, str(error), file))
     facts = ImageFacts.of(annotated, labels.stored).replace(older_masks=older)
+    if labels.labels.min(initial=0) < 0:
+        facts = facts.replace(findings=tuple(map(_of_own_numbers, facts.findings)))
     return Looked(pair, stamps, facts)
+
+
+def _of_own_numbers(finding: Finding) -> Finding:
+    """Return what a finding is of a mask that holds -1 itself, as one of which all numbers are too low by one."""
+    if finding.code != UNKNOWN_AROUND:
+        return finding
+    message = f"{finding.message} If all numbers are too low by one, add 1."
+    return finding.replace(severity=Severity.ERROR, message=message)
 
 
 def is_same(one: Stamps, other: Stamps) -> bool:

@@ -16,6 +16,7 @@ from napari_seg_trainer.annotations.file_names import channel_in_name
 from napari_seg_trainer.annotations.image_file import ImageFile, LabelFile, read_image, read_label_file
 from napari_seg_trainer.annotations.layouts import Pair, list_pairs
 from napari_seg_trainer.annotations.metadata import channel_names
+from napari_seg_trainer.annotations.region import Region, within
 from napari_seg_trainer.annotations.sidecar import Sidecar, names_beside, read_sidecar
 from napari_seg_trainer.errors import DataError
 
@@ -129,6 +130,10 @@ class AnnotatedPair(Pair):
                 f"Image '{self.image}' is {size_text(size)} but its mask {self.labels.name!r} is "
                 f"{size_text(mask_size)}. {way_out}"
             )
+        region, drawn = sidecar.annotated_region, labels.labels
+        check_region(self.image, region, size)
+        if region is not None:
+            drawn = within(drawn, region.mask())
         image = image.called(sidecar.channels or image.channels)
         channels = image.channels if sidecar.channels is None else sidecar.channels
         if len(channels) != len(image.data) or len(set(channels)) != len(channels):
@@ -139,7 +144,7 @@ class AnnotatedPair(Pair):
             )
         return AnnotatedImage(
             image=image.data,
-            labels=labels.labels,
+            labels=drawn,
             channels=channels,
             stem=self.stem,
             pixel_size=sidecar.pixel_size or image.pixel_size,
@@ -191,6 +196,21 @@ class AnnotationFolder:
     def __iter__(self) -> Iterator[AnnotatedPair]:
         """Go through the annotated images."""
         return iter(self.pairs)
+
+
+def check_region(image: Path, region: Region | None, size: Sequence[int]) -> None:
+    """Check that the annotated region in a sidecar is of an image of this size (YX, pixels).
+
+    Raises
+    ------
+    DataError
+        If it is not.
+    """
+    if region is not None and region.size != tuple(size):
+        raise DataError(
+            f"Image '{image}' is {size_text(size)} but the 'annotated_region' in its sidecar is of "
+            f"{size_text(region.size)}. Export the pair again, or remove this entry from the JSON file."
+        )
 
 
 def _sidecar_names(sidecar: Path | None) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def bright_spots(image: NDArray[Any], objects: Objects) -> list[Spot]:
 
     In the channel where labelled objects stand out most, the level half-way between background and labelled objects
     separates spots from background. A spot counts if it is 0.3 to 3 times as large as the median object, reaches 0.7
-    of the objects' usual brightness above background, and is compact.
+    of the objects' usual brightness above background, and is compact. What is not annotated is not looked at.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def bright_spots(image: NDArray[Any], objects: Objects) -> list[Spot]:
     diameter = 2 * math.sqrt(objects.median_area / math.pi)
     smooth = ndimage.gaussian_filter(best.plane, max(0.7, diameter / 12), truncate=2.5)
     labelled = _grown(objects.image > 0, max(2, round(diameter / 6)))
-    regions, count = ndimage.label((smooth > best.level(0.5)) & ~labelled)
+    seen = ~labelled if objects.ignored is None else ~labelled & ~objects.ignored
+    regions, count = ndimage.label((smooth > best.level(0.5)) & seen)
     return _similar(regions, count, smooth, objects, best.level(MIN_LEVEL)) if count else []
 
 
@@ -70,7 +71,7 @@ class _Channel:
             # beyond that, differences leave the range of 32 bits
             plane = np.clip(np.nan_to_num(plane, nan=0.0, posinf=0.0, neginf=0.0), -_HIGHEST, _HIGHEST)
         values = plane.astype(np.float32, copy=False)
-        outside = objects.image == 0
+        outside = objects.background
         background = np.percentile(values[outside][::4], (50, 90)) if outside.any() else np.zeros(2)
         means = np.bincount(objects.flat, values.ravel())[1:] / objects.areas
         foreground = float(np.median(means))

@@ -8,9 +8,11 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seg_trainer.annotations.annotated_image import NUMBERS
 from napari_seg_trainer.annotations.channels import COLOURS, GREY
 from napari_seg_trainer.annotations.metadata import channel_names
 from napari_seg_trainer.annotations.pixels import TIFF_SUFFIXES, Pixels, read_pixels
+from napari_seg_trainer.annotations.region import IGNORED
 from napari_seg_trainer.annotations.seg_npy import SEG_SUFFIX, read_seg_npy
 from napari_seg_trainer.annotations.sidecar import FOLDER_CHANNELS, example_names
 from napari_seg_trainer.errors import DataError
@@ -57,7 +59,7 @@ class ImageFile:
 
 @dataclass(frozen=True, eq=False)
 class LabelFile:
-    """Labels (int32, axes YX) and the type of number that the file keeps them in."""
+    """Labels (int32, axes YX; -1 is not annotated) and the type of number that the file keeps them in."""
 
     labels: NDArray[np.int32]
     stored: np.dtype[Any]
@@ -117,6 +119,7 @@ def read_labels(path: Path) -> NDArray[np.int32]:
     Returns
     -------
     NDArray of int32, axes YX
+        -1 where it is not annotated.
 
     Raises
     ------
@@ -202,10 +205,8 @@ def _checked_labels(path: Path, values: NDArray[Any]) -> NDArray[np.int32]:
             f"Mask '{path}' holds values that are not whole numbers, such as probabilities. Save whole-number labels."
         )
     lowest, highest = values.min(), values.max()
-    if lowest < 0:
-        raise DataError(
-            f"Mask '{path}' holds negative labels ({lowest:g}). Use 0 for background, 1 and up for objects."
-        )
+    if lowest < IGNORED:
+        raise DataError(f"Mask '{path}' holds negative labels ({lowest:g}). {NUMBERS}")
     if highest > _LARGEST_LABEL:
         raise DataError(
             f"Mask '{path}' holds the label {highest:g}; {_LARGEST_LABEL} is the limit. Renumber the objects."

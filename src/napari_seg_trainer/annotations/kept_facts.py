@@ -19,7 +19,7 @@ from napari_seg_trainer.annotations.folder import AnnotatedPair
 from napari_seg_trainer.files import prune, read_bytes, write_bytes
 from napari_seg_trainer.paths import cache_folder
 
-FORMAT = "4"
+FORMAT = "5"
 """To be counted up when what is kept changes; what another version of the program kept does not count anyway."""
 
 MAX_BYTES = 256 * 2**20

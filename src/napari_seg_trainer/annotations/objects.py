@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label as label_regions
 
+from napari_seg_trainer.annotations.region import IGNORED
+
 Point = tuple[float, float]
 
 
@@ -22,10 +24,19 @@ class Objects:
         0 is background.
     labels : NDArray of int64
         The label of object 1, 2 and so on.
+    ignored : NDArray of bool, axes YX, optional
+        Where the image is not annotated; None where all of it is.
     """
 
     image: NDArray[np.int32]
     labels: NDArray[np.int64]
+    ignored: NDArray[np.bool_] | None = None
+
+    @property
+    def background(self) -> NDArray[np.bool_]:
+        """Where there is no object, and somebody has looked (YX)."""
+        outside: NDArray[np.bool_] = self.image == 0
+        return outside if self.ignored is None else outside & ~self.ignored
 
     @cached_property
     def flat(self) -> NDArray[np.intp]:
@@ -102,19 +113,26 @@ class Hole:
 
 
 def find_objects(labels: NDArray[np.int32]) -> Objects:
-    """Renumber the objects of a label image (YX) without gaps, in the order of their labels; negative is background."""
+    """Renumber the objects of a label image (YX) without gaps, in the order of their labels; negative is ignored."""
+    ignored = labels < 0 if labels.min(initial=0) < 0 else None
     labels = np.maximum(labels, 0)
     highest = int(labels.max(initial=0))
     if highest > 4 * labels.size:
         # too sparse for a table: a label may be as high as two thousand million
         numbers, places = np.unique(labels, return_inverse=True)
         image = places.reshape(labels.shape) + (0 if numbers[0] == 0 else 1)
-        return Objects(image.astype(np.int32), numbers[numbers != 0].astype(np.int64))
+        return Objects(image.astype(np.int32), numbers[numbers != 0].astype(np.int64), ignored)
     there = np.zeros(highest + 1, bool)
     there[labels.ravel()] = True
     there[0] = False
     table = np.cumsum(there, dtype=np.int32) * there
-    return Objects(table[labels], np.flatnonzero(there))
+    return Objects(table[labels], np.flatnonzero(there), ignored)
+
+
+def renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return labels (YX) with objects numbered without gaps; what is not annotated stays -1."""
+    objects = find_objects(labels)
+    return objects.image if objects.ignored is None else np.where(objects.ignored, IGNORED, objects.image)
 
 
 def centres(image: NDArray[Any], count: int) -> NDArray[np.float64]:
@@ -136,6 +154,8 @@ def find_holes(objects: Objects) -> list[Hole]:
     regions, owners = touching // (len(objects.labels) + 1), touching % (len(objects.labels) + 1)
     enclosed = np.bincount(regions, minlength=count + 1) == 1
     enclosed[rim(background)] = False
+    if objects.ignored is not None:  # nobody has looked there
+        enclosed[np.unique(background[objects.ignored])] = False
     kept = enclosed[regions]
     if not kept.any():
         return []

@@ -14,19 +14,21 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.region import IGNORED
 from napari_seg_trainer.schema.axes import PLANE, Axes
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _TRIES = 20
-IGNORED = -1
-"""Label of pixels outside of the image; no loss is counted there."""
 
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A piece of an image: `image` float32 C and `axes`, `labels` int32 `axes` with -1 outside of the image."""
+    """A piece of an image: `image` float32 C and `axes`, `labels` int32 `axes`.
+
+    The labels are -1 outside of the image, and where it is not annotated.
+    """
 
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
@@ -167,15 +169,15 @@ def _draw_corner(
 ) -> tuple[int, int]:
     """Return where a piece of the image begins, with a piece of an object in it, if wanted, off its margin.
 
-    A few places are tried first, as then all that have an object are as likely; where objects are rare, it is one
-    around a pixel of them. A piece with a margin may then reach over the image's end.
+    Something in it is annotated, anyhow. A few places are tried first, as then all that have an object are as likely;
+    where objects are rare, it is one around a pixel of them. A piece with a margin may then reach over the image's end.
     """
     shape = prepared.labels.shape
     last = [max(0, n - s) for n, s in zip(shape, size, strict=True)]
     for _ in range(_TRIES):
         y, x = (int(rng.integers(0, end + 1)) for end in last)
         inner = [slice(at + m, at + s - m) for at, s, m in zip((y, x), size, margin, strict=True)]
-        if not needs_object or (prepared.labels[tuple(inner)] > 0).any():
+        if (prepared.labels[tuple(inner)] >= (1 if needs_object else 0)).any():
             return y, x
     place = prepared.draw_object_pixel(rng)
     if place is None:

@@ -194,7 +194,7 @@ class PreparedImage:
     image : NDArray of float32, axes C and `axes`
         Normalized, at the model's pixel size.
     labels : NDArray of int32, axes as `axes`
-        0 is background.
+        0 is background, -1 is not annotated.
     axes : str
         ``"YX"``.
     """

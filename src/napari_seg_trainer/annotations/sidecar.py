@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from napari_seg_trainer.annotations.region import Region
 from napari_seg_trainer.errors import DataError, one_line
 from napari_seg_trainer.files import read_bytes
 
@@ -39,6 +40,8 @@ class Sidecar(BaseModel):
         Names of the layers that the image was made from.
     source_file : str, optional
         The file that the first of these was opened from.
+    annotated_region : Region, optional
+        Which part of the image is annotated; all of it, if not given.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
@@ -50,6 +53,7 @@ class Sidecar(BaseModel):
     field_of_view: Name | None = None
     sources: tuple[Name, ...] = ()
     source_file: Name | None = None
+    annotated_region: Region | None = None
 
     @property
     def pixel_size(self) -> float | None:

@@ -14,10 +14,12 @@ def in_one_line(facts: Sequence[ImageFacts], sets: Sequence[tuple[str, ...]], la
     """Return what is known of images, of the sets of channels that they have, and of their folders' layouts."""
     if not facts:
         return "No image can be used."
+    partial = sum(image.annotated < 1 for image in facts)
     layout = ", ".join(LAYOUT_TITLES[layout] for layout in layouts)
     told = (
         f"{counted(len(facts), 'image')} of {_sizes(facts)} pixels",
         counted(sum(image.areas.size for image in facts), "object"),
+        f"{counted(partial, 'image')} annotated in part" if partial else "",
         f"layout: {layout}" if layout else "",
         " or ".join(_channels(facts, names) for names in sets[:_MOST_SETS])
         + (f" or {len(sets) - _MOST_SETS} other sets" if len(sets) > _MOST_SETS else ""),

@@ -16,9 +16,11 @@ from napari_seg_trainer.api.arguments import OnImages, StrPath, opened, paths_of
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.model_folder import LibraryModel
 from napari_seg_trainer.runs.checkpoint import second_checkpoint
+from napari_seg_trainer.segmentation.ranking import Suggestion, in_regions, rank
+from napari_seg_trainer.segmentation.regions import Covered, covered_by, training_folders
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.segment import Segmenter, size_warning
-from napari_seg_trainer.segmentation.suggest import Suggestion, look_at_images, rank, unannotated
+from napari_seg_trainer.segmentation.suggest import look_at_images, unannotated
 
 
 def segment(
@@ -80,11 +82,12 @@ def suggest(
     *,
     use: Sequence[str] = (),
     pixel_size: float | None = None,
+    regions: bool = True,
     progress: OnImages = say_nothing,
 ) -> list[Suggestion]:
-    """Return which images to annotate next: first those that represent most of what a model is unsure of.
+    """Return which images or regions to annotate next: first those that represent most of what a model is unsure of.
 
-    It is computed in this process.
+    What the model was trained on counts as annotated. It is computed in this process.
 
     Parameters
     ----------
@@ -96,20 +99,25 @@ def suggest(
         As for `segment`.
     pixel_size : float, optional
         µm per pixel, where the files lack it or are wrong; it counts for all.
+    regions : bool
+        Name regions of large images (`Suggestion.window`), which take a few minutes each, in place of whole images.
     progress : callable, optional
         As for `evaluate`.
 
     Returns
     -------
     list of Suggestion
-        All images; those that could not be looked at come last, with the reason.
+        All images or regions; images that could not be looked at come last, with the reason.
 
     Raises
     ------
     SegTrainerError
         If the model or a place is missing, or there is no image.
     """
-    return rank(list(looked_at(opened(model), paths_of(images), use, pixel_size, progress)))
+    chosen = opened(model)
+    covered = covered_by(training_folders(chosen)) if regions else None
+    found = list(looked_at(chosen, paths_of(images), use, pixel_size, covered, progress))
+    return rank(in_regions(found), covered.looks) if covered else rank(found)
 
 
 def looked_at(
@@ -117,9 +125,10 @@ def looked_at(
     places: Sequence[Path],
     use: Sequence[str] = (),
     pixel_size: float | None = None,
+    covered: Covered | None = None,
     progress: OnImages = say_nothing,
 ) -> Iterator[Suggestion]:
-    """Yield how sure a model is of each image, as they come; the parameters are those of `suggest`."""
+    """Yield how sure a model is of each image, as they come; the parameters are those of `look_at_images`."""
     images = unannotated(places)
     request = SegmentRequest(pixel_size=pixel_size, use=use)
     yield from look_at_images(
@@ -127,6 +136,7 @@ def looked_at(
         images,
         request,
         checkpoint=second_checkpoint(model.card),
+        covered=covered,
         progress=lambda done: progress(done, len(images)),
     )
 

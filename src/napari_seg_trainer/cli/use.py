@@ -18,8 +18,9 @@ from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.library.pretrained import open_model
 from napari_seg_trainer.library.reports import report_of
 from napari_seg_trainer.segmentation.files import SegmentedFile, segment_files, without_labels
+from napari_seg_trainer.segmentation.ranking import Window, in_regions, rank
+from napari_seg_trainer.segmentation.regions import covered_by, training_folders
 from napari_seg_trainer.segmentation.request import SegmentRequest
-from napari_seg_trainer.segmentation.suggest import rank
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the library, or a model folder.")]
 Channels = Annotated[
@@ -106,33 +107,44 @@ def suggest(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Images that are not annotated yet.")
     ],
-    most: Annotated[int, typer.Option(min=1, help="Number of images to suggest.")] = 10,
+    most: Annotated[int, typer.Option(min=1, help="Number of images or regions to suggest.")] = 10,
+    whole_images: Annotated[
+        bool, typer.Option("--whole-images", help="Suggest whole images, also large ones, instead of regions.")
+    ] = False,
     channel: Channels = None,
     pixel_size: PixelSize = None,
     json: AsJson = False,
 ) -> None:
-    """List the images to annotate next: those that would improve the model most.
+    """List what to annotate next: images, or regions of large images, that would improve the model most.
 
     The model segments each image and its mirror images. Objects that it finds in only one of them are uncertain. The
-    first images are typical of many others, and each differs from those before it.
+    first images or regions are typical of many others, and each differs from those before it and from what the model
+    was trained on.
     """
     opened = open_model(model)
+    covered = None if whole_images else covered_by(training_folders(opened))
     with frameworks_logged(), counting("checking the images") as progress:
-        found = list(api.looked_at(opened, images, channel or (), pixel_size, progress))
-    named = [one for one in rank(found) if not one.problem][:most]
+        found = list(api.looked_at(opened, images, channel or (), pixel_size, covered, progress))
+    ranked = rank(found) if covered is None else rank(in_regions(found), covered.looks)
+    named = [one for one in ranked if not one.problem][:most]
     if json:
         for one in named:
-            print_json({"image": one.image, "objects": one.objects, "unsure": one.unsure})
+            region = {} if one.window is None else {"region": asdict(one.window)}
+            print_json({"image": one.image, **region, "objects": one.objects, "unsure": one.unsure})
     else:
         print_table(
-            ("annotate next", "objects found", "unsure of"),
-            [(str(one.image), str(one.objects), f"{one.unsure:.1f}") for one in named],
+            ("annotate next", "region", "objects found", "unsure of"),
+            [(str(one.image), _region(one.window), str(one.objects), f"{one.unsure:.1f}") for one in named],
         )
     for one in found:
         if one.problem:
             show_warning(f"{one.problem} It was skipped.")
     if not named:
         raise DataError("None of the images can be read. See the warnings.")
+
+
+def _region(window: Window | None) -> str:
+    return "whole image" if window is None else f"rows {window.y0}-{window.y1}, columns {window.x0}-{window.x1}"
 
 
 def evaluate(

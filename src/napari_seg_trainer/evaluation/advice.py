@@ -60,7 +60,7 @@ class Traits:
         part of the pixels that lie on an outline, as neither brighter nor more objects make an image sharper.
         Not a number where there is no contrast.
     covered : float
-        Part of the pixels that objects cover.
+        Part of the annotated pixels that objects cover.
     """
 
     diameter: float
@@ -81,9 +81,10 @@ def measure(prepared: PreparedImage, channel: int = 0) -> Traits | None:
     """Return what an image is like in one of its channels; None where objects or background are missing."""
     window = _middle(prepared.labels.shape)
     plane = np.asarray(prepared.image[channel][window], np.float64)
-    labels = np.maximum(np.asarray(prepared.labels[window]), 0)
+    drawn = np.asarray(prepared.labels[window])
+    annotated, labels = drawn >= 0, np.maximum(drawn, 0)
     inside = labels > 0
-    outside = ~ndimage.binary_dilation(inside, iterations=_HALO)
+    outside = annotated & ~ndimage.binary_dilation(inside, iterations=_HALO)
     if not inside.any() or not outside.any():
         return None
     contrast = abs(float(np.median(plane[inside]) - np.median(plane[outside])))
@@ -93,7 +94,7 @@ def measure(prepared: PreparedImage, channel: int = 0) -> Traits | None:
         diameter=float(np.median(np.sqrt(find_objects(labels).areas * 4 / np.pi))),
         contrast=contrast,
         sharpness=laplacian / scale if scale > 0 else float("nan"),
-        covered=float(inside.mean()),
+        covered=float(inside.sum() / annotated.sum()),
     )
 
 

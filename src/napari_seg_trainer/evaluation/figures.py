@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.findings import counted
+from napari_seg_trainer.annotations.region import counted_only
 from napari_seg_trainer.evaluation.matching import match, match_pairs
 from napari_seg_trainer.schema.events import Baseline, EpochEnded, Evaluated, Event
 
@@ -227,21 +228,22 @@ def _mark_best(axes: "Axes", epochs: Sequence[EpochEnded]) -> None:
 
 
 def _plot_example(panels: "Sequence[Axes]", example: Example) -> None:
-    matched = match_pairs(example.truth, example.prediction)
-    at_half = match(example.truth, example.prediction, (0.5,))[0]
+    truth, prediction = counted_only(example.truth, example.prediction)
+    matched = match_pairs(truth, prediction)
+    at_half = match(truth, prediction, (0.5,))[0]
     score = f", AP at IoU 0.5: {at_half.ap:.2f}" if at_half.true_objects + at_half.predicted_objects else ""
     image = stretch(example.image)
     titles = (
         _shortened(example.name),
-        f"truth: {_objects(example.truth)}",
-        f"prediction: {_objects(example.prediction)}{score}",
+        f"truth: {_objects(truth)}",
+        f"prediction: {_objects(prediction)}{score}",
     )
     for axes, title in zip(panels, titles, strict=True):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, 1, 1, 0), aspect="auto")
         axes.set_title(title, fontsize="small", parse_math=False)
         axes.set_box_aspect(image.shape[0] / image.shape[1])
         axes.set_axis_off()
-    for axes, labels, found in zip(panels[1:], (example.truth, example.prediction), matched.T, strict=True):
+    for axes, labels, found in zip(panels[1:], (truth, prediction), matched.T, strict=True):
         axes.imshow(outlines(labels, found), extent=(0, 1, 1, 0), aspect="auto", interpolation="nearest")
 
 

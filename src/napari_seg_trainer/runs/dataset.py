@@ -22,7 +22,7 @@ from napari_seg_trainer.annotations.doctor import Severity, Survey, usual_pixel_
 from napari_seg_trainer.annotations.facts import ImageFacts, Looked, is_same, stamps_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, named, open_folders
 from napari_seg_trainer.annotations.kept_facts import look_through
-from napari_seg_trainer.annotations.objects import find_objects
+from napari_seg_trainer.annotations.objects import renumbered
 from napari_seg_trainer.annotations.prepare import (
     PreparedImage,
     PreparedImages,
@@ -165,7 +165,7 @@ class Dataset:
             pixels = prepare_image(planes, self.channels, self.factor(image))
             shape = (pixels.shape[1], pixels.shape[2])
             # numbered without gaps: for a label of a thousand million, engines would make tables of that size
-            labels = annotated.labels if image.facts.numbered else find_objects(annotated.labels).image
+            labels = annotated.labels if image.facts.numbered else renumbered(annotated.labels)
             yield PreparedImage(image.name, pixels, resize_labels(labels, shape))
 
 

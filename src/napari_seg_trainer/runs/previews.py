@@ -180,7 +180,7 @@ class Previews:
         return {image: tuple(rounds) for image, rounds in found.items() if rounds}
 
     def image(self, image: str) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return an image (CYX) as the network takes it, in half precision, and its truth (YX).
+        """Return an image (CYX) as the network takes it, in half precision, and its truth (YX, -1 if not annotated).
 
         Raises
         ------
@@ -229,8 +229,9 @@ def _index(folder: Path) -> PreviewIndex | None:
 
 
 def _small(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return labels in the smallest type that holds them."""
-    return np.asarray(labels).astype(np.min_scalar_type(int(labels.max(initial=0))))
+    """Return labels in the smallest type that holds them; -1 stays."""
+    lowest, highest = (np.min_scalar_type(int(value)) for value in (labels.min(initial=0), labels.max(initial=0)))
+    return np.asarray(labels).astype(np.promote_types(lowest, highest))
 
 
 def _save(path: Path, **arrays: NDArray[Any]) -> None:

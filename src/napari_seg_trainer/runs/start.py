@@ -143,7 +143,7 @@ def _images(dataset: Dataset) -> list[_Seen]:
 
 def _drawn(images: Sequence[_Seen]) -> tuple[int, str]:
     """Return how many objects are drawn, and that in words."""
-    drawn = sum(int(np.count_nonzero(np.unique(labels))) for _, labels in images)
+    drawn = sum(int(np.count_nonzero(np.unique(labels) > 0)) for _, labels in images)
     return drawn, f"of {counted(drawn, 'object')} drawn in {counted(len(images), 'training image')}"
 
 

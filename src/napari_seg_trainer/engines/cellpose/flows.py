@@ -46,6 +46,8 @@ class Annotated:
     objects : int
     places : NDArray of int64, axes NC
         Y and X of some pixels of objects, drawn evenly among all.
+    annotated : NDArray of int64, axes NC
+        The same of pixels that are annotated; none where all are.
     """
 
     images: Sequence[PreparedImage]
@@ -55,6 +57,7 @@ class Annotated:
     diameter: float
     objects: int
     places: NDArray[np.int64]
+    annotated: NDArray[np.int64]
 
     @property
     def prepared(self) -> PreparedImage:
@@ -114,10 +117,10 @@ class _Cache:
         areas = np.bincount(labels.ravel())[1:]
         areas = areas[areas > 0]
         diameter = max(MIN_DIAMETER, float(np.median(np.sqrt(areas * 4 / np.pi)))) if areas.size else 0.0
-        inside = np.flatnonzero(labels)
-        places = np.stack(np.unravel_index(inside[:: max(1, inside.size // MAX_PLACES)], labels.shape), axis=1)
+        known = np.asarray(images[index].labels) >= 0
+        annotated = np.zeros((0, 2), np.int64) if known.all() else _places(known)
         shape = (labels.shape[0], labels.shape[1])
-        return Annotated(images, index, shape, self._keep(labels), diameter, areas.size, places)
+        return Annotated(images, index, shape, self._keep(labels), diameter, areas.size, _places(labels > 0), annotated)
 
     def prune(self) -> None:
         """Remove the flows that were not used for longest, beyond the limit; never those of this training."""
@@ -137,6 +140,12 @@ class _Cache:
             write_bytes(path, _as_file(flows))
             return path
         return flows
+
+
+def _places(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return some places (axes NC) of a mask, evenly among all."""
+    inside = np.flatnonzero(mask)
+    return np.stack(np.unravel_index(inside[:: max(1, inside.size // MAX_PLACES)], mask.shape), axis=1)
 
 
 def _objects(prepared: PreparedImage) -> NDArray[np.int32]:

@@ -129,13 +129,17 @@ def _factor(annotated: Annotated, plan: SamplePlan, share: float) -> float:
 def _draw_centre(
     annotated: Annotated, side: float, rng: np.random.Generator, needs_object: bool
 ) -> NDArray[np.float64]:
-    """Return a place around which a square of this side (pixels) lies in the image, as far as it fits."""
+    """Return a place around which a square of this side (pixels) lies in the image, as far as it fits.
+
+    Something in it is annotated, and an object is in it if wanted.
+    """
     shape: NDArray[np.float64] = np.array(annotated.shape, np.float64)
     low = np.minimum(side / 2, shape / 2)
     centre: NDArray[np.float64] = low + rng.random(2) * (shape - 2 * low)
     reach = side / 2 / math.sqrt(2)  # of a square, however it is turned
-    if needs_object and annotated.objects and not (np.abs(annotated.places - centre).max(1) < reach).any():
-        place = annotated.places[rng.integers(len(annotated.places))]
+    places = annotated.places if needs_object and annotated.objects else annotated.annotated
+    if len(places) and not (np.abs(places - centre).max(1) < reach).any():
+        place = places[rng.integers(len(places))]
         centre = np.clip(place + (2 * rng.random(2) - 1) * reach, low, shape - low)
     centre -= 0.5  # of pixels, whose first one is at 0
     return centre

@@ -8,6 +8,7 @@ from cellpose.metrics import average_precision
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.region import counted_only
 from napari_seg_trainer.annotations.selection import within_budget
 from napari_seg_trainer.engines.cellpose.prediction import CellposePredictor
 from napari_seg_trainer.engines.cellpose.spec import CELL_THRESHOLD, FLOW_THRESHOLD, CellposeSettings
@@ -58,7 +59,8 @@ def optimize_thresholds(
         nonlocal done
         progress(done, stages)
         done += 1
-        return [predictor.masks(answer, factor, settings) for answer, factor in answers]
+        masks = [predictor.masks(answer, factor, settings) for answer, factor in answers]
+        return [counted_only(labels, found)[1] for (_, labels), found in zip(chosen, masks, strict=True)]
 
     usual = found = find(best)
     best_score = _pooled(true, usual)

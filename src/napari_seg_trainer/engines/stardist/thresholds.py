@@ -1,12 +1,13 @@
 """The probability and overlap thresholds that suit the validation images best."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from stardist.utils import optimize_threshold
 
 from napari_seg_trainer.annotations.prepare import PreparedImage
+from napari_seg_trainer.annotations.region import counted_only
 from napari_seg_trainer.annotations.selection import within_budget
 from napari_seg_trainer.engines.chance import is_clearly_better
 
@@ -57,31 +58,52 @@ def optimize_thresholds(
     highest = max(float(probability.max()) for probability, _ in predictions)
     lowest = max(float(np.quantile(probability, 1 - MAX_CANDIDATES)) for probability, _ in predictions)
     bracket = min(max(highest / 2, lowest), 0.99 * highest), highest
+    drawn = [labels for _, labels in chosen]
+    # for StarDist's own matching, all pixels count
+    true = [np.maximum(labels, 0) for labels in drawn]
+    model = _Model(find, {id(seen[0]): labels for seen, labels in zip(predictions, drawn, strict=True)})
     best, best_score = USUAL, 0.0
     for i, overlap in enumerate(OVERLAPS):
         progress(len(chosen) + i, stages)
-        labels = [labels for _, labels in chosen]
         threshold, score = optimize_threshold(
-            labels, predictions, _Model(find), nms_thresh=overlap, bracket=bracket, maxiter=12, verbose=0
+            true, predictions, model, nms_thresh=overlap, bracket=bracket, maxiter=12, verbose=0
         )
         if score > best_score:
             best, best_score = {"prob": float(np.clip(threshold, *bracket)), "nms": overlap}, score
     progress(stages, stages)
     if USUAL["prob"] < lowest:
         return best
-    true = [labels for _, labels in chosen]
     usual, other = (
-        [find(labels.shape, *seen, thresholds) for labels, seen in zip(true, predictions, strict=True)]
+        [model.found(labels.shape, *seen, thresholds) for labels, seen in zip(true, predictions, strict=True)]
         for thresholds in (USUAL, best)
     )
     return best if is_clearly_better(true, usual, other) else dict(USUAL)
 
 
 class _Model:
-    """What `stardist.utils.optimize_threshold` asks of a model."""
+    """What `stardist.utils.optimize_threshold` asks of a model: what it finds, less what lies where nobody has drawn.
 
-    def __init__(self, find: Find) -> None:
+    Parameters
+    ----------
+    find : callable
+    drawn : dict
+        The labels (YX) that belong to a probability, by its `id`.
+    """
+
+    def __init__(self, find: Find, drawn: Mapping[int, NDArray[np.int32]]) -> None:
         self._find = find
+        self._drawn = drawn
+
+    def found(
+        self,
+        shape: tuple[int, int],
+        probability: NDArray[np.float32],
+        distances: NDArray[np.float32],
+        thresholds: dict[str, float],
+    ) -> NDArray[np.int32]:
+        """Return the instances (YX) that count."""
+        labels = self._find(shape, probability, distances, thresholds)
+        return counted_only(self._drawn[id(probability)], labels)[1]
 
     def _instances_from_prediction(
         self,
@@ -92,4 +114,4 @@ class _Model:
         prob_thresh: float,
         nms_thresh: float,
     ) -> tuple[NDArray[np.int32]]:
-        return (self._find(shape, probability, distances, {"prob": prob_thresh, "nms": nms_thresh}),)
+        return (self.found(shape, probability, distances, {"prob": prob_thresh, "nms": nms_thresh}),)

@@ -9,14 +9,16 @@ from typing import Any
 from magicgui.types import FileDialogMode
 from magicgui.widgets import Container, FileEdit, LineEdit
 from napari import Viewer
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels, Layer, Shapes
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_seg_trainer.annotations.annotated_image import check_stem
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.export.annotated_part import AnnotatedPartSection
 from napari_seg_trainer.napari_plugin.export.belonging import belonging
 from napari_seg_trainer.napari_plugin.export.channel_rows import ChannelRows
+from napari_seg_trainer.napari_plugin.export.correct_objects import CorrectObjects
 from napari_seg_trainer.napari_plugin.export.defaults import (
     FolderContent,
     Peek,
@@ -28,10 +30,12 @@ from napari_seg_trainer.napari_plugin.export.defaults import (
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import FramesAndCrops
 from napari_seg_trainer.napari_plugin.export.last_used import LastUsed
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
+from napari_seg_trainer.napari_plugin.layers.annotated_part import is_region
 from napari_seg_trainer.napari_plugin.layers.channels_question import ChannelsQuestion
 from napari_seg_trainer.napari_plugin.layers.names import base_name, origin_of, stem_for
 from napari_seg_trainer.napari_plugin.layers.pixel_sizes import told_by, unequal
 from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, deepest, frame_count
+from napari_seg_trainer.napari_plugin.parts.docks import at_the_end
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
 from napari_seg_trainer.napari_plugin.parts.pixel_size import PixelSizeField
@@ -68,20 +72,25 @@ class ExportForm(QWidget):
         self._problem = ""
         self._make_fields()
         self.parts = FramesAndCrops(viewer)
+        self.correct, self.annotated = CorrectObjects(viewer), AnnotatedPartSection(viewer)
         self.question = ChannelsQuestion(viewer)
-        in_column(self, self.question, self.form.native, self.parts)
+        in_column(self, self.question, self.form.native, self.correct, self.parts, self.annotated)
         active = viewer.layers.selection.active
-        if isinstance(active, Labels):
+        if active in self.labels.choices:
             self.labels.value = active
         self.follow()
         self.form.changed.connect(self._edited)
         self.channels.changed.connect(self.follow)
         self.parts.edited.connect(self.follow)
+        self.annotated.edited.connect(self.follow)
+        self.correct.marked.connect(self._take_marked)
+        at_the_end(self, self.correct.leave)
 
     def _make_fields(self) -> None:
         self.labels = LayerChoice(
             self._viewer,
             Labels,
+            accepts=lambda layer: not is_region(layer),
             name="labels",
             label="Labels",
             tooltip="The labels layer to export, with one number per object.",
@@ -143,6 +152,7 @@ class ExportForm(QWidget):
             folder=self._target,
             frames=self.parts.frames(self._deepest(labels)),
             crops=self.parts.crops(),
+            part=self.annotated.part(),
             pixel_size=self.pixel_size.value(),
             name=self._name,
         )
@@ -154,18 +164,23 @@ class ExportForm(QWidget):
             self.labels.value = active
 
     def select_layers(self, layers: Sequence[Layer]) -> None:
-        """Choose the labels layer and tick the image layers among `layers`."""
-        labels = next((layer for layer in layers if isinstance(layer, Labels)), None)
+        """Choose the labels layer, tick the image layers, and take shapes for crops, among `layers`."""
+        labels = next((layer for layer in layers if layer in self.labels.choices), None)
         images = [layer for layer in layers if isinstance(layer, Image)]
         if labels is not None:
             self.labels.value = labels
         if images:
             self.channels.tick(images)
+        frame = next((layer for layer in layers if isinstance(layer, Shapes)), None)
+        if frame is not None:
+            self.parts.shapes.reset_choices()
+            self.parts.shapes.value = frame
 
     def reset_choices(self) -> None:
         """Follow layers that came, went, moved or were renamed."""
         for choice in (self.labels, self.parts.shapes):
             choice.reset_choices()
+        self.annotated.reset_choices()
         self.follow()
 
     def follow(self) -> None:
@@ -174,6 +189,7 @@ class ExportForm(QWidget):
             return
         self._following = True
         try:
+            self.correct.follow(self.labels.value)
             if self.has_labels:
                 self._follow_layers(self.labels.value)
                 self._check(self.labels.value)
@@ -187,6 +203,10 @@ class ExportForm(QWidget):
             self.follow()
 
     def _edited(self, _value: Any) -> None:
+        self.follow()
+
+    def _take_marked(self) -> None:
+        self.annotated.choose_painted()
         self.follow()
 
     def _follow_layers(self, labels: Labels) -> None:
@@ -203,6 +223,7 @@ class ExportForm(QWidget):
         self.channels.know(self.content.channels, last.channels)
         self.pixel_size.follow(told_by([*chosen, labels]), labels.unique_id, unequal([*chosen, labels]))
         self.parts.follow(labels, self._deepest(labels))
+        self.annotated.follow(labels, self._deepest(labels))
 
     def _propose_name(self, labels: Labels) -> None:
         """Show what the files are called, apart from frames and crops, and take note of what the user has typed."""
@@ -249,8 +270,9 @@ class ExportForm(QWidget):
             "pixel_size": self.pixel_size.reason(),
         }
         self.form.show_reasons(reasons)
-        parts = self.parts.check(self._deepest(labels))
+        parts = self.parts.check(self._deepest(labels)) or self.annotated.check(labels, self._deepest(labels))
         self.parts.sum_up(self._deepest(labels))
+        self.annotated.sum_up()
         marked = "Fix the marked fields." if any(reasons.values()) else ""
         self._problem = marked or parts
 

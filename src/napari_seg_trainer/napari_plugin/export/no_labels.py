@@ -6,14 +6,14 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
+from napari_seg_trainer.napari_plugin.layers.adding import add_in_turns
 from napari_seg_trainer.napari_plugin.layers.grids import placement, shape_of
-from napari_seg_trainer.napari_plugin.parts.docks import PLUGIN
+from napari_seg_trainer.napari_plugin.layers.samples import sample_layers
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.widgets import in_column, push_button
 
 NO_IMAGE = "Open an image, or a sample image with labels, to begin."
 NO_LABELS = "Add a Labels layer, and paint each object with a number of its own."
-SAMPLE = "one_image_of_nuclei"
 
 
 class NoLabels(QWidget):
@@ -65,4 +65,5 @@ class NoLabels(QWidget):
         labels.mode = "paint"
 
     def _open_sample(self) -> None:
-        self._viewer.open_sample(PLUGIN, SAMPLE)
+        self.sample_button.hide()  # until there is an image, or none again
+        add_in_turns(self._viewer, sample_layers())

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, file_names, group_of_stem
 from napari_seg_trainer.annotations.findings import Finding
+from napari_seg_trainer.annotations.region import only_within
 from napari_seg_trainer.annotations.replaced import Replaced, There, look_at_existing
+from napari_seg_trainer.napari_plugin.layers.annotated_part import AnnotatedPart
 from napari_seg_trainer.napari_plugin.layers.grids import finest, plane_shape
 from napari_seg_trainer.napari_plugin.layers.names import base_name, origin_of, stem_for
 from napari_seg_trainer.napari_plugin.layers.planes import Crop, Source, annotated_image, deepest, frame_count, plane
@@ -71,6 +73,8 @@ class ExportPlan:
         Counted in the deepest of the layers.
     crops : tuple of Crop
         The parts of each frame; the whole of it if empty.
+    part : AnnotatedPart, optional
+        Which part of each frame is annotated; all of it if not given.
     pixel_size : float, optional
         µm per pixel.
     name : str
@@ -83,6 +87,7 @@ class ExportPlan:
     folder: Path
     frames: range
     crops: tuple[Crop, ...] = ()
+    part: AnnotatedPart | None = None
     pixel_size: float | None = None
     name: str = ""
 
@@ -161,9 +166,12 @@ class ExportPlan:
         origin = origin_of(self.labelled, item.frame, frame_count(self.deepest))
         known = origin.field_of_view if origin is not None and not self.name else ""
         drawn = image.labels if labels is None else labels[item.crop.slices] if item.crop else labels
+        drawn = np.array(drawn, np.int32)  # a copy: what is painted while the files are written would tear the mask
+        if self.part is not None:
+            drawn = only_within(drawn, self.part.mask(drawn, item.frame, frame_count(self.deepest), item.crop))
         return replace(
             image,
-            labels=np.array(drawn, np.int32),  # a copy: what is painted while the files are written would tear the mask
+            labels=drawn,
             field_of_view=known or group_of_stem(self.name or base_name(self.labelled)),
             source_file=self.labelled.source.path,
         )

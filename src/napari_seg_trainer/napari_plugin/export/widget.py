@@ -22,6 +22,7 @@ from napari_seg_trainer.napari_plugin.export.no_labels import NoLabels
 from napari_seg_trainer.napari_plugin.export.plan import Examined, ExportPlan, ExportStep, Item
 from napari_seg_trainer.napari_plugin.export.result import ExportProgress, ExportResult
 from napari_seg_trainer.napari_plugin.export.texts import existing, outcome, preview, question, undone
+from napari_seg_trainer.napari_plugin.layers.annotated_part import is_region
 from napari_seg_trainer.napari_plugin.layers.finding_list import show_finding
 from napari_seg_trainer.napari_plugin.layers.look_at import look_at
 from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, model_of
@@ -121,8 +122,12 @@ class ExportWidget(Panel):
     def _layer_changed(self, event: Any) -> None:
         if event.type in _AT_ONCE:
             self.form.follow()
-        elif event.type in _SOON:
+        elif event.type in _SOON or (event.type == "paint" and self._is_region(event)):
             self._follow_soon()
+
+    def _is_region(self, event: Any) -> bool:
+        place = getattr(event, "index", None)
+        return place is not None and place < len(self._viewer.layers) and is_region(self._viewer.layers[place])
 
     def _describe(self) -> None:
         labels = self.form.has_labels

@@ -16,6 +16,8 @@ from napari_seg_trainer.annotations.findings import Finding, Severity
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
 from napari_seg_trainer.annotations.image_file import read_image
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.layers.adding import add_in_turns
+from napari_seg_trainer.napari_plugin.layers.annotated_part import is_region
 from napari_seg_trainer.napari_plugin.layers.look_at import look_at
 from napari_seg_trainer.napari_plugin.layers.names import ORIGINS
 from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, source_folder
@@ -203,7 +205,8 @@ def _pair_of(file: Path, folder: Path) -> AnnotatedPair | None:
 
 def _show_pair(viewer: Viewer, finding: Finding, failed: Callable[[str], None], pair: AnnotatedPair | None) -> None:
     for layer in reversed(viewer.layers):
-        frame = _frame_of(pair, layer) if pair is not None and isinstance(layer, Labels) else None
+        has_objects = isinstance(layer, Labels) and not is_region(layer)
+        frame = _frame_of(pair, layer) if pair is not None and has_objects else None
         if frame is not None:
             look_at(viewer, layer, finding, frame=frame)
             return
@@ -234,6 +237,11 @@ def _read(file: Path, pair: AnnotatedPair | None) -> list[LayerTuple]:
 
 
 def _open(viewer: Viewer, finding: Finding, layers: list[LayerTuple]) -> None:
-    added = [viewer.add_layer(Layer.create(*layer)) for layer in layers]
-    viewer.reset_view()
-    look_at(viewer, added[-1], finding)
+    added = [Layer.create(*layer) for layer in layers]
+
+    def look() -> None:
+        if added[-1] in viewer.layers:  # the user may have removed it meanwhile
+            viewer.reset_view()
+            look_at(viewer, added[-1], finding)
+
+    add_in_turns(viewer, added, look)

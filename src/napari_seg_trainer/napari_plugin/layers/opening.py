@@ -12,8 +12,9 @@ from napari_seg_trainer.annotations.file_names import stem_of
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder
 from napari_seg_trainer.annotations.image_file import read_labels
 from napari_seg_trainer.errors import DataError, one_line
+from napari_seg_trainer.napari_plugin.layers.adding import add_in_turns
 from napari_seg_trainer.napari_plugin.layers.planes import FOLDER
-from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, open_pairs
+from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, labels_layers, open_pairs
 
 _FOLDER_MARK = "annotations_"
 
@@ -61,17 +62,24 @@ def read_mask(mask: Path) -> Found:
     pair = _pair_of(mask)
     if pair is not None:
         return _read_pairs((pair,), pair.stem, f"'{mask}'")
-    return Found([(read_labels(mask), {"name": stem_of(mask)}, "labels")])
+    return Found(labels_layers(read_labels(mask), stem_of(mask), {}))
 
 
 def add_layers(viewer: ViewerModel, found: Found) -> list[Layer]:
-    """Add what was read to a viewer, show all of it where the viewer was empty, and report what is not there."""
+    """Add what was read to a viewer in turns, and report what is not there; return the layers.
+
+    Where the viewer was empty, it shows all of them.
+    """
     was_empty = not viewer.layers
-    layers = [viewer.add_layer(Layer.create(*layer)) for layer in found.layers]
+    layers = [Layer.create(*layer) for layer in found.layers]
     for line in found.warnings:
         show_warning(line)
-    if was_empty:  # its camera fits the first layer, which may be smaller than those that follow
-        viewer.reset_view()
+
+    def show_all() -> None:  # the camera fits the first layer, which may be smaller than those that follow
+        if was_empty:
+            viewer.reset_view()
+
+    add_in_turns(viewer, layers, show_all)
     return layers
 
 

@@ -29,7 +29,8 @@ PREFIX = "annotations_"
 """Before the population in the name of an annotation folder, as Celldetective has it."""
 FOLDER = "annotation folder"
 """Key in a layer's metadata for the folder that the layer was opened from."""
-_AREAS = {"rectangle", "ellipse", "polygon"}
+AREAS = {"rectangle", "ellipse", "polygon"}
+"""Types of shapes that frame something."""
 _SAMPLE = (slice(0, 512), slice(0, 512))
 _GREY: WeakKeyDictionary[Layer, tuple[Any, bool]] = WeakKeyDictionary()
 
@@ -361,7 +362,7 @@ def crops(shapes: Shapes, reference: Layer, shape: tuple[int, int], deepest: Lay
     found = [
         _crop(vertices, shapes, reference, shape, deepest)
         for vertices, kind in zip(shapes.data, shapes.shape_type, strict=True)
-        if kind in _AREAS
+        if kind in AREAS
     ]
     return list(dict.fromkeys(crop for crop in found if crop.x0 < crop.x1 and crop.y0 < crop.y1))
 

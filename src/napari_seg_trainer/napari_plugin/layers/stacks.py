@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
-from napari_seg_trainer.annotations.folder import AnnotatedPair
+from napari_seg_trainer.annotations.folder import AnnotatedPair, check_region
 from napari_seg_trainer.annotations.image_file import LabelFile
 from napari_seg_trainer.annotations.pixels import read_header
+from napari_seg_trainer.annotations.region import within
 from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.layers.annotated_part import NAME, REGION, region_look
 from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, Origin
 
 MAX_LABEL_BYTES = 2**30
@@ -34,8 +36,8 @@ class Opened:
     Attributes
     ----------
     layers : list of LayerTuple
-        Image layers, one for each channel, and a Labels layer for each kind of image. The commonest kind comes last,
-        and it alone is visible.
+        Image layers, one for each channel, and a Labels layer for each kind of image; where some are annotated in part,
+        a layer that shows which. The commonest kind comes last, and it alone is visible.
     count : int
         How many annotated images the layers hold.
     left_out : int
@@ -58,6 +60,12 @@ class _Item:
     labels: LabelFile
     sidecar: Sidecar
     kind: tuple[Any, ...]
+
+    @property
+    def drawn(self) -> NDArray[np.int32]:
+        """The labels, -1 where the image is not annotated."""
+        region = self.sidecar.annotated_region
+        return self.labels.labels if region is None else within(self.labels.labels, region.mask())
 
     @property
     def origin(self) -> Origin:
@@ -118,6 +126,7 @@ def _read_items(pairs: Sequence[AnnotatedPair]) -> tuple[list[_Item], int, list[
 
 def _read_item(pair: AnnotatedPair) -> _Item:
     header, sidecar, labels = read_header(pair.image), read_sidecar(pair.sidecar), pair.read_labels()
+    check_region(pair.image, sidecar.annotated_region, labels.labels.shape)
     channels = sidecar.channels or header.metadata.names
     if header.has_colours and not channels:  # three equal ones are one channel, which only the pixels show
         channels = pair.read_image().channels
@@ -140,9 +149,20 @@ def _layers(items: Sequence[_Item], name: str, mark: str, visible: bool) -> list
         unnamed = len(first.channels) == 1 and channel == "channel 0"
         look = {"name": (name if unnamed else channel) + mark, **channel_look(first.channels, place)}
         layers.append((images[..., place, :, :], shared | look, "image"))
-    labels = np.stack([item.labels.labels for item in items]) if len(items) > 1 else first.labels
-    layers.append((labels, shared | {"name": f"{name} labels{mark}"}, "labels"))
+    drawn = np.stack([item.drawn for item in items]) if len(items) > 1 else first.labels
+    layers += labels_layers(drawn, f"{name} labels{mark}", shared)
     return layers
+
+
+def labels_layers(drawn: NDArray[np.int32], name: str, attributes: dict[str, Any]) -> list[LayerTuple]:
+    """Return a layer of labels; before it, where some are -1, a layer that shows which part is annotated."""
+    layers: list[LayerTuple] = []
+    if drawn.min(initial=0) < 0:
+        metadata = {**attributes.get("metadata", {}), REGION: True}
+        look = {**attributes, **region_look(), "name": f"{name} {NAME}", "metadata": metadata}
+        layers.append(((drawn >= 0).astype(np.uint8), look, "labels"))
+        drawn = np.maximum(drawn, 0)
+    return [*layers, (drawn, {**attributes, "name": name}, "labels")]
 
 
 def _shared_attributes(first: AnnotatedImage, items: Sequence[_Item]) -> dict[str, Any]:

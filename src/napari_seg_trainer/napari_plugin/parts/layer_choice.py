@@ -1,5 +1,6 @@
 """A field to choose a layer of one kind, which follows the viewer."""
 
+from collections.abc import Callable
 from typing import Any
 
 from magicgui.widgets import ComboBox
@@ -19,15 +20,25 @@ class LayerChoice(ComboBox):
         Such as ``Labels``.
     none : str, optional
         Offer to choose no layer, in these words.
+    accepts : callable, optional
+        Whether a layer of this kind is offered.
     **options
         Of `magicgui.widgets.ComboBox`.
     """
 
-    def __init__(self, viewer: Viewer, kind: type[Layer], *, none: str = "", **options: Any) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        kind: type[Layer],
+        *,
+        none: str = "",
+        accepts: Callable[[Layer], bool] = lambda _layer: True,
+        **options: Any,
+    ) -> None:
         self.null_string = none
 
         def present(_field: object) -> list[Layer]:
-            return [layer for layer in viewer.layers if isinstance(layer, kind)]
+            return [layer for layer in viewer.layers if isinstance(layer, kind) and accepts(layer)]
 
         super().__init__(choices=present, nullable=bool(none), **options)
         narrow(self.native)  # the names of layers may be long

@@ -9,6 +9,8 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_seg_trainer.annotations.region import IGNORED
+from napari_seg_trainer.napari_plugin.layers.adding import add_in_turns
 from napari_seg_trainer.napari_plugin.layers.stacks import channel_look
 from napari_seg_trainer.runs.previews import PreviewIndex
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 TRUTH, PREDICTION = "truth", "prediction"
 TRUTH_COLOUR, PREDICTION_COLOUR = "#56b4e9", "#e69f00"
 """Distinguishable for colour-blind people (Okabe and Ito 2008)."""
+UNKNOWN_COLOUR = "#999999"
 CONTOUR = 2
 """In pixels of the image."""
 _LIMITS = (0.5, 99.8)
@@ -31,6 +34,7 @@ class Picture:
     ----------
     image : NDArray of float32, axes CYX
     truth : NDArray of int32, axes YX
+        -1 where the image is not annotated.
     limits : tuple of (float, float)
         Of each channel, what is shown black and what white.
     """
@@ -61,6 +65,7 @@ class PreviewLayers:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self.before_removal: Callable[[], None] = lambda: None
+        self._stop_adding: Callable[[], None] = lambda: None
         self._layers: dict[str | int, Layer] = {}
         self._picture: Picture | None = None
 
@@ -83,6 +88,7 @@ class PreviewLayers:
 
     def remove(self) -> None:
         """Take out of the viewer those that are still there."""
+        self._stop_adding()
         layers, self._layers, self._picture = list(self._layers.values()), {}, None
         for layer in layers:
             if layer in self._viewer.layers:
@@ -102,14 +108,8 @@ class PreviewLayers:
         ):
             self._layers[name] = _contours(labels, name, colour, grid)
         self._picture = picture
-        layers = self._viewer.layers
         # whoever paints in a layer goes on painting in it
-        active, selected = layers.selection.active, set(layers.selection)
-        for layer in self._layers.values():
-            layers.append(layer)
-        if active is not None:
-            layers.selection = selected
-            layers.selection.active = active
+        self._stop_adding = add_in_turns(self._viewer, self._layers.values(), select=False)
 
     def _change_picture(self, picture: Picture) -> None:
         for place, channel in enumerate(picture.image):
@@ -121,7 +121,7 @@ class PreviewLayers:
 
     def _put(self, name: str, labels: NDArray[np.int32]) -> None:
         layer = self._layers[name]
-        if isinstance(layer, Labels) and layer in self._viewer.layers:
+        if isinstance(layer, Labels):  # also one that is still to be added
             layer.data = labels
             layer.editable = False  # napari forgets it with new data
 
@@ -131,7 +131,8 @@ class PreviewLayers:
 
 
 def _contours(labels: NDArray[np.int32], name: str, colour: str, grid: dict[str, Any]) -> Labels:
-    colours = DirectLabelColormap(color_dict={None: colour, 0: "transparent"})
+    # a line around what is annotated
+    colours = DirectLabelColormap(color_dict={None: colour, 0: "transparent", IGNORED: UNKNOWN_COLOUR})
     layer = Labels(labels, name=name, colormap=colours, opacity=1.0, **grid)
     layer.contour = CONTOUR
     layer.editable = False

@@ -10,6 +10,7 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWidget
 
+from napari_seg_trainer.annotations.region import counted_only
 from napari_seg_trainer.errors import RunError
 from napari_seg_trainer.evaluation.matching import match_pairs
 from napari_seg_trainer.napari_plugin.parts.background import in_background
@@ -112,11 +113,13 @@ def draw(
     image : NDArray of float32, axes CYX
         Normalized.
     truth, found : NDArray of int32, axes YX
+        What lies where the truth is -1 is not shown.
     side : int
         Of the picture's longer side, pixels.
     """
     from PIL import Image
 
+    truth, found = counted_only(truth, found)
     pairs = match_pairs(truth, found)
     missed = (truth > 0) & ~np.isin(truth, pairs[:, 0])
     false = (found > 0) & ~np.isin(found, pairs[:, 1])

@@ -1,8 +1,11 @@
 """An image whose objects a model finds and a person corrects, for the next training."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels, Layer
 
@@ -13,13 +16,21 @@ from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolde
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.model_folder import LibraryModel, job_of
 from napari_seg_trainer.library.pretrained import open_model
+from napari_seg_trainer.napari_plugin.layers.adding import add_in_turns
+from napari_seg_trainer.napari_plugin.layers.annotated_part import is_region
 from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, match_offers
+from napari_seg_trainer.napari_plugin.layers.grids import placement
 from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, Origin
 from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, Source, model_of
 from napari_seg_trainer.napari_plugin.layers.stacks import LayerTuple, channel_look, open_pairs
+from napari_seg_trainer.napari_plugin.parts.theme import colours
 from napari_seg_trainer.napari_plugin.segment.tasks import LayerTask
 from napari_seg_trainer.segmentation.request import SegmentRequest
 
+if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
+    from napari_seg_trainer.segmentation.ranking import Window
+
+REGION_NAME = "region to annotate"
 CONTOUR = 2
 """Width of the outlines of what the model finds, screen pixels."""
 
@@ -41,6 +52,8 @@ class Correction:
         µm per pixel.
     folder : Path, optional
         The annotation folder that takes the correction.
+    window : Window, optional
+        The region that is to be annotated; the whole image if not given.
     """
 
     model: LibraryModel
@@ -49,9 +62,10 @@ class Correction:
     channels: tuple[str, ...]
     pixel_size: float | None
     folder: Path | None
+    window: "Window | None" = None
 
-    def open(self, viewer: Viewer) -> LayerTask:
-        """Add the layers to the viewer, and return what finds the objects.
+    def open(self, viewer: Viewer, then: Callable[[LayerTask], None]) -> None:
+        """Add the layers to the viewer in turns, then call `then` with what finds the objects.
 
         Raises
         ------
@@ -67,11 +81,15 @@ class Correction:
                 f"'{self.stem}' has no channel {missing[0]!r}, only {', '.join(self.channels)}. "
                 "Open it, and choose its channels here."
             )
-        added = [viewer.add_layer(Layer.create(*layer)) for layer in self.layers]
-        viewer.reset_view()
+        added = [Layer.create(*layer) for layer in self.layers]
         images = [layer for layer in added if isinstance(layer, Image)]
-        sources = tuple(Source(images[place], None, images[place].name) for place in places if place is not None)
-        return LayerTask(self.model, sources, (0,), SegmentRequest(pixel_size=self.pixel_size))
+
+        def begin() -> None:
+            viewer.reset_view()
+            sources = tuple(Source(images[place], None, images[place].name) for place in places if place is not None)
+            then(LayerTask(self.model, sources, (0,), SegmentRequest(pixel_size=self.pixel_size)))
+
+        add_in_turns(viewer, added, begin)
 
     def finish(self, viewer: Viewer, labels: Labels, task: LayerTask) -> list[Layer]:
         """Have what was drawn, or else what was found, lead back to the annotation folder; return the layers to export.
@@ -89,14 +107,27 @@ class Correction:
         grid = task.reference.data.shape[-2:]
         here = [layer for layer in viewer.layers if isinstance(layer, Image) and ORIGINS in layer.metadata]
         images = [layer for layer in here if _stem(layer) == self.stem and layer.data.shape[-2:] == grid]
-        return [labels, *images]
+        return [labels, *images, *self._region(viewer, labels)]
+
+    def _region(self, viewer: Viewer, labels: Labels) -> list[Layer]:
+        """Frame the region, and show it; the export takes it for a crop."""
+        if self.window is None:
+            return []
+        window = self.window
+        # a shape's corners are between pixels, whose middles have whole numbers
+        box = np.array([[window.y0, window.x0], [window.y1, window.x1]]) - 0.5
+        look = {"edge_color": colours().warning, "edge_width": 2, "face_color": "transparent"}
+        region = viewer.add_shapes(box, shape_type="rectangle", name=REGION_NAME, **look, **placement(labels))
+        viewer.layers.selection.active = labels
+        viewer.reset_view(layers=[region], margin=0.1)
+        return [region]
 
     def _drawn(self, viewer: Viewer) -> Labels | None:
         """Return the labels that were opened with the image; None where it has none, or somebody has removed them."""
         found = [
             layer
             for layer in viewer.layers
-            if isinstance(layer, Labels) and not model_of(layer) and ORIGINS in layer.metadata
+            if isinstance(layer, Labels) and not model_of(layer) and not is_region(layer) and ORIGINS in layer.metadata
         ]
         return next((layer for layer in reversed(found) if _stem(layer) == self.stem), None) if self.annotated else None
 
@@ -109,10 +140,11 @@ class Correction:
     def advice(self) -> str:
         """What to do now."""
         beside = ", shown filled; the outlines show the model's segmentation" if self.annotated else ""
-        return f"Correct the labels of '{self.stem}'{beside}. Then export them with the Export dock."
+        where = "" if self.window is None else " in the frame"
+        return f"Correct the labels of '{self.stem}'{where}{beside}. Then export them with the Export dock."
 
 
-def read_correction(model: str, image: Path) -> Correction:
+def read_correction(model: str, image: Path, window: "Window | None" = None) -> Correction:
     """Read what is needed to correct an image that has no labels yet.
 
     The first annotation folder that the model was trained on takes the correction.
@@ -123,6 +155,8 @@ def read_correction(model: str, image: Path) -> Correction:
         A name in the library.
     image : Path
         An image file.
+    window : Window, optional
+        The region of it that is to be annotated.
 
     Raises
     ------
@@ -130,7 +164,7 @@ def read_correction(model: str, image: Path) -> Correction:
         If the model or the image cannot be used.
     """
     opened = open_model(model)
-    return _unannotated(opened, image, _taught_by(opened))
+    return replace(_unannotated(opened, image, _taught_by(opened)), window=window)
 
 
 def read_validated(model: str, name: str) -> Correction:

@@ -20,7 +20,8 @@ from napari_seg_trainer.napari_plugin.segment.tasks import FolderTask, ItemDone,
 from napari_seg_trainer.segmentation.request import SegmentRequest
 
 if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
-    from napari_seg_trainer.segmentation.suggest import Suggestion
+    from napari_seg_trainer.segmentation.ranking import Suggestion
+    from napari_seg_trainer.segmentation.regions import Covered
 
 _ORDER = "Annotate these next, in this order: each is typical of many others. Click one to correct its segmentation."
 _NONE = "The model is confident about all of them. Annotate images in which you see mistakes."
@@ -34,16 +35,22 @@ class SuggestTask:
     ----------
     model, images, request
         As for `FolderTask`.
+    covered : Covered
+        What the model was trained on.
     """
 
     model: LibraryModel
     images: tuple[Path, ...]
     request: SegmentRequest
+    covered: "Covered"
 
     @classmethod
     def of(cls, task: FolderTask) -> "SuggestTask":
-        """Return the task for the images of a folder that have no masks beside them."""
-        return cls(task.model, tuple(without_masks(task.images)), task.request)
+        """Return the task for the images of a folder that have no masks beside them; reads what is annotated."""
+        from napari_seg_trainer.segmentation.regions import covered_by, training_folders
+
+        covered = covered_by(training_folders(task.model))
+        return cls(task.model, tuple(without_masks(task.images)), task.request, covered)
 
     @property
     def steps(self) -> int:
@@ -71,6 +78,7 @@ def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event, 
         replace(task.request, settings=None),
         checkpoint=second_checkpoint(task.model.card),
         service=warm.get(),
+        covered=task.covered,
         progress=tell,
     )
     began = time.monotonic()
@@ -85,9 +93,9 @@ def suggest_images(warm: WarmService, task: SuggestTask, stop: threading.Event, 
 
 
 class SuggestionList(QWidget):
-    """The images to annotate next, to click on; hidden where there are none.
+    """The images or regions to annotate next, to click on; hidden where there are none.
 
-    Emits ``chosen(str, Path)``: the model's name and the image.
+    Emits ``chosen(str, Suggestion)`` with the model's name.
     """
 
     chosen = Signal(str, object)
@@ -95,25 +103,32 @@ class SuggestionList(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._model = ""
+        self._shown: dict[Finding, Suggestion] = {}
         self.line = wrap(QLabel())
         self.list = FindingList()
-        self.list.chosen.connect(lambda finding: self.chosen.emit(self._model, finding.file))
+        self.list.chosen.connect(lambda finding: self.chosen.emit(self._model, self._shown[finding]))
         in_column(self, self.line, self.list)
         self.hide()
 
     def show_steps(self, task: SuggestTask, steps: list[ItemDone]) -> None:
         """Show what a task has come to."""
         self._model = task.model.name
-        from napari_seg_trainer.segmentation.suggest import rank
+        from napari_seg_trainer.segmentation.ranking import in_regions, rank
 
-        ranked = [one for one in rank([step.suggestion for step in steps if step.suggestion]) if not one.problem]
+        found = in_regions([step.suggestion for step in steps if step.suggestion])
+        ranked = [one for one in rank(found, task.covered.looks) if not one.problem]
         unsure = [one for one in ranked if one.unsure]
         self.line.setText(_ORDER if unsure else _NONE)
-        self.list.set_findings([_finding(one) for one in unsure])
+        self._shown = {_finding(one): one for one in unsure}
+        self.list.set_findings(list(self._shown))
         self.setVisible(bool(ranked))
 
 
 def _finding(one: "Suggestion") -> Finding:
     unsure, objects = round(one.unsure) or 1, "1 object" if one.objects == 1 else f"{one.objects:,} objects"
-    message = f"{one.image.name}: unsure of {unsure:,}; finds {objects}."
-    return Finding(severity=Severity.INFO, code="suggestion", message=message, file=one.image)
+    where, position = one.image.name, None
+    if one.window is not None:
+        where += f", rows {one.window.y0} to {one.window.y1}, columns {one.window.x0} to {one.window.x1}"
+        position = (float(one.window.y0), float(one.window.x0))
+    message = f"{where}: unsure of {unsure:,}; finds {objects}."
+    return Finding(severity=Severity.INFO, code="suggestion", message=message, file=one.image, position=position)

@@ -20,7 +20,7 @@ from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.segmentation.request import SegmentRequest
 
 if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
-    from napari_seg_trainer.segmentation.suggest import Suggestion
+    from napari_seg_trainer.segmentation.ranking import Suggestion
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari import Viewer
 from napari.layers import Image, Labels, Layer
@@ -12,11 +12,13 @@ from napari.layers import Image, Labels, Layer
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.library.library import ModelLibrary
 from napari_seg_trainer.library.listed import ListedModel, list_models, list_starters
+from napari_seg_trainer.napari_plugin.layers.adding import add_in_turns
+from napari_seg_trainer.napari_plugin.layers.samples import sample_layers
 from napari_seg_trainer.napari_plugin.models.library_watcher import LibraryWatcher
 from napari_seg_trainer.napari_plugin.models.no_model import NoModel
 from napari_seg_trainer.napari_plugin.models.warm import WarmService
 from napari_seg_trainer.napari_plugin.parts.background import in_background, lent_thread, step_by_step
-from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, PLUGIN, TRAIN, at_the_end, is_alive, open_dock
+from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, TRAIN, at_the_end, is_alive, open_dock
 from napari_seg_trainer.napari_plugin.parts.install_hint import InstallHint
 from napari_seg_trainer.napari_plugin.parts.panel import Panel
 from napari_seg_trainer.napari_plugin.parts.widgets import ask_which, follow, push_button
@@ -38,9 +40,11 @@ from napari_seg_trainer.napari_plugin.segment.tasks import (
     segment_layers,
 )
 
+if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
+    from napari_seg_trainer.segmentation.ranking import Window
+
 _EMPTY = "No model yet: train one on your own images, or open one with File > IO Utilities > Open a trained model."
 _TRY = "Opens a sample image of nuclei and segments it with a model that is included."
-_SAMPLE = "one_image_of_nuclei"
 _OF_INTEREST = {"scale", "units", "data"}
 """Events of layers that change what is shown; that layers come, go or are renamed is reported by napari."""
 
@@ -69,6 +73,7 @@ class SegmentWidget(Panel):
         self._wanted_layers: list[Layer] = []
         self._starter, self._is_trying = "", False
         self._correction: Correction | None = None
+        self._is_opening = False
         self.no_model, self.install = NoModel(viewer, _EMPTY), InstallHint()
         self.form, self.progress = SegmentForm(viewer), SegmentProgress()
         self.stop_button = push_button("Stop", "Stop. Results so far are kept.", self._stop)
@@ -92,7 +97,7 @@ class SegmentWidget(Panel):
 
     def _connect(self) -> None:
         self.button.clicked.connect(self._start_or_ask)
-        self.suggestions.chosen.connect(self.correct)
+        self.suggestions.chosen.connect(lambda model, one: self.correct(model, one.image, one.window))
         self.form.changed.connect(self._describe)
         LibraryWatcher(self).changed.connect(self.refresh)
         follow(self, self._viewer.layers.events, self._layer_changed)
@@ -178,7 +183,7 @@ class SegmentWidget(Panel):
         has_image = any(isinstance(layer, Image) for layer in self._viewer.layers)
         self.try_button.setVisible(bool(self._starter) and not has_image and not by_folder)
 
-    def correct(self, model: str, image: Path | str) -> None:
+    def correct(self, model: str, image: Path | str, window: "Window | None" = None) -> None:
         """Open an image with what a model finds in it, to be corrected and exported for the next training.
 
         Parameters
@@ -187,26 +192,38 @@ class SegmentWidget(Panel):
             A name in the library.
         image : Path or str
             An image file without labels, or the name of an image of the model's training.
+        window : Window, optional
+            The region of the file that is to be annotated.
         """
         self.select_model(model)
         if self._tally is None:
-            in_background(self, partial(_read, model, image), self._open, self.progress.show_problem)
+            in_background(self, partial(_read, model, image, window), self._open, self.progress.show_problem)
 
     def _open(self, correction: Correction) -> None:
-        if self._tally is not None:
+        if self._tally is not None or self._is_opening:
             return
+
+        def begin(task: LayerTask) -> None:
+            self._is_opening = False
+            if self._tally is None:
+                self._correction = correction
+                self._start(task)
+
+        self._is_opening = True
         try:
-            task = correction.open(self._viewer)
+            correction.open(self._viewer, begin)
         except DataError as error:
+            self._is_opening = False
             self.progress.show_problem(str(error))
-            return
-        self._correction = correction
-        self._start(task)
 
     def _try(self) -> None:
-        self._viewer.open_sample(PLUGIN, _SAMPLE)
-        self._is_trying = True
-        self.select_model(self._starter)
+        self.try_button.hide()
+
+        def choose_model() -> None:
+            self._is_trying = True
+            self.select_model(self._starter)
+
+        add_in_turns(self._viewer, sample_layers(), choose_model)
 
     def _suggest(self) -> None:
         task = self.form.task()
@@ -301,8 +318,8 @@ def _listed() -> tuple[list[ListedModel], list[ListedModel]]:
     return list_models(ModelLibrary()), list_starters()
 
 
-def _read(model: str, image: Path | str) -> Correction:
-    return read_validated(model, image) if isinstance(image, str) else read_correction(model, image)
+def _read(model: str, image: Path | str, window: "Window | None") -> Correction:
+    return read_validated(model, image) if isinstance(image, str) else read_correction(model, image, window)
 
 
 def _steps(warm: WarmService, task: Task | SuggestTask, stop: Event, tell: Tell) -> ItemsDone:
