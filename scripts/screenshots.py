@@ -18,8 +18,10 @@ HOME = tempfile.TemporaryDirectory()
 os.environ |= {"NAPARI_SEG_TRAINER_HOME": HOME.name, "NAPARI_CONFIG": ""}
 
 import napari
+import numpy as np
 from napari.settings import get_settings
 from qtpy.QtWidgets import QApplication
+from scipy import ndimage
 
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.api import make_job
@@ -38,6 +40,7 @@ def main() -> None:
     viewer.window.resize(1400, 900)
     with tempfile.TemporaryDirectory() as folder:
         export(viewer, Path(folder) / "experiment 12")
+        correct(viewer, Path(folder))
         train(viewer)
         segment(viewer)
     take(docks.open_dock(viewer, docks.LIBRARY), "library", 460)
@@ -66,6 +69,30 @@ def export(viewer: napari.Viewer, folder: Path) -> None:
     dock.button.click()
     until(lambda: dock.button.isVisible() and dock.result.isVisible())
     take(dock, "export", 620)
+
+
+def correct(viewer: napari.Viewer, folder: Path) -> None:
+    """A few objects that were looked at, in the whole window."""
+    empty(viewer)
+    viewer.open_sample(docks.PLUGIN, "one_image_of_nuclei")
+    labels = viewer.layers[-1]
+    for layer in viewer.layers:
+        layer.units, layer.scale = ("um", "um"), (0.325, 0.325)
+    viewer.reset_view()
+    dock = docks.open_dock(viewer, docks.EXPORT)
+    dock.form.folder.line_edit.value = str(folder / "experiment 13")
+    section = dock.form.correct
+    section.expand(animate=False)
+    numbers = np.unique(labels.data)[1:6]
+    for centre in ndimage.center_of_mass(labels.data > 0, labels.data, numbers):
+        viewer.cursor.position = tuple(labels.data_to_world(centre))
+        press = next(do for key, do in labels.keymap.items() if str(key) == "A")
+        press(labels)
+    dock.form.annotated.expand(animate=False)
+    wait(1)
+    viewer.screenshot(str(IMAGES / "correct.png"), canvas_only=False, flash=False)
+    section.collapse(animate=False)
+    empty(viewer)
 
 
 def train(viewer: napari.Viewer) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Labels, Vectors
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QToolButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.annotated_part import region_for
@@ -17,7 +17,7 @@ from napari_seg_trainer.napari_plugin.layers.grids import placement
 from napari_seg_trainer.napari_plugin.layers.object_tools import ObjectTools
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.theme import coloured, colours
-from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column
+from napari_seg_trainer.napari_plugin.parts.widgets import Section, in_column, push_button
 
 ACCEPT, DELETE, SPLIT, JOIN, GROW, SHRINK = "Accept", "Delete", "Split", "Join", "Grow", "Shrink"
 LINE = "split line"
@@ -85,14 +85,11 @@ class CorrectObjects(Section):
         super().__init__("Correct objects", inside)
         self.toggled.connect(lambda _unfolded: self._follow())
 
-    def _button(self, tool: _Tool) -> QToolButton:
-        button = QToolButton()
-        button.setText(f"{tool.name} ({tool.shown_key})")
+    def _button(self, tool: _Tool) -> QPushButton:
+        tip = f"{tool.tip} Key: {tool.key}, with the cursor over the object."
+        button = push_button(f"{tool.name} ({tool.shown_key})", tip, partial(self._choose, tool.name))
         button.setAccessibleName(tool.name)
-        button.setToolTip(f"{tool.tip} Key: {tool.key}, with the cursor over the object.")
         button.setCheckable(True)
-        button.setSizePolicy(button.sizePolicy().Policy.Expanding, button.sizePolicy().Policy.Fixed)
-        button.clicked.connect(partial(self._choose, tool.name))
         return button
 
     @property

@@ -19,7 +19,7 @@ from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.export.belonging import is_named_after_file
 from napari_seg_trainer.napari_plugin.layers.file_channels import names_in_file
 from napari_seg_trainer.napari_plugin.layers.grids import check_same_grid, shape_of
-from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, bare_name, own_part
+from napari_seg_trainer.napari_plugin.layers.names import LABELS_OF, ORIGINS, bare_name, own_part
 from napari_seg_trainer.napari_plugin.layers.planes import PREFIX, PROVENANCE, Source, model_of, source_folder
 
 _UNNAMED = re.compile(r"channel \d+( \[\d+\])?")
@@ -111,7 +111,7 @@ def population_of(labels: Labels, last: str) -> str:
         return folder.name.removeprefix(PREFIX)
     if last:
         return last
-    name = "" if is_named_after_file(labels) or model_of(labels) else bare_name(labels)
+    name = "" if is_named_after_file(labels) or model_of(labels) else bare_name(labels).removesuffix(LABELS_OF)
     return re.sub(r"[^\w-]+", "_", name).strip("_") or "cells"
 
 

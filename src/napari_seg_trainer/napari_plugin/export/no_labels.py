@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_seg_trainer.napari_plugin.layers.adding import add_in_turns
 from napari_seg_trainer.napari_plugin.layers.grids import placement, shape_of
+from napari_seg_trainer.napari_plugin.layers.names import LABELS_OF
 from napari_seg_trainer.napari_plugin.layers.samples import sample_layers
 from napari_seg_trainer.napari_plugin.parts.form import wrap
 from napari_seg_trainer.napari_plugin.parts.widgets import in_column, push_button
@@ -61,7 +62,7 @@ class NoLabels(QWidget):
         except MemoryError:
             self.failed.emit(f"Labels for image {image.name!r} need more memory than there is. Crop the image first.")
             return
-        labels = self._viewer.add_labels(data, name=f"{image.name} labels", **placement(image))
+        labels = self._viewer.add_labels(data, name=f"{image.name}{LABELS_OF}", **placement(image))
         labels.mode = "paint"
 
     def _open_sample(self) -> None:

@@ -18,6 +18,8 @@ ORIGINS = "annotated images"
 """Key in a layer's metadata for the tuple of `Origin` that our reader puts there, one for each frame."""
 _ANOTHER = re.compile(r"\s*\[\d+\]$")  # napari's mark of a second layer of one name
 NEW_LABELS = " - Labels"  # napari's name for a new layer above an image
+LABELS_OF = " labels"
+"""Behind the name of an image, or of a population, in that of its labels."""
 _SCENE = re.compile(
     r"\b(scene|series|position|pos|point|field|fov|image|site|well|tile)[ _:#=-]*([A-P]?\d+)\b", re.IGNORECASE
 )

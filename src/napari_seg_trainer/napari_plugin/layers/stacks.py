@@ -16,7 +16,7 @@ from napari_seg_trainer.annotations.region import within
 from napari_seg_trainer.annotations.sidecar import Sidecar, read_sidecar
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.annotated_part import NAME, REGION, region_look
-from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, Origin
+from napari_seg_trainer.napari_plugin.layers.names import LABELS_OF, ORIGINS, Origin
 
 MAX_LABEL_BYTES = 2**30
 """Labels are kept in memory, so that they can be corrected; this is how much of it they may take."""
@@ -150,7 +150,7 @@ def _layers(items: Sequence[_Item], name: str, mark: str, visible: bool) -> list
         look = {"name": (name if unnamed else channel) + mark, **channel_look(first.channels, place)}
         layers.append((images[..., place, :, :], shared | look, "image"))
     drawn = np.stack([item.drawn for item in items]) if len(items) > 1 else first.labels
-    layers += labels_layers(drawn, f"{name} labels{mark}", shared)
+    layers += labels_layers(drawn, f"{name}{LABELS_OF}{mark}", shared)
     return layers
 
 
