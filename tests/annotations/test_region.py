@@ -201,6 +201,8 @@ def test_objects_whose_surroundings_nobody_knows_are_a_mistake_of_a_file(make, t
 def test_the_check_of_a_folder_counts_images_annotated_in_part(folder, half):
     half.write(folder, overwrite=True)
     assert "1 image annotated in part" in surveyed([folder]).understood
+    (said,) = (one.message for one in surveyed([folder]).findings if one.code == "partly-annotated")
+    assert said.startswith("1 image is annotated in part (50% of the pixels). The rest is left out")
     assert not [one for one in surveyed([folder]).findings if one.severity == Severity.ERROR]
 
 
@@ -211,7 +213,11 @@ def test_masks_of_a_part_are_not_taken_for_another_images(folder, make):
         known = np.zeros(labels.shape, bool)
         known[int(rng.integers(2)) * 48 :, int(rng.integers(2)) * 48 :] = True
         make(f"cell_{number:02}", seed=number, labels=np.where(known, labels, -1)).write(folder, overwrite=True)
-    assert "exchanged-masks" not in {one.code for one in surveyed([folder]).findings}
+    found = surveyed([folder]).findings
+    assert "exchanged-masks" not in {one.code for one in found}
+    assert [one.message[:46] for one in found if one.code == "partly-annotated"] == [
+        "4 images are annotated in part (25% to 50% of "
+    ]
 
 
 # what a network sees

@@ -518,6 +518,7 @@ def test_the_demonstration_trains_segments_and_reports(home, toy, undrawn, cli, 
     assert "1. Segmenting" not in shown.out  # this engine has no starter
 
 
+@pytest.mark.slow
 def test_the_demonstration_begins_with_a_starter_and_compares(home, undrawn, cli, tmp_path):
     shown = cli("demo", "--epochs", 1, "--output", tmp_path / "out")
     assert (shown.status, shown.err) == (0, "")
@@ -566,6 +567,20 @@ def test_suggest_names_images_without_labels(cli, toy_model, annotation_folder, 
     assert cli("suggest", "bright", broken).status == 1
     assert "no image" in cli("suggest", "bright", tmp_path / "missing").error
     assert cli("suggest", "bright", annotated, "--most", "0").status == 2
+
+
+def test_what_the_model_was_trained_on_is_not_suggested(toy, annotation_folder, cli, home, tmp_path):
+    folder = annotation_folder()
+    assert cli("train", "--data", folder, "--name", "nuclei", "--engine", "toy", "--epochs", "1").status == 0
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    shutil.copy(folder / "cell_00.tif", raw)
+    told = cli("suggest", "nuclei", raw, "--channel", "0")
+    assert (told.status, "annotated already" in told.error) == (1, True)
+    shutil.copy(folder / "cell_00.tif", raw / "new.tif")
+    told = cli("suggest", "nuclei", raw, "--channel", "0", "--json")
+    assert [json.loads(line)["image"] for line in told.out.splitlines()] == [str(raw / "new.tif")]
+    assert "cell_00" in cli("suggest", "nuclei", raw, "--channel", "0", "--whole-images").out
 
 
 def test_a_name_with_spaces_is_quoted_where_a_command_is_proposed(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,18 @@ def killed_at_each_step(zygote: Zygote) -> Callable[..., int]:
 
     ``killed_at_each_step(prepare, work, check)`` calls a function of `testkit.works` in a process of its own, which is
     killed at the first step, then the second and so on, and each time ``check(prepared)`` here. ``work(prepared)`` is
-    the function's name and its arguments. It returns how many steps there were; the last time the work is done to its
-    end.
+    the function's name and its arguments. It returns how many steps there were, about; the last time the work is done
+    to its end. With ``every=3``, it is each third step.
     """
 
-    def run(prepare: Callable[[], Any], work: Callable[[Any], tuple[Any, ...]], check: Callable[[Any], None]) -> int:
-        at = 0
-        while True:
-            at += 1
+    def run(
+        prepare: Callable[[], Any],
+        work: Callable[[Any], tuple[Any, ...]],
+        check: Callable[[Any], None],
+        *,
+        every: int = 1,
+    ) -> int:
+        for at in count(1, every):
             prepared = prepare()
             name, *arguments = work(prepared)
             status = zygote.end(zygote.begin("testkit.works:struck", at, name, *arguments))

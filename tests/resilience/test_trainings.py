@@ -64,9 +64,11 @@ def the_previews_can_be_read(run):
     return index
 
 
-@pytest.mark.parametrize("every", [10, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, killed_at_each_step, zygote, every):
-    """Whatever is there after a step can be read; after each so many, it goes on."""
+@pytest.mark.parametrize(("every", "resumed"), [(3, 4), pytest.param(1, 1, marks=pytest.mark.slow)])
+def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(
+    make_run, killed_at_each_step, zygote, every, resumed
+):
+    """Whatever is there after a step, or each so many, can be read; of these, after each so many, it goes on."""
     steps = count()
 
     def check(run):
@@ -81,7 +83,7 @@ def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, kil
                 resume(run)  # which only tells what the process had no time to tell
             assert run.state() == RunState.FINISHED
             return
-        if next(steps) % every:
+        if next(steps) % resumed:
             return
         zygote.end(zygote.begin("testkit.works:train", run.folder))
         assert isinstance(run.outcome(), Finished)
@@ -92,7 +94,7 @@ def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(make_run, kil
         assert Previews(run).rounds()[name][-1] == MODEL
         assert ModelLibrary().get("nuclei").card.hyperparameters["epochs"] == EPOCHS
 
-    assert killed_at_each_step(make_run, lambda run: ("train", run.folder), check) >= 40
+    assert killed_at_each_step(make_run, lambda run: ("train", run.folder), check, every=every) >= 40
 
 
 def test_a_training_whose_disk_is_full_at_each_write_keeps_its_last_epoch(make_run, full_at_each_write):

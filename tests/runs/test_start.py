@@ -80,6 +80,7 @@ def test_dark_objects_are_found_where_the_contrast_is_inverted(home, negatives):
     assert bright.model is None
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_the_negative_of_a_model_and_keeps_most_of_it(trained, negatives):
     run = trained(data=negatives)
     card = ModelLibrary().get("new").card

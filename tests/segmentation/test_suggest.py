@@ -10,7 +10,7 @@ from napari_seg_trainer import suggest
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.segmentation.looks import looks_of
 from napari_seg_trainer.segmentation.ranking import Suggestion, Window, in_regions, rank
-from napari_seg_trainer.segmentation.regions import ACROSS, Covered, covered_by, regions_of, windows_of
+from napari_seg_trainer.segmentation.regions import ACROSS, Covered, Taken, covered_by, regions_of, windows_of
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.service import SegmentationService
 from napari_seg_trainer.segmentation.suggest import disagreement, look_at_images, unannotated
@@ -238,15 +238,31 @@ def test_doubt_is_where_the_answers_differ(tmp_path):
     worst = max(regions, key=lambda one: one.unsure)
     assert (worst.window.y0, worst.window.x0) == (0, 0)
     assert sum(one.unsure for one in regions if one is not worst) == 0
-    assert regions_of(tmp_path / "a.tif", image[:, :100, :100], [first[:100, :100]] * 2, Covered()) == ()
+    assert regions_of(tmp_path / "a.tif", image[:, :100, :100], [first[:100, :100]] * 2, Covered()) is None
 
 
 def test_what_is_annotated_already_is_not_suggested_again(tmp_path):
     first, image = field(), np.random.default_rng(0).random((1, 480, 480))
     every = regions_of(tmp_path / "a.tif", image, [first, first], Covered())
-    taken = {"a": [every[0].window, Window(0, 5, 470, 480)], "b": [every[1].window]}
-    left = regions_of(tmp_path / "a.tif", image, [first, first], Covered(windows=taken))
-    assert [one.window for one in left] == [one.window for one in every[1:]]
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "a.tif"
+    other.write_bytes(b"")
+    windows = [one.window for one in every]
+    taken = {
+        "a": [
+            Taken(windows[0]),
+            Taken(Window(0, 5, 470, 480)),  # too little
+            Taken(windows[3], str(tmp_path / "a.tif")),
+            Taken(windows[4], str(other)),  # another file of this name
+            Taken(windows[5], str(tmp_path / "gone" / "a.tif")),  # it has been moved
+        ],
+        "b": [Taken(windows[1])],
+    }
+    left = regions_of(tmp_path / "a.tif", image, [first, first], Covered(taken=taken))
+    assert [one.window for one in left] == [window for place, window in enumerate(windows) if place not in {0, 3, 5}]
+    small = [first[:100, :100]] * 2
+    assert regions_of(tmp_path / "c.tif", image[:, :100, :100], small, Covered(taken=taken)) is None
+    assert regions_of(tmp_path / "a.tif", image[:, :100, :100], small, Covered(taken=taken)) == ()
 
 
 def test_a_kind_that_is_annotated_comes_behind_others(tmp_path):
@@ -264,7 +280,8 @@ def test_annotated_crops_are_known_by_their_names(annotation_folder, tmp_path):
     for path in list(folder.iterdir()):
         path.rename(path.with_name(path.name.replace("cell_01", "my_roi_day_2_roi_10_106_20_116")))
     covered = covered_by([folder, tmp_path / "gone"])
-    assert covered.windows == {"my_roi_day_2": [Window(20, 116, 10, 106)]}
+    whole = Window(0, 96, 0, 96)
+    assert covered.taken == {"cell_00": [Taken(whole)], "my_roi_day_2": [Taken(whole.moved(20, 10))]}
     assert len(covered.looks) == 2
     (folder / "cell_00.tif").write_bytes(b"II*")
     assert len(covered_by([folder]).looks) == 1
@@ -282,4 +299,5 @@ def test_large_images_are_suggested_in_regions(toy_model, tmp_path):
     assert [one.window for one in suggest(model, place, regions=False)] == [None]
     (whole,) = look_at_images(model, [place / "a.tif"], covered=Covered())
     assert in_regions([whole]) == list(whole.regions)
+    assert in_regions([Suggestion(place / "c.tif", regions=())]) == []  # all of it is annotated
     assert in_regions([Suggestion(place / "b.tif", problem="broken", regions=whole.regions)])[0].problem

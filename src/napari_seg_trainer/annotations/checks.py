@@ -18,6 +18,7 @@ TINY_PIXELS = 10
 
 LEAST_AROUND = 0.1
 """Of what surrounds objects, this part is to be background."""
+PARTLY = "partly-annotated"
 UNKNOWN_AROUND = "unknown-surroundings"
 """Code of the finding that it is not: a mistake, where the numbers are a file's own."""
 
@@ -101,7 +102,7 @@ def _unannotated(image: AnnotatedImage, objects: Objects) -> Iterator[Finding]:
             f"Only {annotated_part(image.labels):.0%} of this image is annotated. The rest is left out of training and "
             "of scores."
         )
-        yield Finding(severity=Severity.INFO, code="partly-annotated", message=message)
+        yield Finding(severity=Severity.INFO, code=PARTLY, message=message)
 
 
 def _background_around(objects: Objects) -> float:

@@ -8,7 +8,7 @@ from statistics import median
 
 from napari_seg_trainer.annotations.causes import OF_WHOLE_MASKS, exchanged
 from napari_seg_trainer.annotations.channels import GREY, distinct_sets, unnamed
-from napari_seg_trainer.annotations.checks import examine_image
+from napari_seg_trainer.annotations.checks import PARTLY, examine_image
 from napari_seg_trainer.annotations.facts import ImageFacts
 from napari_seg_trainer.annotations.findings import Finding, Severity, counted
 from napari_seg_trainer.annotations.folder import AnnotatedPair, AnnotationFolder, distinct
@@ -112,7 +112,7 @@ def survey(folders: Sequence[Path]) -> Generator[tuple[int, int], None, Survey]:
             summary.layouts[opened.layout] = None
             findings.extend(_unpaired(path) for path in opened.unpaired)
     for done, looked in enumerate(look_through(pairs), start=1):
-        findings.extend(looked.findings())
+        findings.extend(one for one in looked.findings() if one.code != PARTLY)  # which is said once for all
         if looked.facts is not None:
             summary.add(looked.facts, looked.pair)
         yield done, len(pairs)
@@ -205,6 +205,7 @@ class _Summary:
         yield from self._channel_sets()
         yield from self._pixel_sizes()
         yield from self._duplicates()
+        yield from self._partly_annotated()
 
     def _too_few(self) -> Iterator[Finding]:
         count = self.groups.total()
@@ -265,6 +266,18 @@ class _Summary:
                     "Correct the wrong one."
                 )
                 yield Finding(severity=Severity.ERROR, code="pixel-size-odd", message=message, file=files[0])
+
+    def _partly_annotated(self) -> Iterator[Finding]:
+        partial = [(facts.annotated, path) for path, facts in self.images if 0 < facts.annotated < 1]
+        if partial:
+            (least, path), (most, _) = min(partial), max(partial)
+            shares = f"{least:.0%}" if f"{least:.0%}" == f"{most:.0%}" else f"{least:.0%} to {most:.0%}"
+            verb = "is" if len(partial) == 1 else "are"
+            message = (
+                f"{counted(len(partial), 'image')} {verb} annotated in part ({shares} of the pixels). The rest is left "
+                "out of training and of scores."
+            )
+            yield Finding(severity=Severity.INFO, code=PARTLY, message=message, file=path)
 
     def _duplicates(self) -> Iterator[Finding]:
         for files in self.same.values():

@@ -18,7 +18,7 @@ from napari_seg_trainer.evaluation.scores import Scores
 from napari_seg_trainer.library.pretrained import open_model
 from napari_seg_trainer.library.reports import report_of
 from napari_seg_trainer.segmentation.files import SegmentedFile, segment_files, without_labels
-from napari_seg_trainer.segmentation.ranking import Window, in_regions, rank
+from napari_seg_trainer.segmentation.ranking import Suggestion, Window, in_regions, rank
 from napari_seg_trainer.segmentation.regions import covered_by, training_folders
 from napari_seg_trainer.segmentation.request import SegmentRequest
 
@@ -132,15 +132,28 @@ def suggest(
             region = {} if one.window is None else {"region": asdict(one.window)}
             print_json({"image": one.image, **region, "objects": one.objects, "unsure": one.unsure})
     else:
-        print_table(
-            ("annotate next", "region", "objects found", "unsure of"),
-            [(str(one.image), _region(one.window), str(one.objects), f"{one.unsure:.1f}") for one in named],
-        )
+        _print_suggestions(named)
     for one in found:
         if one.problem:
             show_warning(f"{one.problem} It was skipped.")
+    if not ranked:
+        raise DataError("All of these images are annotated already, in the model's training folders. Choose others.")
     if not named:
         raise DataError("None of the images can be read. See the warnings.")
+
+
+def _print_suggestions(named: Sequence[Suggestion]) -> None:
+    """Print a table, with the folder above it where all images are in one, as paths may be long."""
+    folders = {one.image.parent for one in named}
+    if len(folders) == 1:
+        say(f"In '{next(iter(folders))}':")
+    names = [one.image.name if len(folders) == 1 else str(one.image) for one in named]
+    has_regions = any(one.window is not None for one in named)
+    rows = [
+        (name, *([_region(one.window)] if has_regions else []), str(one.objects), f"{one.unsure:.1f}")
+        for name, one in zip(names, named, strict=True)
+    ]
+    print_table(("annotate next", *(["region"] if has_regions else []), "objects found", "unsure of"), rows)
 
 
 def _region(window: Window | None) -> str:

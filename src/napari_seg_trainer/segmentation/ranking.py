@@ -38,6 +38,10 @@ class Window:
         """Pixels."""
         return max(0, self.y1 - self.y0) * max(0, self.x1 - self.x0)
 
+    def moved(self, y: int, x: int) -> "Window":
+        """Return it so many pixels further down and to the right."""
+        return Window(self.y0 + y, self.y1 + y, self.x0 + x, self.x1 + x)
+
     def shared(self, other: "Window") -> int:
         """Return how many pixels are in both."""
         ends = (min(self.y1, other.y1), min(self.x1, other.x1))
@@ -62,8 +66,8 @@ class Suggestion:
         Why the image could not be looked at.
     window : Window, optional
         The region; None for the whole image.
-    regions : tuple of Suggestion
-        Of an image: the regions that it falls into, those left out that are annotated already.
+    regions : tuple of Suggestion, optional
+        Of an image: the regions that it falls into, without those that are annotated already; None where it is small.
     """
 
     image: Path
@@ -72,12 +76,12 @@ class Suggestion:
     looks: tuple[float, ...] = ()
     problem: str = ""
     window: Window | None = None
-    regions: tuple["Suggestion", ...] = ()
+    regions: tuple["Suggestion", ...] | None = None
 
 
 def in_regions(suggestions: Sequence[Suggestion]) -> list[Suggestion]:
-    """Return the regions of large images in place of these."""
-    return [part for one in suggestions for part in (one.regions if one.regions and not one.problem else (one,))]
+    """Return the regions of large images in place of these, without what is annotated already."""
+    return [part for one in suggestions for part in ((one,) if one.regions is None or one.problem else one.regions)]
 
 
 def rank(suggestions: Sequence[Suggestion], covered: Sequence[tuple[float, ...]] = ()) -> list[Suggestion]:

@@ -1,7 +1,7 @@
 """Regions of large images, each of which takes a few minutes to annotate."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise, product
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seg_trainer.annotations.annotated_image import ROI_MARK
+from napari_seg_trainer.annotations.annotated_image import ROI_MARK, AnnotatedImage
 from napari_seg_trainer.annotations.builtin import builtin_folder
 from napari_seg_trainer.annotations.file_names import stem_of
 from napari_seg_trainer.annotations.folder import AnnotationFolder, distinct
-from napari_seg_trainer.annotations.objects import find_objects
+from napari_seg_trainer.annotations.objects import centres, find_objects
+from napari_seg_trainer.annotations.region import annotated_part
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.evaluation.matching import match_pairs
 from napari_seg_trainer.library.model_folder import LibraryModel, job_of
@@ -28,9 +29,21 @@ SMALLEST, LARGEST = 96, 1024
 _WHOLE = 1.5
 """An image is taken as a whole where its sides are not so many times those of a region."""
 _TAKEN = 0.25
-"""A region is annotated already where a crop covers this part of it."""
+"""A region is annotated already where this part of it is."""
 _MOST_READ = 200
-"""Annotated images that are looked at."""
+"""Annotated images of a folder that are looked at."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A part of an image that is annotated already, and the file that it was exported from, where that is known."""
+
+    window: Window
+    source: str | None = None
+
+    def is_of(self, path: Path) -> bool:
+        """Whether it may be of an image file that has the right name."""
+        return self.source is None or Path(self.source) == path.absolute() or not Path(self.source).exists()
 
 
 @dataclass(frozen=True)
@@ -40,13 +53,18 @@ class Covered:
     Attributes
     ----------
     looks : tuple of tuple of float
-        Of annotated images, as `looks_of` gives them.
-    windows : Mapping of str to list of Window
-        The crops that were annotated of an image, by the stem of its file.
+        Of annotated regions, as `looks_of` gives them.
+    taken : Mapping of str to list of Taken
+        What is annotated of an image, by the stem of its file.
     """
 
     looks: tuple[tuple[float, ...], ...] = ()
-    windows: Mapping[str, list[Window]] = field(default_factory=dict)
+    taken: Mapping[str, list[Taken]] = field(default_factory=dict)
+
+    def share(self, path: Path, window: Window) -> float:
+        """Return which part of a region of an image file is annotated."""
+        known = [one.window for one in self.taken.get(stem_of(path), ()) if one.is_of(path)]
+        return sum(window.shared(other) for other in known) / max(1, window.area)
 
 
 def training_folders(model: LibraryModel) -> list[Path]:
@@ -60,29 +78,37 @@ def training_folders(model: LibraryModel) -> list[Path]:
 def covered_by(folders: Sequence[Path]) -> Covered:
     """Return what annotation folders cover; what is missing or cannot be read covers nothing."""
     looks: list[tuple[float, ...]] = []
-    windows: defaultdict[str, list[Window]] = defaultdict(list)
+    taken: defaultdict[str, list[Taken]] = defaultdict(list)
     for folder in folders:
         try:
             pairs = AnnotationFolder.open(folder).pairs
         except DataError:
             continue
-        for pair in pairs:
-            crop = _crop_of(pair.stem)
-            if crop is not None:
-                windows[crop[0]].append(crop[1])
-            if len(looks) < _MOST_READ:
-                try:
-                    annotated = pair.read()
-                except DataError:
-                    continue
-                looks.append(looks_of(annotated.image, find_objects(annotated.labels).image))
-    return Covered(tuple(looks), windows)
+        for pair in pairs[:_MOST_READ]:
+            try:
+                annotated = pair.read()
+            except DataError:
+                continue
+            name, origin = _crop_of(pair.stem) or (pair.stem, Window(0, 0, 0, 0))
+            for window in _annotated_windows(annotated):
+                labels = find_objects(annotated.labels[window.slices]).image
+                looks.append(looks_of(annotated.image[(slice(None), *window.slices)], labels))
+                taken[name].append(Taken(window.moved(origin.y0, origin.x0), annotated.source_file))
+    return Covered(tuple(looks), taken)
 
 
-def regions_of(path: Path, image: NDArray[Any], answers: Sequence[NDArray[np.int32]], covered: Covered) -> tuple[
-    Suggestion, ...
-]:  # fmt: skip
-    """Return how sure a model is of the regions of an image; none where it is so small that it is one by itself.
+def _annotated_windows(annotated: AnnotatedImage) -> Iterator[Window]:
+    """Yield the regions of an image most of which is annotated."""
+    side = side_for(find_objects(annotated.labels).median_area)
+    for window in windows_of(annotated.labels.shape, side):
+        if annotated_part(annotated.labels[window.slices]) > 0.5:
+            yield window
+
+
+def regions_of(
+    path: Path, image: NDArray[Any], answers: Sequence[NDArray[np.int32]], covered: Covered
+) -> tuple[Suggestion, ...] | None:
+    """Return how sure a model is of the regions of an image that are not annotated yet.
 
     Parameters
     ----------
@@ -92,20 +118,24 @@ def regions_of(path: Path, image: NDArray[Any], answers: Sequence[NDArray[np.int
     answers : sequence of NDArray of int32, axes YX
         What the model says, several times.
     covered : Covered
+
+    Returns
+    -------
+    tuple of Suggestion, optional
+        None for an image that is hardly larger than a region, and not annotated.
     """
     found = find_objects(answers[0])
     side = side_for(found.median_area)
     windows = windows_of(answers[0].shape, side)
     if len(windows) < 2:
-        return ()
-    taken = covered.windows.get(stem_of(path), ())
-    doubts, centres = _doubts(answers), _centres(answers[0])
+        return () if covered.share(path, windows[0]) > _TAKEN else None
+    (places, weights), (_, middles) = _doubts(answers), _centres(answers[0])
     parts = []
     for window in windows:
-        if sum(window.shared(other) for other in taken) > _TAKEN * window.area:
+        if covered.share(path, window) > _TAKEN:
             continue
-        unsure = float(sum(weight for place, weight in doubts if _holds(window, place)))
-        objects = sum(_holds(window, place) for place in centres)
+        unsure = float(weights[_within(window, places)].sum())
+        objects = int(_within(window, middles).sum())
         pixels, labels = image[(slice(None), *window.slices)], answers[0][window.slices]
         parts.append(Suggestion(path, objects, unsure, looks_of(pixels, labels), window=window))
     return tuple(parts)
@@ -130,28 +160,31 @@ def side_for(area: float) -> int:
     return int(min(max(SMALLEST, round(ACROSS * diameter)), LARGEST)) if diameter else 256
 
 
-def _holds(window: Window, place: NDArray[np.float64]) -> bool:
-    return bool(window.y0 <= place[0] < window.y1 and window.x0 <= place[1] < window.x1)
+def _within(window: Window, places: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which of some places (N × YX) are in a window."""
+    y, x = places.T
+    inside: NDArray[np.bool_] = (y >= window.y0) & (y < window.y1) & (x >= window.x0) & (x < window.x1)
+    return inside
 
 
-def _centres(labels: NDArray[np.int32], wanted: NDArray[Any] | None = None) -> NDArray[np.float64]:
-    """Return the centres (N × YX) of objects, of all or of the wanted labels."""
+def _centres(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the labels of objects, and their centres (N × YX)."""
     objects = find_objects(labels)
-    numbers = range(1, len(objects.labels) + 1)
-    kept = [number for number in numbers if wanted is None or objects.labels[number - 1] in wanted]
-    return np.array([objects.position(number) for number in kept], np.float64).reshape(-1, 2)
+    return objects.labels, centres(objects.image, len(objects.labels))
 
 
-def _doubts(answers: Sequence[NDArray[np.int32]]) -> list[tuple[NDArray[np.float64], float]]:
-    """Return where an object is in one answer and none in another, and in which part of the pairs of answers."""
-    pairs = list(combinations(answers, 2))
-    found = []
-    for one, other in pairs:
-        matched = match_pairs(one, other)
-        for labels, known in zip((one, other), matched.T, strict=True):
-            single = np.setdiff1d(np.unique(labels), [0, *known])
-            found += [(place, 1 / len(pairs)) for place in _centres(labels, single)] if single.size else []
-    return found
+def _doubts(answers: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where an object is in one answer and none in another (N × YX), and in which part of the pairs."""
+    known = [_centres(labels) for labels in answers]
+    pairs = list(combinations(range(len(answers)), 2))
+    found = [np.zeros((0, 2))]
+    for pair in pairs:
+        one, other = (answers[place] for place in pair)
+        for place, partners in zip(pair, match_pairs(one, other).T, strict=True):
+            names, middles = known[place]
+            found.append(middles[~np.isin(names, partners)])
+    places = np.concatenate(found)
+    return places, np.full(len(places), 1 / max(1, len(pairs)))
 
 
 def _crop_of(stem: str) -> tuple[str, Window] | None:

@@ -141,6 +141,6 @@ def _look(path: Path, image: NDArray[Any], segments: Sequence[_Segment], covered
     answers = [segment(image) for segment in segments]
     answers += [np.flip(segments[0](np.ascontiguousarray(np.flip(image, axis))), axis) for axis in _MIRRORS]
     found = answers[0]
-    regions = () if covered is None else regions_of(path, image, answers, covered)
+    regions = None if covered is None else regions_of(path, image, answers, covered)
     looks = looks_of(image, found)
     return Suggestion(path, count_objects(found), disagreement(answers), looks, regions=regions)

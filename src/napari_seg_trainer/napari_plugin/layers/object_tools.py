@@ -95,7 +95,9 @@ class ObjectTools:
     def grow(self, label: int) -> None:
         """Let an object have one more pixel on each side, where there is background."""
         plane = self._plane()
-        edited = self._set(ndimage.binary_dilation(plane == label) & (plane == 0), label)
+        grown, window = np.zeros(plane.shape, bool), _window(plane == label, 1)
+        grown[window] = ndimage.binary_dilation(plane[window] == label) & (plane[window] == 0)
+        edited = self._set(grown, label)
         self._mark([label], edited=edited)
 
     def shrink(self, label: int) -> None:
@@ -107,10 +109,13 @@ class ObjectTools:
             If nothing would be left of it.
         """
         mask = self._plane() == label
-        inside = ndimage.binary_erosion(mask, border_value=1)
+        window, outside = _window(mask, 1), np.zeros(mask.shape, bool)
+        # at the image's border an object does not end
+        inside = ndimage.binary_erosion(mask[window], border_value=1)
         if not inside.any():
             raise DataError(f"Object {label} is too thin to shrink. Delete it instead.")
-        edited = self._set(mask & ~inside, 0)
+        outside[window] = mask[window] & ~inside
+        edited = self._set(outside, 0)
         self._mark([label], edited=edited)
 
     def split(self, line: NDArray[np.float64]) -> list[int]:
@@ -137,13 +142,15 @@ class ObjectTools:
         number = int(np.max(self.layer.data))
         pieces: list[int] = []
         for label in np.unique(plane[cut]).tolist():
-            parts = _parts(plane == label, cut) if label > 0 else None
+            mask = plane == label
+            window = _window(mask, 0)
+            parts = _parts(mask[window], cut[window]) if label > 0 else None
             if parts is None:
                 continue
             names = [label, *range(number + 1, number + int(parts.max()))]
             number += len(names) - 1
             pieces += names
-            changed[parts > 0] = np.array([0, *names])[parts[parts > 0]]
+            changed[window][parts > 0] = np.array([0, *names])[parts[parts > 0]]
         if not pieces:
             raise DataError("The line crosses no object from one side to the other. Draw it across the object.")
         if number > np.iinfo(plane.dtype).max:
@@ -210,12 +217,7 @@ class ObjectTools:
         if not mask.any():
             return mask
         reach = max(2.0, float(np.sqrt(mask.sum() / np.pi)))
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        far = int(np.ceil(2 * reach))
-        window = (
-            slice(max(0, int(rows[0]) - far), int(rows[-1]) + far + 1),
-            slice(max(0, int(columns[0]) - far), int(columns[-1]) + far + 1),
-        )
+        window = _window(mask, int(np.ceil(2 * reach)))
         near = ndimage.distance_transform_edt(~mask[window])
         other = others[window]
         away = ndimage.distance_transform_edt(~other) if other.any() else np.full(near.shape, np.inf)
@@ -252,6 +254,13 @@ def _set_in(viewer: Viewer, layer: Labels, mask: NDArray[np.bool_], values: Any)
     index = shown_index(viewer, layer)
     leading = tuple(np.full(places[0].shape, at) for at in index)
     layer.data_setitem((*leading, *places), np.broadcast_to(np.asarray(values), places[0].shape))
+
+
+def _window(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """Return the box around a mask (YX) that is not empty, with a margin, pixels, as far as there is one."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    top, left = (max(0, int(places[0]) - margin) for places in (rows, columns))
+    return slice(top, int(rows[-1]) + margin + 1), slice(left, int(columns[-1]) + margin + 1)
 
 
 def _places(shape: tuple[int, ...], where: tuple[Any, ...], mask: Any) -> Any:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # it takes a moment to import, and does so in a thread
     from napari_seg_trainer.segmentation.regions import Covered
 
 _ORDER = "Annotate these next, in this order: each is typical of many others. Click one to correct its segmentation."
+_ALL = "All of these images are annotated already. Choose another folder."
 _NONE = "The model is confident about all of them. Annotate images in which you see mistakes."
 
 
@@ -118,10 +119,10 @@ class SuggestionList(QWidget):
         found = in_regions([step.suggestion for step in steps if step.suggestion])
         ranked = [one for one in rank(found, task.covered.looks) if not one.problem]
         unsure = [one for one in ranked if one.unsure]
-        self.line.setText(_ORDER if unsure else _NONE)
+        self.line.setText(_ORDER if unsure else _NONE if ranked else _ALL)
         self._shown = {_finding(one): one for one in unsure}
         self.list.set_findings(list(self._shown))
-        self.setVisible(bool(ranked))
+        self.setVisible(bool(ranked) or not found)
 
 
 def _finding(one: "Suggestion") -> Finding:
