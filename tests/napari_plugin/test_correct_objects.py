@@ -178,6 +178,17 @@ def test_what_is_drawn_with_napari_counts_too(tools, layer):
     assert region.data[15, 15] == 1
 
 
+def test_labels_with_new_data_get_a_new_layer(tools, layer, viewer_model):
+    first = tools.begin_marking()
+    layer.data = np.pad(drawn(), 5)
+    tools.delete(4)
+    assert tools.region is None
+    tools.accept(5)
+    assert tools.region is not first
+    assert tools.region.data.shape == (70, 90)
+    assert tools.region.data[50, 20] == 1
+
+
 def test_nothing_is_marked_unless_wanted(tools, layer):
     tools.grow(4)
     layer.paint((20, 60), 30)

@@ -37,6 +37,7 @@ def belonging(labels: Labels, layers: Sequence[Layer], fits: Callable[[Image], b
     list of Image
         In the order of `layers`, but for the first; empty if none fits.
     """
+    layers = list(layers)  # each part of napari's own list is another list with events, which takes 20 ms
     images = [layer for layer in layers if isinstance(layer, Image) and fits(layer)]
     alike = _nearest(labels, layers, _of_one_name(labels, images))
     for found in (_opened_together(labels, images), alike, _segmented(labels, images)):

@@ -47,14 +47,14 @@ def new_region(labels: Labels) -> Labels:
 
 
 def region_for(labels: Labels, layers: Sequence[Layer]) -> Labels | None:
-    """Return the layer that was made for some labels, or opened with them; None where there is none."""
+    """Return the layer that was made for some labels, the newest of several, or opened with them; None for none."""
     origins = labels.metadata.get(ORIGINS)
     regions = [layer for layer in layers if isinstance(layer, Labels) and is_region(layer)]
     made = [layer for layer in regions if layer.metadata[REGION] == labels.unique_id]
     opened = [layer for layer in regions if origins is not None and layer.metadata.get(ORIGINS) == origins]
     # a folder may be open twice: what was opened at once has the very same origins
     at_once = [layer for layer in opened if layer.metadata[ORIGINS] is origins]
-    return next(iter([*made, *at_once, *opened]), None)
+    return next(iter([*made[::-1], *at_once, *opened]), None)
 
 
 class NearObjects:

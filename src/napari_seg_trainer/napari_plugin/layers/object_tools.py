@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.annotated_part import new_region, region_for
-from napari_seg_trainer.napari_plugin.layers.grids import shown_index, to_layer
+from napari_seg_trainer.napari_plugin.layers.grids import shape_of, shown_index, to_layer
 
 _SMALL = 0.02
 """Pieces below this part of an object are no objects of their own, where it is split."""
@@ -47,8 +47,9 @@ class ObjectTools:
 
     @property
     def region(self) -> Labels | None:
-        """The layer of the annotated part, if there is one."""
-        return region_for(self.layer, self._viewer.layers)
+        """The layer of the annotated part, if there is one that fits; the labels may have new data."""
+        region = region_for(self.layer, self._viewer.layers)
+        return region if region is not None and shape_of(region) == shape_of(self.layer) else None
 
     def begin_marking(self) -> Labels:
         """Have only what is looked at from now on count as annotated; return the layer that shows it."""

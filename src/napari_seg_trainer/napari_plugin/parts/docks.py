@@ -7,6 +7,7 @@ from napari import Viewer
 from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
+from napari_seg_trainer.napari_plugin.parts.warming import warm_up
 from napari_seg_trainer.napari_plugin.parts.widgets import required
 
 PLUGIN = "napari-seg-trainer"
@@ -62,6 +63,7 @@ class Docked(QWidget):
         application = required(QApplication.instance())
         assert isinstance(application, QApplication)
         application.focusChanged.connect(self._focus_moved)
+        warm_up(self)
 
     def event(self, event: QEvent | None) -> bool:
         """Handle an event, as Qt asks for it."""
