@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def add(case: str, side: str, seed: int, options: argparse.Namespace, results: Results) -> None:
-    """Compute a result, write it down and tell it."""
+    """Compute a result, write it down and print it."""
     home = Path(mkdtemp(prefix="partial-"))
     os.environ["NAPARI_SEG_TRAINER_HOME"] = str(home / "home")
     pairs = AnnotationFolder.open(options.data / f"{FOLDER}_train").pairs

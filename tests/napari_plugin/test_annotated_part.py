@@ -11,10 +11,11 @@ from qtpy.QtCore import Qt
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage
 from napari_seg_trainer.annotations.folder import AnnotationFolder
 from napari_seg_trainer.napari_plugin.export.annotated_part import INSIDE, NEAR, PAINTED, WHOLE
+from napari_seg_trainer.napari_plugin.export.plan import Item
 from napari_seg_trainer.napari_plugin.export.widget import ExportWidget
 from napari_seg_trainer.napari_plugin.layers.annotated_part import InsideShapes, is_region
+from napari_seg_trainer.napari_plugin.layers.crops import crops
 from napari_seg_trainer.napari_plugin.layers.opening import add_layers, read_folder, read_mask
-from napari_seg_trainer.napari_plugin.layers.planes import crops
 from napari_seg_trainer.napari_plugin.run.preview_layers import UNKNOWN_COLOUR, Picture, PreviewLayers
 from napari_seg_trainer.runs.previews import PreviewIndex
 
@@ -157,7 +158,6 @@ def test_frames_have_parts_of_their_own(viewer, docked, tmp_path, qtbot):
     viewer.add_labels(stack, name="nuclei")
     widget = docked(ExportWidget(viewer))
     widget.form.folder.line_edit.value, widget.form.population.value = str(tmp_path), "nuclei"
-    widget.form.pixel_size.set_value(None) if hasattr(widget.form.pixel_size, "set_value") else None
     part = widget.form.annotated
     part.which.value = PAINTED
     part._add()
@@ -166,7 +166,7 @@ def test_frames_have_parts_of_their_own(viewer, docked, tmp_path, qtbot):
     widget.form.follow()
     plan = widget.form.plan()
     for frame, count in ((0, 20 * 80), (1, 14 * 14)):
-        assert (plan._annotated(plan.items()[0].__class__(f"f{frame}", frame, None), None).labels >= 0).sum() == count
+        assert (plan._annotated(Item(f"f{frame}", frame, None), None).labels >= 0).sum() == count
 
 
 # and back

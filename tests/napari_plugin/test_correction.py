@@ -182,6 +182,11 @@ def test_a_region_of_a_large_image_is_opened_corrected_and_exported_as_a_crop(vi
     qtbot.mouseClick(export.button, LEFT)
     qtbot.waitUntil(export.result.train_again.isVisible)
     assert tifffile.imread(trained / "slide_roi_300_400_0_100.tif").shape == (1, 100, 100)
+    # the frame is of this image alone
+    other = viewer.add_labels(np.zeros((64, 64), int), name="other")
+    export.form.labels.value = other
+    assert export.form.parts.shapes.value is None
+    assert export.form.parts.crops() == ()
     # the next one is another region
     again = open_dock(viewer, SEGMENT)
     qtbot.mouseClick(again.suggest_button, LEFT)

@@ -3,7 +3,7 @@
 import numpy as np
 from napari.layers import Image, Shapes
 
-from napari_seg_trainer.napari_plugin.layers.planes import Crop, crops
+from napari_seg_trainer.napari_plugin.layers.crops import Crop, crops
 
 SHAPE = (100, 200)
 

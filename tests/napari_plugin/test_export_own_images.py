@@ -17,7 +17,8 @@ from napari_seg_trainer.napari_plugin.export.defaults import proposed_names
 from napari_seg_trainer.napari_plugin.export.frames_and_crops import RANGE
 from napari_seg_trainer.napari_plugin.export.plan import ExportPlan
 from napari_seg_trainer.napari_plugin.layers import planes
-from napari_seg_trainer.napari_plugin.layers.planes import PROVENANCE, Crop, pixel_size, plane, sources
+from napari_seg_trainer.napari_plugin.layers.crops import Crop
+from napari_seg_trainer.napari_plugin.layers.planes import PROVENANCE, pixel_size, plane, sources
 from napari_seg_trainer.napari_plugin.parts.docks import EXPORT, open_dock
 
 LEFT = Qt.MouseButton.LeftButton

@@ -39,7 +39,6 @@ def exported(viewer, qtbot, tmp_path):
         dock.form.population.value, dock.form.folder.line_edit.value = "discs", str(tmp_path)
         dock.form.pixel_size["unknown"].value = True
         dock.form.annotated.which.value = WHOLE if shapes is None else INSIDE
-        dock.form.channels._rows[0].name.setText("discs") if len(dock.form.channels._rows) == 1 else None
         qtbot.waitUntil(dock.button.isEnabled)
         qtbot.mouseClick(dock.button, LEFT)
         qtbot.waitUntil(lambda: dock.result.isVisible() and dock.button.isVisible())

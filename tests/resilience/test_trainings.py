@@ -68,7 +68,7 @@ def the_previews_can_be_read(run):
 def test_a_training_that_is_killed_at_each_step_goes_on_to_its_end(
     make_run, killed_at_each_step, zygote, every, resumed
 ):
-    """Whatever is there after a step, or each so many, can be read; of these, after each so many, it goes on."""
+    """What is there after each step can be read, and the training goes on; both are looked at as often as given."""
     steps = count()
 
     def check(run):

@@ -10,7 +10,7 @@ from napari_seg_trainer import suggest
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.segmentation.looks import looks_of
 from napari_seg_trainer.segmentation.ranking import Suggestion, Window, in_regions, rank
-from napari_seg_trainer.segmentation.regions import ACROSS, Covered, Taken, covered_by, regions_of, windows_of
+from napari_seg_trainer.segmentation.regions import Covered, Taken, covered_by, regions_of, windows_of
 from napari_seg_trainer.segmentation.request import SegmentRequest
 from napari_seg_trainer.segmentation.service import SegmentationService
 from napari_seg_trainer.segmentation.suggest import disagreement, look_at_images, unannotated
@@ -233,7 +233,6 @@ def test_doubt_is_where_the_answers_differ(tmp_path):
     image = np.random.default_rng(0).random((1, 480, 480))
     regions = regions_of(tmp_path / "a.tif", image, [first, second], Covered())
     assert {one.window.area for one in regions} == {120**2}  # of 8 times 13.5 pixels, made to fit
-    assert ACROSS == 8
     assert sum(one.unsure for one in regions) == disagreement([first, second]) == 16
     worst = max(regions, key=lambda one: one.unsure)
     assert (worst.window.y0, worst.window.x0) == (0, 0)

@@ -39,7 +39,7 @@ class Window:
         return max(0, self.y1 - self.y0) * max(0, self.x1 - self.x0)
 
     def moved(self, y: int, x: int) -> "Window":
-        """Return it so many pixels further down and to the right."""
+        """Return the window that lies `y` pixels lower and `x` pixels further to the right."""
         return Window(self.y0 + y, self.y1 + y, self.x0 + x, self.x1 + x)
 
     def shared(self, other: "Window") -> int:

@@ -23,11 +23,11 @@ from napari_seg_trainer.segmentation.looks import looks_of
 from napari_seg_trainer.segmentation.ranking import Suggestion, Window
 
 ACROSS = 8
-"""A region is so many typical objects wide: where they lie a diameter apart, it holds about 16."""
+"""Width of a region in diameters of typical objects: about 16 of them where the gaps are as wide as they are."""
 SMALLEST, LARGEST = 96, 1024
 """Sides of a region, pixels."""
 _WHOLE = 1.5
-"""An image is taken as a whole where its sides are not so many times those of a region."""
+"""An image is divided from this ratio of its side to a region's on."""
 _TAKEN = 0.25
 """A region is annotated already where this part of it is."""
 _MOST_READ = 200

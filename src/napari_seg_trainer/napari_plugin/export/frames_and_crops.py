@@ -7,8 +7,9 @@ from napari import Viewer
 from napari.layers import Labels, Layer, Shapes
 from qtpy.QtCore import Signal
 
+from napari_seg_trainer.napari_plugin.layers.crops import CROP_OF, Crop, crops
 from napari_seg_trainer.napari_plugin.layers.grids import plane_shape
-from napari_seg_trainer.napari_plugin.layers.planes import Crop, crops, frame_count, only_frame, shown_frame
+from napari_seg_trainer.napari_plugin.layers.planes import frame_count, only_frame, shown_frame
 from napari_seg_trainer.napari_plugin.parts.form import Form
 from napari_seg_trainer.napari_plugin.parts.layer_choice import LayerChoice
 from napari_seg_trainer.napari_plugin.parts.widgets import Section
@@ -71,6 +72,9 @@ class FramesAndCrops(Section):
     def follow(self, labels: Labels, deepest: Layer) -> None:
         """Offer the frames of the deepest layer, and find the crops of the labels."""
         shapes = self.shapes.value
+        if shapes is not None and shapes.metadata.get(CROP_OF, labels.unique_id) != labels.unique_id:
+            with self.form.changed.blocked():
+                self.shapes.value = shapes = None
         found = crops(shapes, labels, plane_shape(labels), deepest) if isinstance(shapes, Shapes) else ()
         self._crops = tuple(found)
         self._only = only_frame(labels, deepest)

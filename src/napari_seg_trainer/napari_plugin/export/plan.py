@@ -15,9 +15,10 @@ from napari_seg_trainer.annotations.findings import Finding
 from napari_seg_trainer.annotations.region import only_within
 from napari_seg_trainer.annotations.replaced import Replaced, There, look_at_existing
 from napari_seg_trainer.napari_plugin.layers.annotated_part import AnnotatedPart
+from napari_seg_trainer.napari_plugin.layers.crops import Crop
 from napari_seg_trainer.napari_plugin.layers.grids import finest, plane_shape
 from napari_seg_trainer.napari_plugin.layers.names import base_name, origin_of, stem_for
-from napari_seg_trainer.napari_plugin.layers.planes import Crop, Source, annotated_image, deepest, frame_count, plane
+from napari_seg_trainer.napari_plugin.layers.planes import Source, annotated_image, deepest, frame_count, plane
 
 SNAPSHOT_BYTES = 256 * 2**20
 """Labels up to this size are copied at once when an export starts, those of further frames when their turn comes."""

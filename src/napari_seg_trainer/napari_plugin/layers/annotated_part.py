@@ -5,21 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from napari import Viewer
 from napari.layers import Labels, Layer, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.objects import find_objects
-from napari_seg_trainer.napari_plugin.layers.grids import (
-    finest,
-    placement,
-    plane_shape,
-    shape_of,
-    shown_index,
-    to_layer,
-)
+from napari_seg_trainer.napari_plugin.layers.crops import AREAS, Crop, on_grid
+from napari_seg_trainer.napari_plugin.layers.grids import finest, placement, shape_of, shown_index
 from napari_seg_trainer.napari_plugin.layers.names import ORIGINS
-from napari_seg_trainer.napari_plugin.layers.planes import AREAS, Crop, frame_at, frame_count, plane
+from napari_seg_trainer.napari_plugin.layers.planes import frame_count, plane
 
 REGION = "annotated region"
 """Key in a Labels layer's metadata: it is 1 where the image is annotated, and shows no objects."""
@@ -84,9 +79,8 @@ class Polygon:
 class InsideShapes:
     """What is inside one of some shapes."""
 
-    def __init__(self, polygons: Sequence[Polygon], shape: tuple[int, int]) -> None:
+    def __init__(self, polygons: Sequence[Polygon]) -> None:
         self.polygons = tuple(polygons)
-        self._shape = shape
 
     @classmethod
     def of(cls, shapes: Shapes, reference: Layer, deepest: Layer) -> "InsideShapes":
@@ -105,13 +99,8 @@ class InsideShapes:
             if kind not in AREAS:
                 continue
             corners = _ellipse(np.asarray(vertices)) if kind == "ellipse" else np.asarray(vertices)
-            world = [shapes.data_to_world(corner) for corner in corners]
-            points = np.array([to_layer(point, shapes.units, reference)[-2:] for point in world])
-            frame = None
-            if frame_count(deepest) > 1 and shapes.ndim > 2:
-                frame = frame_at(world[0], shapes.units, deepest)
-            found.append(Polygon(points, frame))
-        return cls(found, plane_shape(reference))
+            found.append(Polygon(*on_grid(corners, shapes, reference, deepest)))
+        return cls(found)
 
     def mask(self, labels: NDArray[np.int32], frame: int, frames: int, crop: Crop | None) -> NDArray[np.bool_]:
         """Return the annotated part of a plane, or of a crop of it, whose labels (YX) are given."""
@@ -139,12 +128,10 @@ class Painted:
 AnnotatedPart = NearObjects | InsideShapes | Painted
 
 
-def usual_margin(viewer: Any, labels: Labels) -> int:
+def usual_margin(viewer: Viewer, labels: Labels) -> int:
     """Return half the diameter of a typical object in the plane that is shown, pixels; 10 where there is none."""
-    index = shown_index(viewer, labels)
-    data = finest(labels)
-    drawn = np.asarray(data[index] if index else data)
-    area = find_objects(drawn.astype(np.int32)).median_area
+    drawn = np.asarray(finest(labels)[shown_index(viewer, labels)], np.int32)
+    area = find_objects(drawn).median_area
     return max(2, round(float(np.sqrt(area / np.pi)))) if area else 10
 
 

@@ -12,7 +12,7 @@ from napari_seg_trainer.annotations.file_names import stem_of
 from napari_seg_trainer.annotations.pixels import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
-    from napari_seg_trainer.napari_plugin.layers.planes import Crop
+    from napari_seg_trainer.napari_plugin.layers.crops import Crop
 
 ORIGINS = "annotated images"
 """Key in a layer's metadata for the tuple of `Origin` that our reader puts there, one for each frame."""

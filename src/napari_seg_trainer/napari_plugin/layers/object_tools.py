@@ -1,7 +1,6 @@
 """Corrections of one object at a time, each of which napari's undo takes back. Knows no Qt."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,8 @@ from scipy import ndimage
 from napari_seg_trainer.errors import DataError
 from napari_seg_trainer.napari_plugin.layers.annotated_part import new_region, region_for
 from napari_seg_trainer.napari_plugin.layers.grids import shape_of, shown_index, to_layer
+from napari_seg_trainer.napari_plugin.layers.object_masks import box_around, line_mask, pieces_of, surroundings
 
-_SMALL = 0.02
-"""Pieces below this part of an object are no objects of their own, where it is split."""
 _EDIT, _MARK, _BOTH = "edit", "mark", "both"
 
 
@@ -83,7 +81,7 @@ class ObjectTools:
 
     def delete(self, label: int) -> None:
         """Make an object background."""
-        around = self._around(label, self._plane())
+        around = surroundings(self._plane(), label)
         edited = self._set(self._plane() == label, 0)
         self._mark([], around, edited=edited)
 
@@ -96,7 +94,7 @@ class ObjectTools:
     def grow(self, label: int) -> None:
         """Let an object have one more pixel on each side, where there is background."""
         plane = self._plane()
-        grown, window = np.zeros(plane.shape, bool), _window(plane == label, 1)
+        grown, window = np.zeros(plane.shape, bool), box_around(plane == label, 1)
         grown[window] = ndimage.binary_dilation(plane[window] == label) & (plane[window] == 0)
         edited = self._set(grown, label)
         self._mark([label], edited=edited)
@@ -110,7 +108,7 @@ class ObjectTools:
             If nothing would be left of it.
         """
         mask = self._plane() == label
-        window, outside = _window(mask, 1), np.zeros(mask.shape, bool)
+        window, outside = box_around(mask, 1), np.zeros(mask.shape, bool)
         # at the image's border an object does not end
         inside = ndimage.binary_erosion(mask[window], border_value=1)
         if not inside.any():
@@ -138,14 +136,14 @@ class ObjectTools:
             If the line crosses no object, or there is no higher number.
         """
         plane = self._plane()
-        cut = _drawn_line(line, plane.shape)
+        cut = line_mask(line, plane.shape)
         changed = plane.copy()
         number = int(np.max(self.layer.data))
         pieces: list[int] = []
         for label in np.unique(plane[cut]).tolist():
             mask = plane == label
-            window = _window(mask, 0)
-            parts = _parts(mask[window], cut[window]) if label > 0 else None
+            window = box_around(mask, 0)
+            parts = pieces_of(mask[window], cut[window]) if label > 0 else None
             if parts is None:
                 continue
             names = [label, *range(number + 1, number + int(parts.max()))]
@@ -182,8 +180,7 @@ class ObjectTools:
     # how
 
     def _plane(self) -> NDArray[Any]:
-        index = shown_index(self._viewer, self.layer)
-        plane: NDArray[Any] = self.layer.data[index] if index else self.layer.data
+        plane: NDArray[Any] = self.layer.data[shown_index(self._viewer, self.layer)]
         return plane
 
     def _set(self, mask: NDArray[np.bool_], values: Any) -> bool:
@@ -201,7 +198,7 @@ class ObjectTools:
         self._undone.clear()
         if self._own or not self.marks:
             return
-        # napari tells of it before or after it has changed the pixels
+        # this event comes before or after the pixels have changed
         after = self._plane().copy()
         changed = np.zeros(after.shape, bool)
         for atom in event.value:
@@ -210,21 +207,6 @@ class ObjectTools:
             changed[places] = True
         drawn = [label for label in np.unique(after[changed]).tolist() if label > 0]
         self._mark(drawn, changed, edited=True, after=after)
-
-    def _around(self, label: int, plane: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return an object with what surrounds it up to half its diameter, as far as no other object is nearer."""
-        mask: NDArray[np.bool_] = plane == label
-        others = (plane > 0) & ~mask
-        if not mask.any():
-            return mask
-        reach = max(2.0, float(np.sqrt(mask.sum() / np.pi)))
-        window = _window(mask, int(np.ceil(2 * reach)))
-        near = ndimage.distance_transform_edt(~mask[window])
-        other = others[window]
-        away = ndimage.distance_transform_edt(~other) if other.any() else np.full(near.shape, np.inf)
-        found = np.zeros(plane.shape, bool)
-        found[window] = (near <= reach) & (near < away)
-        return found
 
     def _mark(
         self, labels: Sequence[int], also: NDArray[np.bool_] | None = None, *, edited: bool, after: Any = None
@@ -236,9 +218,8 @@ class ObjectTools:
         plane = self._plane() if after is None else after
         mask = np.zeros(plane.shape, bool) if also is None else also
         for label in labels:
-            mask = mask | self._around(label, plane)
-        index = shown_index(self._viewer, region)
-        new = mask & ((region.data[index] if index else region.data) == 0)
+            mask = mask | surroundings(plane, label)
+        new = mask & (region.data[shown_index(self._viewer, region)] == 0)
         if not new.any():
             return
         _set_in(self._viewer, region, new, 1)
@@ -257,13 +238,6 @@ def _set_in(viewer: Viewer, layer: Labels, mask: NDArray[np.bool_], values: Any)
     layer.data_setitem((*leading, *places), np.broadcast_to(np.asarray(values), places[0].shape))
 
 
-def _window(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
-    """Return the box around a mask (YX) that is not empty, with a margin, pixels, as far as there is one."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    top, left = (max(0, int(places[0]) - margin) for places in (rows, columns))
-    return slice(top, int(rows[-1]) + margin + 1), slice(left, int(columns[-1]) + margin + 1)
-
-
 def _places(shape: tuple[int, ...], where: tuple[Any, ...], mask: Any) -> Any:
     """Return which pixels of a plane a step of napari's history has changed: places, or a box with a mask."""
     where = where[-2:]
@@ -275,33 +249,3 @@ def _places(shape: tuple[int, ...], where: tuple[Any, ...], mask: Any) -> Any:
     else:
         changed[where] = np.asarray(mask).reshape(-1, *np.shape(mask)[-2:]).any(axis=0)
     return changed
-
-
-def _drawn_line(points: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    from skimage.draw import line
-
-    drawn = np.zeros(shape, bool)
-    whole = np.round(points).astype(int)
-    for (y0, x0), (y1, x1) in pairwise(whole):
-        rows, columns = line(y0, x0, y1, x1)
-        inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-        drawn[rows[inside], columns[inside]] = True
-    return drawn
-
-
-def _parts(mask: NDArray[np.bool_], cut: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-    """Return the pieces that a cut makes of an object, the largest first, from 1; None where it stays one."""
-    pieces, count = ndimage.label(mask & ~cut)
-    if count <= ndimage.label(mask)[1]:
-        return None
-    areas = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-    kept = [place for place in np.argsort(-areas) if areas[place] >= max(3, _SMALL * mask.sum())]
-    if len(kept) < 2:
-        return None
-    names = np.zeros(count + 1, np.int64)
-    names[[place + 1 for place in kept]] = np.arange(1, len(kept) + 1)
-    named = names[pieces]
-    # what was cut, and crumbs, go to the nearest piece
-    _, nearest = ndimage.distance_transform_edt(named == 0, return_indices=True)
-    found: NDArray[np.int64] = np.where(mask, named[tuple(nearest)], 0)
-    return found

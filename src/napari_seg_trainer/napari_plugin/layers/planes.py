@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import psutil
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
 from napari_seg_trainer.annotations.annotated_image import AnnotatedImage, group_of_stem, size_text
@@ -21,6 +21,8 @@ from napari_seg_trainer.napari_plugin.layers.names import base_name, origin_of
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from napari_seg_trainer.napari_plugin.layers.crops import Crop
+
 
 _LARGEST_LABEL = int(np.iinfo(np.int32).max)
 PROVENANCE = "napari-seg-trainer"
@@ -29,8 +31,6 @@ PREFIX = "annotations_"
 """Before the population in the name of an annotation folder, as Celldetective has it."""
 FOLDER = "annotation folder"
 """Key in a layer's metadata for the folder that the layer was opened from."""
-AREAS = {"rectangle", "ellipse", "polygon"}
-"""Types of shapes that frame something."""
 _SAMPLE = (slice(0, 512), slice(0, 512))
 _GREY: WeakKeyDictionary[Layer, tuple[Any, bool]] = WeakKeyDictionary()
 
@@ -319,65 +319,3 @@ def source_folder(layer: Layer) -> Path | None:
     path = Path(opened)
     folder = path if path.is_dir() and (FOLDER in layer.metadata or path.name.startswith(PREFIX)) else path.parent
     return folder if folder.is_absolute() and folder.is_dir() else None
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A rectangle in pixels of an image; the pixels x1 and y1 are no longer in it.
-
-    It is of one `frame`, or of all if that is None.
-    """
-
-    x0: int
-    x1: int
-    y0: int
-    y1: int
-    frame: int | None = None
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """For an array with the axes YX."""
-        return slice(self.y0, self.y1), slice(self.x0, self.x1)
-
-
-def crops(shapes: Shapes, reference: Layer, shape: tuple[int, int], deepest: Layer | None = None) -> list[Crop]:
-    """Return the bounding boxes of the shapes in a layer, on another layer's grid.
-
-    Parameters
-    ----------
-    shapes : Shapes
-        Rectangles, ellipses and polygons; lines and paths frame nothing.
-    reference : Layer
-        The image or labels to crop.
-    shape : tuple of int, axes YX
-        Its height and width.
-    deepest : Layer, optional
-        The one whose frames are counted; a shape that was drawn on one of them is of that alone.
-
-    Returns
-    -------
-    list of Crop
-        Cut to the image and never padded. What lies outside is left out; boxes that are the same count once.
-    """
-    found = [
-        _crop(vertices, shapes, reference, shape, deepest)
-        for vertices, kind in zip(shapes.data, shapes.shape_type, strict=True)
-        if kind in AREAS
-    ]
-    return list(dict.fromkeys(crop for crop in found if crop.x0 < crop.x1 and crop.y0 < crop.y1))
-
-
-def _crop(
-    vertices: NDArray[Any], shapes: Shapes, reference: Layer, shape: tuple[int, int], deepest: Layer | None
-) -> Crop:
-    world = [shapes.data_to_world(vertex) for vertex in vertices]
-    points = np.array([to_layer(point, shapes.units, reference)[-2:] for point in world])
-    # A pixel reaches half a pixel to either side of its number. The nearest border between two pixels counts, and
-    # of the two borders of a whole number the lower one: a box from 10 to 20 is ten pixels wide.
-    (y0, x0), (y1, x1) = (np.ceil(np.round(corner, 3)) for corner in (points.min(axis=0), points.max(axis=0)))
-    height, width = shape
-    (left, right), (top, bottom) = np.clip((x0, x1), 0, width), np.clip((y0, y1), 0, height)
-    frame = None
-    if deepest is not None and frame_count(deepest) > 1 and shapes.ndim > 2:
-        frame = frame_at(world[0], shapes.units, deepest)
-    return Crop(int(left), int(right), int(top), int(bottom), frame)

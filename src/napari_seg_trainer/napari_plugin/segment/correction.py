@@ -19,6 +19,7 @@ from napari_seg_trainer.library.pretrained import open_model
 from napari_seg_trainer.napari_plugin.layers.adding import add_in_turns
 from napari_seg_trainer.napari_plugin.layers.annotated_part import is_region
 from napari_seg_trainer.napari_plugin.layers.channel_choice import file_offers, match_offers
+from napari_seg_trainer.napari_plugin.layers.crops import CROP_OF
 from napari_seg_trainer.napari_plugin.layers.grids import placement
 from napari_seg_trainer.napari_plugin.layers.names import ORIGINS, Origin
 from napari_seg_trainer.napari_plugin.layers.planes import FOLDER, Source, model_of
@@ -117,7 +118,10 @@ class Correction:
         # a shape's corners are between pixels, whose middles have whole numbers
         box = np.array([[window.y0, window.x0], [window.y1, window.x1]]) - 0.5
         look = {"edge_color": colours().warning, "edge_width": 2, "face_color": "transparent"}
-        region = viewer.add_shapes(box, shape_type="rectangle", name=REGION_NAME, **look, **placement(labels))
+        mark = {CROP_OF: labels.unique_id}
+        region = viewer.add_shapes(
+            box, shape_type="rectangle", name=REGION_NAME, metadata=mark, **look, **placement(labels)
+        )
         viewer.layers.selection.active = labels
         viewer.reset_view(layers=[region], margin=0.1)
         return [region]

@@ -122,7 +122,7 @@ class SuggestionList(QWidget):
         self.line.setText(_ORDER if unsure else _NONE if ranked else _ALL)
         self._shown = {_finding(one): one for one in unsure}
         self.list.set_findings(list(self._shown))
-        self.setVisible(bool(ranked) or not found)
+        self.setVisible(bool(ranked) or bool(steps and not found))
 
 
 def _finding(one: "Suggestion") -> Finding:
