@@ -8,9 +8,9 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_seg_trainer.errors import DataError
+from napari_seg_trainer.napari_plugin.layers.crops import Crop
 from napari_seg_trainer.napari_plugin.layers.names import stem_for
 from napari_seg_trainer.napari_plugin.layers.planes import (
-    Crop,
     annotated_image,
     deepest,
     frame_count,
